@@ -1,0 +1,56 @@
+# make demo   sets up and runs the main job on embedded data (about 2.5 minutes after installation)
+# make test   sets up and runs every test
+# make check  lint, types, tests, doctests and the documentation
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+SEEDS ?= 3
+EPOCHS ?= 40
+DEMO := runs/demo
+
+.PHONY: demo test check lint types doctests docs bench setup readme clean
+
+# torch is named outright: any other way of asking may bring its CUDA packages, several GB
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[experiments,dev]' -c constraints.txt
+	touch $@
+
+setup: $(VENV)/installed
+
+demo: setup
+	rm -rf $(DEMO)
+	$(BIN)/torchmomentum compare pdigits --seeds $(SEEDS) --epochs $(EPOCHS) --out $(DEMO)
+
+test: setup
+	$(BIN)/python -m pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+doctests: setup
+	$(BIN)/python -m pytest -q --doctest-modules src/torchmomentum --ignore src/torchmomentum/__main__.py
+
+docs: setup
+	$(BIN)/mkdocs build --strict --quiet
+
+check: lint types test doctests docs
+
+bench: setup
+	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/optimizers.py
+
+# the README's and the docs' tables, from the recorded results
+readme: setup
+	$(BIN)/torchmomentum report results/pdigits/results.json --into README.md --mark pdigits
+	$(BIN)/torchmomentum report results/pdigits/results.json --into docs/results.md --mark pdigits
+	$(BIN)/torchmomentum report results/adding/results.json --into docs/results.md --mark adding
+	$(BIN)/python benchmarks/report.py docs/results.md
+
+clean:
+	rm -rf $(VENV) runs site build

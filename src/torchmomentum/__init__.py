@@ -1,0 +1,28 @@
+"""torchmomentum: momentum in the optimizer, the recurrent cell and the sampler.
+
+The subpackages are imported when they are first used: ``torchmomentum.nn`` (recurrent layers and
+momentum rules), ``torchmomentum.optim`` (NAG, SRSGD), ``torchmomentum.ops`` (the recurrences as
+functions), ``torchmomentum.schedules``, ``torchmomentum.testing`` (the contract).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torchmomentum import nn, ops, optim, schedules, testing
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "nn", "ops", "optim", "schedules", "testing"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return importlib.import_module(f"torchmomentum.{name}")
+    raise AttributeError(f"module 'torchmomentum' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

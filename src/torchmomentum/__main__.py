@@ -1,0 +1,7 @@
+"""``python -m torchmomentum``."""
+
+import sys
+
+from torchmomentum.experiments.cli import main
+
+sys.exit(main())

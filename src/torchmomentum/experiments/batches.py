@@ -1,0 +1,97 @@
+"""Batches as a pure function of a seed, an epoch and an index: what makes a run resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+Batch = tuple[Tensor, Tensor]
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """A random generator for a tuple of numbers, independent of all others."""
+    seed = 0
+    for number in numbers:
+        # splitmix64's finalizer, so that neighbouring tuples give unrelated seeds
+        seed = (seed + number + 0x9E3779B97F4A7C15) % 2**64
+        seed = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+        seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) % 2**64
+        seed ^= seed >> 31
+    return torch.Generator().manual_seed(seed % 2**63)
+
+
+class Batches:
+    """The training batches of one epoch, from any index on.
+
+    Args:
+        make: ``make(epoch, index)``, a batch.
+        count: Batches in an epoch.
+
+    Attributes:
+        epoch: Which epoch the next iteration gives.
+        start: From which batch on.
+    """
+
+    def __init__(self, make: Callable[[int, int], Batch], count: int) -> None:
+        self._make = make
+        self._count = count
+        self.epoch = 0
+        self.start = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Batch]:
+        for index in range(self.start, self._count):
+            yield self._make(self.epoch, index)
+
+    # Lightning asks a loader that can be resumed for these; the recorder sets the position itself
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the position follows from the trainer's."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Nothing."""
+
+
+def shuffled(inputs: Tensor, targets: Tensor, batch_size: int, seed: int) -> Batches:
+    """Batches of stored samples, in an order that is new each epoch; an incomplete one is dropped.
+
+    Args:
+        inputs: ``(N, T)`` pixels, fed one at each step.
+        targets: ``(N,)``.
+        batch_size: Samples in a batch, at most ``N``.
+        seed: Fixes the orders.
+    """
+    order: dict[int, Tensor] = {}
+
+    def make(epoch: int, index: int) -> Batch:
+        if epoch not in order:
+            order.clear()
+            order[epoch] = torch.randperm(len(inputs), generator=generator(seed, epoch))
+        chosen = order[epoch][index * batch_size : (index + 1) * batch_size]
+        return as_sequence(inputs[chosen]), targets[chosen]
+
+    return Batches(make, len(inputs) // batch_size)
+
+
+def as_sequence(pixels: Tensor) -> Tensor:
+    """``(B, T)`` pixels as a sequence ``(T, B, 1)``."""
+    return pixels.t().contiguous().unsqueeze(-1)
+
+
+def generated(
+    draw: Callable[[int, int, torch.Generator], Batch],
+    batch_size: int,
+    length: int,
+    count: int,
+    seed: int,
+) -> Batches:
+    """Batches drawn anew each step. ``draw(batch_size, length, generator)`` makes one."""
+
+    def make(epoch: int, index: int) -> Batch:
+        return draw(batch_size, length, generator(seed, epoch, index))
+
+    return Batches(make, count)

@@ -1,0 +1,311 @@
+"""The command line, ``torchmomentum``. It imports torch only once there is something to do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from torchmomentum import __version__
+from torchmomentum.experiments.configuration import DEVICES, PRECISIONS, RunConfig, resolve
+from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.recipes import MODELS, OPTIMIZERS, PRESETS, RECIPES, TASKS, recipe
+
+if TYPE_CHECKING:
+    from torchmomentum.experiments.training import Place
+
+COMMANDS = ("train", "compare", "report", "list")
+_OVERRIDES = (
+    *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
+    *("order_seed", "init_seed", "permutation_seed", "device", "precision", "threads"),
+    *("mu", "step_size", "beta", "eps", "restart"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line and exit with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("recipe (by default the task's, see 'torchmomentum list')")
+    group.add_argument(
+        "--preset", default="desk", metavar="NAME", help=f"scale: {', '.join(PRESETS)}"
+    )
+    group.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
+    group.add_argument("--steps", type=int, metavar="N", help="training steps (generated tasks)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="samples in a batch")
+    group.add_argument("--hidden-size", type=int, metavar="N", help="hidden units")
+    group.add_argument("--length", type=int, metavar="N", help="steps of adding; blanks of copying")
+    group.add_argument("--optimizer", metavar="NAME", help=", ".join(OPTIMIZERS))
+    group.add_argument("--lr", type=float, metavar="X", help="learning rate")
+    group.add_argument("--clip", type=float, metavar="X", help="largest norm of the gradient")
+    rule = parser.add_argument_group("momentum rule")
+    rule.add_argument("--mu", type=float, metavar="X", help="momentum, in [0, 1)")
+    rule.add_argument("--step-size", type=float, metavar="X", help="step size, positive")
+    rule.add_argument("--beta", type=float, metavar="X", help="second moment kept, in [0, 1)")
+    rule.add_argument(
+        "--eps", type=float, metavar="X", help="added to the root of the second moment"
+    )
+    rule.add_argument("--restart", type=int, metavar="N", help="steps between restarts")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    seeds = parser.add_argument_group("seeds")
+    seeds.add_argument(
+        "--permutation-seed", type=int, metavar="N", help="pixels' order (default 0)"
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default cpu)")
+    run.add_argument("--precision", metavar="NAME", help=f"{', '.join(PRECISIONS)} (autocast)")
+    run.add_argument("--threads", type=int, metavar="N", help="CPU threads of a run")
+    run.add_argument("--data-dir", metavar="DIR", help="data folder (or TORCHMOMENTUM_DATA)")
+    run.add_argument("--offline", action="store_true", help="do not download missing data")
+    run.add_argument("--out", metavar="DIR", help="where to write (default runs/...)")
+    run.add_argument("--resume", action="store_true", help="go on with what --out holds")
+    run.add_argument(
+        "--checkpoint-every", type=int, default=100, metavar="N", help="steps between checkpoints"
+    )
+    run.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="torchmomentum",
+        description="Trains recurrent nets with and without momentum, and says which is better.",
+        epilog=f"Tasks: {', '.join(TASKS)}. Models: {', '.join(MODELS)}.",
+    )
+    parser.add_argument("--version", action="version", version=f"torchmomentum {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    train = commands.add_parser("train", help="train one model on one task")
+    train.add_argument("task", metavar="TASK", help=", ".join(TASKS))
+    train.add_argument("--model", required=True, metavar="NAME", help=", ".join(MODELS))
+    train.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="for order and initialization"
+    )
+    _add_recipe_options(train)
+    _add_run_options(train)
+    train.add_argument("--order-seed", type=int, metavar="N", help="data order alone")
+    train.add_argument("--init-seed", type=int, metavar="N", help="initialization alone")
+
+    compare = commands.add_parser("compare", help="train several models over several seeds")
+    compare.add_argument("task", metavar="TASK", help=", ".join(TASKS))
+    compare.add_argument(
+        "--models",
+        default="lstm,momentum-lstm,adam-lstm,rmsprop-lstm,sr-lstm",
+        metavar="A,B,...",
+        help="the first is the baseline (default %(default)s)",
+    )
+    compare.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default 3)"
+    )
+    compare.add_argument(
+        "--jobs", type=int, metavar="N", help="runs at a time (default: one for each CPU core)"
+    )
+    _add_recipe_options(compare)
+    _add_run_options(compare)
+
+    report = commands.add_parser("report", help="show a comparison's results again")
+    report.add_argument("results", metavar="RESULTS.JSON", type=Path)
+    report.add_argument(
+        "--into", metavar="FILE", type=Path, help="a document with the marks of --mark"
+    )
+    report.add_argument("--mark", default="results", metavar="NAME", help="<!-- NAME:begin --> ...")
+
+    commands.add_parser("list", help="list tasks, models and recipes")
+    return parser
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name, None) for name in _OVERRIDES}
+
+
+def _place(options: argparse.Namespace, folder: Path) -> Place:
+    from torchmomentum.experiments.data.folder import data_folder
+    from torchmomentum.experiments.training import Place
+
+    if options.checkpoint_every < 1:
+        raise UsageError(f"checkpoint-every must be at least 1, got {options.checkpoint_every}")
+    return Place(
+        folder=Path(options.out) if options.out else folder,
+        data=data_folder(options.data_dir),
+        offline=options.offline,
+        resume=options.resume,
+        checkpoint_every=options.checkpoint_every,
+    )
+
+
+def _need_extra() -> None:
+    try:
+        import lightning.pytorch  # noqa: F401 - whether the extra is installed
+        import matplotlib  # noqa: F401
+        import rich  # noqa: F401
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"{error.name} is missing: pip install 'torchmomentum[experiments]'"
+        ) from error
+
+
+def _train(options: argparse.Namespace) -> None:
+    config = resolve(
+        options.task,
+        options.model,
+        preset=options.preset,
+        seed=options.seed,
+        overrides={"threads": os.cpu_count() or 1} | _given(_overrides(options)),
+    )
+    _need_extra()
+    from torchmomentum.experiments.progress import RunsProgress
+    from torchmomentum.experiments.training import RESULT, check, train
+
+    check(config)
+    place = _place(options, Path("runs") / config.task / config.model / f"seed-{config.init_seed}")
+    with RunsProgress(1, quiet=options.quiet) as bars:
+        result = train(
+            config, place, lambda words, step, steps: bars.update(config.model, words, step, steps)
+        )
+        found = result["summary"]
+        bars.finish(config.model, f"trained {result['train_seconds']:.0f} s")
+    print(
+        f"{config.task} {config.model}: test {result['metric']} {found['chosen']:.4f} at the epoch "
+        f"chosen on validation ({found['chosen_epoch']}), best {found['best']:.4f}, "
+        f"last {found['last']:.4f}"
+    )
+    print(f"written to {place.folder / RESULT}")
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _plan(options: argparse.Namespace, threads: int) -> list[RunConfig]:
+    models = [name.strip() for name in options.models.split(",") if name.strip()]
+    for name in models:
+        check_name("model", name, MODELS)
+    if not models:
+        raise UsageError("models needs at least one name")
+    if len(set(models)) < len(models):
+        raise UsageError(f"models names one twice: {options.models}")
+    if options.seeds < 1:
+        raise UsageError(f"seeds must be at least 1, got {options.seeds}")
+    overrides = {"threads": threads} | _given(_overrides(options))
+    return [
+        resolve(
+            options.task,
+            model,
+            preset=options.preset,
+            seed=seed,
+            overrides=overrides,
+            ignore_unused_rule_options=len(models) > 1,
+        )
+        for seed in range(options.seeds)
+        for model in models
+    ]
+
+
+def _compare(options: argparse.Namespace) -> None:
+    cores = os.cpu_count() or 1
+    jobs = options.jobs
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs must be at least 1, got {jobs}")
+    if jobs is None:
+        jobs = 1 if options.device == "cuda" else max(1, cores // (options.threads or 1))
+    configs = _plan(options, max(1, cores // jobs))
+    _need_extra()
+    from torchmomentum.experiments.compare import compare
+
+    place = _place(options, Path("runs") / options.task)
+    command = ["torchmomentum", *sys.argv[1:]]
+    results = compare(configs, place, jobs=jobs, quiet=options.quiet, command=command)
+    _show(results)
+    print(f"written to {place.folder}: results.json, summary.md, learning curves (PNG, SVG)")
+
+
+def _show(results: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from torchmomentum.experiments.report import COLUMNS, caption, table
+
+    shown = Table(title=f"{results['task']}: {results['title']}", caption=caption(results))
+    for number, name in enumerate(COLUMNS):
+        shown.add_column(name, justify="left" if number in (0, 5) else "right", no_wrap=number < 6)
+    for row in table(results):
+        shown.add_row(*row)
+    console = Console()
+    # a table cut off by a narrow terminal or a pipe would hide the interval
+    Console(width=max(console.width, 150)).print(shown)
+
+
+def _report(options: argparse.Namespace) -> None:
+    _need_extra()
+    from torchmomentum.experiments.files import read_json
+    from torchmomentum.experiments.report import insert, markdown_table
+
+    try:
+        text = markdown_table(read_json(options.results))
+    except FileNotFoundError as error:
+        raise UsageError(f"{options.results} does not exist") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UsageError(f"{options.results} holds no comparison's results: {error}") from error
+    if options.into is None:
+        print(text)
+    else:
+        insert(options.into, options.mark, text)
+
+
+def _list(options: argparse.Namespace) -> None:
+    for task in TASKS:
+        for preset in PRESETS:
+            shown = recipe(task, preset)
+            length = "" if shown.length is None else f", length {shown.length}"
+            print(
+                f"{task} --preset {preset}: {shown.title}{length}; {shown.optimizer} "
+                f"lr {shown.lr:g}, batch {shown.batch_size}, {shown.epochs} epochs, "
+                f"hidden {shown.hidden_size}"
+            )
+        for rule, values in RECIPES[task][0].rules.items():
+            print(f"    {rule}: {', '.join(f'{k}={v}' for k, v in values.items())}")
+    print(f"models: {', '.join(MODELS)}")
+
+
+def _run(arguments: Sequence[str]) -> None:
+    if arguments and not arguments[0].startswith("-"):
+        check_name("command", arguments[0], COMMANDS)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    actions = {"train": _train, "compare": _compare, "report": _report, "list": _list}
+    if options.command is None:
+        parser.print_help()
+        return
+    actions[options.command](options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code: 0, 2 for a wrong use, 130 when interrupted."""
+    # torch's profiler, which measures memory, announces itself otherwise
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    try:
+        _run(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        print(f"torchmomentum: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"torchmomentum: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("torchmomentum: interrupted; give --resume to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

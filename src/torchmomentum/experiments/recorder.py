@@ -1,0 +1,198 @@
+"""What happens around the training steps: evaluation, history, checkpoints, progress."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from torchmomentum.experiments.batches import Batch, Batches
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.files import write_with
+from torchmomentum.experiments.tasks import Task
+
+_KEPT = 2  # checkpoints, so that a damaged one has another behind it
+_NAME = re.compile(r"step-(\d+)\.ckpt")
+
+Progress = Callable[[str, int, int], None]  # what is done, of how many, in words
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, the newest first."""
+    found = [path for path in folder.glob("step-*.ckpt") if _NAME.fullmatch(path.name)]
+    return sorted(found, reverse=True)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that can be read, None where there is none."""
+    for path in checkpoints(folder):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, the one before may be right
+            continue
+        return path
+    return None
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, batches: Sequence[Batch], task: Task, device: torch.device
+) -> tuple[float, float]:
+    """Mean loss and metric over batches, weighted by their sizes."""
+    model.eval()
+    totals = torch.zeros(2, dtype=torch.float64)
+    samples = 0
+    for x, y in batches:
+        output, target = model(x.to(device)).float(), y.to(device)
+        count = x.shape[1]
+        values = torch.stack([task.loss(output, target), task.metric(output, target)])
+        totals += values.double().cpu() * count
+        samples += count
+    model.train()
+    loss, metric = (totals / samples).tolist()
+    return loss, metric
+
+
+class Recorder(pl.Callback):
+    """Keeps a run's history and makes it resumable bit for bit.
+
+    A checkpoint holds, besides what Lightning puts there, the history, the sum of losses of the
+    epoch under way and the state of torch's random numbers. The position in the data follows from
+    the trainer's own counter.
+
+    Args:
+        task: What to evaluate on.
+        batches: The training batches, positioned here.
+        folder: Where checkpoints go.
+        checkpoint_every: Steps between them; the end of each epoch has one always.
+        progress: Told of every step.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        batches: Batches,
+        folder: Path,
+        checkpoint_every: int,
+        progress: Progress | None = None,
+    ) -> None:
+        self.task = task
+        self.batches = batches
+        self.folder = folder
+        self.checkpoint_every = checkpoint_every
+        self.progress = progress
+        self.history: list[dict[str, float]] = []
+        self.loss_sum = 0.0
+        self.train_seconds = 0.0
+        self._losses: list[Tensor] = []
+        self._began = 0.0
+        self._restored_random_state: Tensor | None = None
+
+    # --- what a checkpoint holds ------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """For Lightning's checkpoint."""
+        self._gather()
+        return {
+            "history": self.history,
+            "loss_sum": self.loss_sum,
+            "train_seconds": self.train_seconds,
+            "random_state": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From Lightning's checkpoint."""
+        self.history = state_dict["history"]
+        self.loss_sum = state_dict["loss_sum"]
+        self.train_seconds = state_dict["train_seconds"]
+        self._restored_random_state = state_dict["random_state"]
+
+    def _gather(self) -> None:
+        """Adds the epoch's losses up, in double precision and in order."""
+        if self._losses:
+            for loss in torch.stack(self._losses).double().tolist():
+                self.loss_sum += loss
+            self._losses.clear()
+
+    # --- around the training --------------------------------------------------------------------
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Puts the random numbers back where the checkpoint had them."""
+        if self._restored_random_state is not None:
+            torch.set_rng_state(self._restored_random_state)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Positions the data: a resumed epoch begins where it was left."""
+        self.batches.epoch = trainer.current_epoch
+        self.batches.start = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Starts the clock."""
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Notes the loss, and keeps a checkpoint now and then."""
+        loss = outputs["loss"].detach()
+        self.train_seconds += time.perf_counter() - self._began
+        self._losses.append(loss)
+        total = len(self.batches) * (trainer.max_epochs or 1)
+        if self.progress is not None:
+            last = self.history[-1]["test_metric"] if self.history else None
+            shown = "" if last is None else f"{self.task.metric_name} {last:.4g}"
+            self.progress(shown, trainer.global_step, total)
+        inside = (batch_idx + 1) % len(self.batches) != 0
+        if inside and trainer.global_step % self.checkpoint_every == 0:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Evaluates, and keeps a checkpoint."""
+        self._gather()
+        train_loss = self.loss_sum / len(self.batches)
+        if not torch.isfinite(torch.tensor(train_loss)):
+            raise UsageError(
+                f"training diverged in epoch {trainer.current_epoch + 1}: the mean loss is "
+                f"{train_loss}; try a smaller --lr or --step-size"
+            )
+        model = cast("nn.Module", pl_module.model)
+        device = pl_module.device
+        with trainer.precision_plugin.forward_context():
+            validation_loss, validation_metric = evaluate(
+                model, self.task.validation, self.task, device
+            )
+            test_loss, test_metric = evaluate(model, self.task.test, self.task, device)
+        record = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "train_loss": train_loss,
+            "validation_loss": validation_loss,
+            "validation_metric": validation_metric,
+            "test_loss": test_loss,
+            "test_metric": test_metric,
+            "train_seconds": self.train_seconds,
+        }
+        self.history.append(record)
+        self.loss_sum = 0.0
+        for logger in trainer.loggers:
+            logger.log_metrics(record, step=trainer.global_step)
+        self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        path = self.folder / f"step-{trainer.global_step:09d}.ckpt"
+        write_with(path, lambda temporary: trainer.save_checkpoint(temporary))
+        for old in checkpoints(self.folder)[_KEPT:]:
+            old.unlink()

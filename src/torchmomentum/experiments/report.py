@@ -1,0 +1,169 @@
+"""A comparison's table, from its results alone: the same rows for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.files import write_text
+from torchmomentum.experiments.statistics import Difference, mean_and_std, paired_difference
+
+COLUMNS = (
+    "model",
+    "best",
+    "last",
+    "chosen",
+    "difference [95 % interval]",
+    "verdict",
+    "time",
+    "parameters",
+    "memory",
+)
+
+
+def _values(runs: Sequence[dict[str, Any]], key: str) -> list[float]:
+    return [run["summary"][key] for run in runs]
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean, std = mean_and_std(values)
+    return _number(mean) if std is None else f"{_number(mean)} ± {_number(std)}"
+
+
+def _interval(d: Difference) -> str:
+    if d.low is None or d.high is None:
+        return f"{d.mean:+.4f}"
+    return f"{d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}]"
+
+
+def _verdict(d: Difference, higher_is_better: bool) -> str:
+    if d.separable is None:
+        return "one seed"
+    if not d.separable:
+        return "not separable"
+    return "better" if (d.mean > 0) == higher_is_better else "worse"
+
+
+def by_model(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The runs of each model, in the order of the seeds."""
+    return {
+        model: sorted(
+            (run for run in results["runs"] if run["config"]["model"] == model),
+            key=lambda run: run["config"]["init_seed"],
+        )
+        for model in results["models"]
+    }
+
+
+def comparison(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each model's difference from the first, in numbers: what the table words.
+
+    The difference is that of the test metric at the epoch chosen on the validation samples.
+    """
+    groups = by_model(results)
+    baseline = groups[results["models"][0]]
+    rows: list[dict[str, Any]] = []
+    for model, runs in groups.items():
+        row: dict[str, Any] = {"model": model}
+        for key in ("best", "last", "chosen"):
+            row[key], row[f"{key}_std"] = mean_and_std(_values(runs, key))
+        if runs is not baseline:
+            d = paired_difference(_values(runs, "chosen"), _values(baseline, "chosen"))
+            row["difference"] = vars(d) | {"verdict": _verdict(d, results["higher_is_better"])}
+        pairs = zip(runs, baseline, strict=True)
+        ratios = [a["train_seconds"] / b["train_seconds"] for a, b in pairs]
+        row["time_ratio"] = mean_and_std(ratios)[0]
+        row["parameters"] = runs[0]["parameters"]
+        row["peak_memory_bytes"] = runs[0]["peak_memory_bytes"]
+        rows.append(row)
+    return rows
+
+
+def table(results: dict[str, Any]) -> list[list[str]]:
+    """The table's rows, as words in the order of :data:`COLUMNS`."""
+    groups = by_model(results)
+    rows: list[list[str]] = []
+    for row in comparison(results):
+        runs = groups[row["model"]]
+        found = row.get("difference")
+        if found is None:
+            words = ["baseline", ""]
+        else:
+            d = Difference(found["mean"], found["low"], found["high"], found["separable"])
+            words = [_interval(d), found["verdict"]]
+        rows.append(
+            [
+                row["model"],
+                *(_spread(_values(runs, key)) for key in ("best", "last", "chosen")),
+                *words,
+                f"{row['time_ratio']:.2f}x",
+                f"{row['parameters']:,}",
+                f"{row['peak_memory_bytes'] / 2**20:.1f} MiB",
+            ]
+        )
+    return rows
+
+
+def caption(results: dict[str, Any]) -> str:
+    """What the table's numbers are."""
+    direction = "higher" if results["higher_is_better"] else "lower"
+    return (
+        f"Test {results['metric']} ({direction} is better), mean ± standard deviation over "
+        f"{len(results['seeds'])} seeds: best over epochs, after the last epoch, and at the epoch "
+        f"chosen on validation samples; the latter's paired difference from "
+        f"{results['models'][0]}. Training time relative to it; peak memory of a training step."
+    )
+
+
+def markdown_table(results: dict[str, Any]) -> str:
+    """The table in Markdown, under the command and the machine that made it."""
+    origin = results["provenance"]
+    lines = [
+        f"`{origin['command']}`",
+        "",
+        f"{caption(results)}",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "---|" * len(COLUMNS),
+        *("| " + " | ".join(row) + " |" for row in table(results)),
+        "",
+        f"Seeds {', '.join(map(str, results['seeds']))}; {results['epochs']} epochs; "
+        f"{origin['cpu']}, {origin['gpu'] or 'no GPU'}, {results['jobs']} runs at a time of "
+        f"{results['threads']} thread(s); Python {origin['python']}, torch {origin['torch']}, "
+        f"torchmomentum {origin['torchmomentum']}; {origin['date'][:10]}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def summary(results: dict[str, Any]) -> str:
+    """The Markdown summary of a comparison."""
+    plots = [f"![{name}]({name}.png)" for name in results["plots"]]
+    title = f"# {results['task']}: {results['title']}\n\n"
+    settings = "\n".join(
+        f"- {run['config']['model']}: {run['config']['rule'] or 'no rule'}"
+        for runs in by_model(results).values()
+        for run in runs[:1]
+    )
+    source = f"Hyperparameters ({results['source']}):\n\n{settings}\n"
+    return title + markdown_table(results) + "\n" + source + "\n" + "\n\n".join(plots) + "\n"
+
+
+def insert(document: Path, marker: str, text: str) -> None:
+    """Puts text between ``<!-- marker:begin -->`` and ``<!-- marker:end -->`` of a document.
+
+    Raises:
+        UsageError: The document has no such marks.
+    """
+    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    old = document.read_text(encoding="utf-8")
+    if not pattern.search(old):
+        raise UsageError(f"{document} has no marks {begin} and {end}")
+    write_text(document, pattern.sub(lambda _: f"{begin}\n{text}{end}", old))

@@ -1,0 +1,212 @@
+"""Trains one run on Lightning, from its beginning or from its newest checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+import torchmomentum.optim as topt
+from torchmomentum.experiments.configuration import RunConfig
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.files import read_json, write_json
+from torchmomentum.experiments.memory import peak_memory
+from torchmomentum.experiments.models import SequenceModel, build_model, build_rule
+from torchmomentum.experiments.provenance import provenance
+from torchmomentum.experiments.recorder import Progress, Recorder, newest_checkpoint
+from torchmomentum.experiments.tasks import Task, build_task
+
+RESULT, CONFIG = "result.json", "config.json"
+_PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run reads and writes.
+
+    Attributes:
+        folder: The run's own folder.
+        data: The data folder.
+        offline: Does not download what is missing.
+        resume: Goes on from what the folder holds.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    folder: Path
+    data: Path
+    offline: bool = False
+    resume: bool = False
+    checkpoint_every: int = 100
+
+
+def build_optimizer(config: RunConfig, parameters: Any) -> torch.optim.Optimizer:
+    """A run's optimizer, by name."""
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, config.lr, alpha=config.alpha)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, config.lr)
+    if config.optimizer == "nag":
+        return topt.NAG(parameters, config.lr)
+    if config.optimizer == "srsgd":
+        return topt.SRSGD(parameters, config.lr)
+    return torch.optim.SGD(parameters, config.lr, momentum=0.9)
+
+
+class Learner(pl.LightningModule):
+    """A model, its loss and its optimizer, as Lightning wants them."""
+
+    def __init__(self, config: RunConfig, model: SequenceModel, task: Task) -> None:
+        super().__init__()
+        self.config = config
+        self.model = model
+        self.loss = task.loss
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss of a batch."""
+        x, y = batch
+        return self.loss(self.model(x), y)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The recipe's optimizer."""
+        return build_optimizer(self.config, self.parameters())
+
+
+def _silence_lightning() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # it advises on loader workers and logger intervals, which do not apply to data in memory
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    # Lightning's own use of what torch has deprecated
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+
+
+def _trainer(config: RunConfig, place: Place, recorder: Recorder) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="gpu" if config.device == "cuda" else "cpu",
+        devices=1,
+        precision=_PRECISIONS[config.precision],
+        max_epochs=config.epochs,
+        gradient_clip_val=config.clip,
+        callbacks=[recorder],
+        logger=TensorBoardLogger(place.folder, name="", version="tensorboard"),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        deterministic=True,
+    )
+
+
+def check(config: RunConfig) -> None:
+    """Refuses, before anything is written, what only the machine and the rules can tell.
+
+    Raises:
+        UsageError: No GPU is there, or a hyperparameter is out of its range.
+    """
+    build_rule(config)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda is not available here; use cpu")
+
+
+def _claim(config: RunConfig, place: Place) -> None:
+    """Makes the folder this run's, or finds that it is."""
+    path = place.folder / CONFIG
+    if path.exists():
+        if read_json(path) != config.to_dict():
+            raise UsageError(f"{place.folder} holds a run with other settings; give another --out")
+        if not place.resume:
+            raise UsageError(
+                f"{place.folder} holds this run already; give --resume to go on with it"
+            )
+    write_json(path, config.to_dict())
+
+
+def _measure_memory(config: RunConfig, learner: Learner, task: Task) -> int:
+    """The peak of one more training step, whose update is thrown away with the model."""
+    learner.to("cuda" if config.device == "cuda" else "cpu")
+    optimizer = build_optimizer(config, learner.parameters())
+    task.train.start = 0
+    x, y = (t.to(learner.device) for t in next(iter(task.train)))
+    autocast = torch.autocast(config.device, torch.bfloat16, config.precision == "bfloat16")
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with autocast:
+            loss = learner.loss(learner.model(x), y)
+        loss.backward()
+        optimizer.step()
+
+    step()  # makes the optimizer's state, and oneDNN's primitives
+    return peak_memory(step, config.device)
+
+
+def _summary(history: list[dict[str, float]], task: Task) -> dict[str, float]:
+    """The test metric at its best, at the end, and where the validation metric was best."""
+    better = max if task.higher_is_better else min
+    chosen = better(history, key=lambda record: record["validation_metric"])
+    return {
+        "best": better(record["test_metric"] for record in history),
+        "last": history[-1]["test_metric"],
+        "chosen": chosen["test_metric"],
+        "chosen_epoch": chosen["epoch"],
+    }
+
+
+def _fit(trainer: pl.Trainer, learner: Learner, task: Task, place: Place) -> None:
+    checkpoint = newest_checkpoint(place.folder) if place.resume else None
+    with warnings.catch_warnings():
+        _silence_lightning()
+        trainer.fit(learner, task.train, ckpt_path=checkpoint, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def train(config: RunConfig, place: Place, progress: Progress | None = None) -> dict[str, Any]:
+    """Trains a run and writes its ``result.json``.
+
+    Args:
+        config: The run.
+        place: Where it reads and writes.
+        progress: Told of every step: a few words, the steps done, the steps in all.
+
+    Returns:
+        What is in the file: configuration, history, summary, costs, provenance.
+
+    Raises:
+        UsageError: Data is missing, the folder holds something else, or training diverged.
+        KeyboardInterrupt: The user stopped it; the last checkpoint is there to go on from.
+    """
+    check(config)
+    result_path = place.folder / RESULT
+    _claim(config, place)
+    if place.resume and result_path.exists():
+        result: dict[str, Any] = read_json(result_path)
+        return result
+    torch.set_num_threads(config.threads)
+    task = build_task(config, place.data, offline=place.offline)
+    model = build_model(config, task.input_size, task.output_size, task.each_step)
+    learner = Learner(config, model, task)
+    recorder = Recorder(task, task.train, place.folder, place.checkpoint_every, progress)
+    _fit(_trainer(config, place, recorder), learner, task, place)
+    result = {
+        "config": config.to_dict(),
+        "metric": task.metric_name,
+        "higher_is_better": task.higher_is_better,
+        "summary": _summary(recorder.history, task),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "train_seconds": recorder.train_seconds,
+        "peak_memory_bytes": _measure_memory(config, learner, task),
+        "history": recorder.history,
+        "provenance": provenance(),
+    }
+    write_json(result_path, result)
+    return result

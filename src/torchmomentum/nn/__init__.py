@@ -1,0 +1,47 @@
+"""Recurrent layers and cells with momentum in their input, and the rules that put it there."""
+
+from torchmomentum.nn._cells import GRUCell, LSTMCell, RNNCell
+from torchmomentum.nn._init import paper_init_
+from torchmomentum.nn._layers import GRU, LSTM, RNN
+from torchmomentum.nn._names import (
+    NAGLSTM,
+    SRLSTM,
+    AdamLSTM,
+    AdamLSTMCell,
+    MomentumGRU,
+    MomentumLSTM,
+    MomentumLSTMCell,
+    MomentumRNN,
+    NAGLSTMCell,
+    RMSPropLSTM,
+    RMSPropLSTMCell,
+    SRLSTMCell,
+)
+from torchmomentum.nn._rules import Adam, Momentum, Nesterov, RMSProp, Rule
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "NAGLSTM",
+    "RNN",
+    "SRLSTM",
+    "Adam",
+    "AdamLSTM",
+    "AdamLSTMCell",
+    "GRUCell",
+    "LSTMCell",
+    "Momentum",
+    "MomentumGRU",
+    "MomentumLSTM",
+    "MomentumLSTMCell",
+    "MomentumRNN",
+    "NAGLSTMCell",
+    "Nesterov",
+    "RMSProp",
+    "RMSPropLSTM",
+    "RMSPropLSTMCell",
+    "RNNCell",
+    "Rule",
+    "SRLSTMCell",
+    "paper_init_",
+]

@@ -1,0 +1,603 @@
+"""Recurrent layers: the interface of ``torch.nn.RNN``, ``LSTM`` and ``GRU`` plus ``momentum=rule``.
+
+One layer in one direction is two stages. Time-major data flows through :meth:`_Recurrent._run`:
+
+    x (T, B, I) --rule--> drive --recurrence--> outputs (T, B, H)
+
+Everything before it brings input and state into that form; everything after it takes them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, linear, pad
+from torch.nn.utils.rnn import PackedSequence
+
+from torchmomentum.nn._rules import Rule, RuleState
+from torchmomentum.ops import native, native_packed, scan
+
+Memory: TypeAlias = "tuple[RuleState, ...]"
+
+
+class _Sequence(NamedTuple):
+    """Input in the one form that the layers work on, and the way back to the caller's."""
+
+    data: Tensor  # (T, B, I)
+    batched: bool = True
+    packed: PackedSequence | None = None
+    lengths: Tensor | None = None  # (B,), in decreasing order
+    alive: Tensor | None = None  # (T, B), whether a step counts
+
+
+def _unpack(packed: PackedSequence) -> _Sequence:
+    sizes = packed.batch_sizes.to(packed.data.device)
+    batch = int(packed.batch_sizes[0])
+    alive = torch.arange(batch, device=sizes.device) < sizes.unsqueeze(1)
+    padded = _to_padded(packed.data, alive)
+    return _Sequence(padded, packed=packed, lengths=alive.sum(0), alive=alive)
+
+
+def _to_padded(data: Tensor, alive: Tensor) -> Tensor:
+    padded = data.new_zeros(*alive.shape, data.shape[-1])
+    return padded.masked_scatter(alive.unsqueeze(-1), data)
+
+
+def _flip(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Reverses time, each sequence within its own length."""
+    if lengths is None:
+        return x.flip(0)
+    time, batch = x.shape[:2]
+    forward = torch.arange(time, device=x.device).unsqueeze(1)  # (T, 1)
+    source = torch.where(forward < lengths, lengths - 1 - forward, forward)  # (T, B)
+    return x[source, torch.arange(batch, device=x.device)]
+
+
+def _stack(parts: tuple[Tensor, ...]) -> Tensor:
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
+
+
+def _index(state: Tensor, order: Tensor | None, dim: int) -> Tensor:
+    return state if order is None else state.index_select(dim, order)
+
+
+def _map_memory(memory: Memory, change: Any) -> Memory:
+    def rebuild(state: RuleState) -> RuleState:
+        changed = [change(t) for t in state]
+        return type(state)(*changed) if hasattr(state, "_fields") else tuple(changed)
+
+    return tuple(rebuild(state) for state in memory)
+
+
+class _Recurrent(nn.RNNBase):
+    """What :class:`RNN`, :class:`LSTM` and :class:`GRU` share."""
+
+    _kind: str
+
+    def __init__(self, mode: str, *args: Any, momentum: Rule | None, **kwargs: Any) -> None:
+        if momentum is not None and not isinstance(momentum, Rule):
+            raise TypeError(
+                "momentum must be a rule such as torchmomentum.nn.Momentum(0.6, 0.6) or None, "
+                f"got {type(momentum).__name__}"
+            )
+        super().__init__(mode, *args, **kwargs)
+        weight: Tensor = getattr(self, "weight_ih_l0")  # noqa: B009 - the type is not declared
+        if momentum is not None:
+            momentum = momentum.to(device=weight.device, dtype=weight.dtype)
+        self.momentum = momentum
+
+    def reset_parameters(self) -> None:
+        """Draws all weights and biases as ``torch.nn`` does; sets learned hyperparameters back."""
+        bound = self.hidden_size**-0.5
+        for names in self._all_weights:
+            for name in names:
+                nn.init.uniform_(getattr(self, name), -bound, bound)
+        rule: Rule | None = getattr(self, "momentum", None)
+        if rule is not None:
+            rule.reset_parameters()
+
+    # --- state --------------------------------------------------------------------------------
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def _state_widths(self) -> tuple[int, ...]:
+        return (self.hidden_size,)
+
+    def _memory_width(self, layer: int) -> int:
+        """How many channels the rule of a layer carries: its input's, or its gates'."""
+        weight: Tensor = getattr(self, f"weight_ih_l{layer}")
+        if self.momentum is not None and self.momentum.linear:
+            return weight.shape[1] + (1 if self.bias else 0)
+        return weight.shape[0]
+
+    def _zeros(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
+        layers = self.num_layers * self._directions
+        return tuple(like.new_zeros(layers, batch, width) for width in self._state_widths())
+
+    def initial_state(
+        self,
+        batch_size: int | None = None,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Any:
+        """Zeros to start streaming from: what :meth:`forward` then takes and returns.
+
+        Args:
+            batch_size: The batch, or None for unbatched input.
+            device: Where; by default where the weights are.
+            dtype: Of which type; by default that of the weights. The momentum is kept in float32
+                where this is shorter.
+
+        Returns:
+            The state of the torch namesake with the momentum's behind it, one entry for each layer
+            and direction.
+        """
+        weight: Tensor = getattr(self, "weight_ih_l0")  # noqa: B009 - the type is not declared
+        device = weight.device if device is None else torch.device(device)
+        like = torch.empty(0, device=device, dtype=weight.dtype if dtype is None else dtype)
+        if batch_size is not None and (isinstance(batch_size, bool) or batch_size < 0):
+            raise ValueError(f"batch_size must be at least 0, got {batch_size!r}")
+        states = self._zeros(1 if batch_size is None else batch_size, like)
+        memory: Memory | None = None
+        if self.momentum is not None:
+            wide = torch.promote_types(like.dtype, torch.float32)
+            memory = tuple(
+                self.momentum.initial_state(
+                    states[0].shape[1], self._memory_width(layer), device=device, dtype=wide
+                )
+                for layer in range(self.num_layers)
+                for _ in range(self._directions)
+            )
+        if batch_size is None:
+            states = tuple(s.squeeze(1) for s in states)
+            memory = None if memory is None else _map_memory(memory, lambda t: t.squeeze(0))
+        return self._join_state(states, memory)
+
+    def _join_state(self, states: tuple[Tensor, ...], memory: Memory | None) -> Any:
+        """The state as the caller sees it."""
+        if memory is None:
+            return states[0]
+        return states[0], memory
+
+    def _split_state(self, hx: Any) -> tuple[tuple[Tensor, ...], Memory | None]:
+        """The hidden tensors and, where the caller passed it, the momentum."""
+        if isinstance(hx, Tensor):
+            return (hx,), None
+        if isinstance(hx, (tuple, list)) and len(hx) == 2 and isinstance(hx[0], Tensor):
+            return (hx[0],), self._check_memory(hx[1])
+        raise TypeError(f"{self._kind}: hx must be a tensor h or (h, momentum), got {_kinds(hx)}")
+
+    def _check_memory(self, memory: Any) -> Memory:
+        if self.momentum is None:
+            raise ValueError(f"{self._kind} without a momentum rule takes no momentum state")
+        expected = self.num_layers * self._directions
+        if not isinstance(memory, (tuple, list)) or len(memory) != expected:
+            raise TypeError(
+                f"{self._kind}: the momentum state must hold one entry for each of the {expected} "
+                f"layers and directions, as initial_state() makes it, got {_kinds(memory)}"
+            )
+        return tuple(memory)
+
+    def _check_ranks(self, states: tuple[Tensor, ...], batched: bool) -> None:
+        expected, kind = (3, "batched 3-D") if batched else (2, "unbatched 2-D")
+        if states[0].dim() != expected:
+            raise RuntimeError(
+                f"For {kind} input, hx should also be {expected}-D but got "
+                f"{states[0].dim()}-D tensor"
+            )
+
+    def _check_states(self, states: tuple[Tensor, ...], batch: int) -> None:
+        shape = (self.num_layers * self._directions, batch, self.hidden_size)
+        self.check_hidden_size(states[0], shape)
+
+    def _prepare_state(
+        self, hx: Any, sequence: _Sequence
+    ) -> tuple[tuple[Tensor, ...], Memory | None]:
+        batch = sequence.data.shape[1]
+        if hx is None:
+            return self._zeros(batch, sequence.data), None
+        states, memory = self._split_state(hx)
+        self._check_ranks(states, sequence.batched)
+        if not sequence.batched:
+            states = tuple(s.unsqueeze(1) for s in states)
+            memory = None if memory is None else _map_memory(memory, lambda t: t.unsqueeze(0))
+        self._check_states(states, batch)
+        for k, state in enumerate(memory or ()):
+            expected = (batch, self._memory_width(k // self._directions))
+            if tuple(state[0].shape) != expected:
+                raise RuntimeError(
+                    f"Expected momentum[{k}] size {expected}, got {list(state[0].shape)}"
+                )
+        if sequence.packed is not None:
+            order = sequence.packed.sorted_indices
+            states = tuple(_index(s, order, 1) for s in states)
+            memory = memory and _map_memory(memory, lambda t: _index(t, order, 0))
+        return states, memory
+
+    # --- input and output ---------------------------------------------------------------------
+
+    def _prepare_input(self, input: Tensor | PackedSequence) -> _Sequence:
+        if isinstance(input, PackedSequence):
+            self.check_input(input.data, input.batch_sizes)
+            return _unpack(input)
+        if input.dim() not in (2, 3):
+            raise ValueError(
+                f"{self._kind}: Expected input to be 2D or 3D, got {input.dim()}D instead"
+            )
+        batched = input.dim() == 3
+        data = input if batched else input.unsqueeze(0 if self.batch_first else 1)
+        self.check_input(data, None)
+        if self.batch_first:
+            data = data.transpose(0, 1)
+        if data.shape[0] == 0:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+        return _Sequence(data, batched)
+
+    def _finish_output(self, data: Tensor, sequence: _Sequence) -> Tensor | PackedSequence:
+        if sequence.packed is not None and sequence.alive is not None:
+            return sequence.packed._replace(data=data[sequence.alive])
+        if self.batch_first:
+            data = data.transpose(0, 1)
+        return data if sequence.batched else data.squeeze(0 if self.batch_first else 1)
+
+    def _finish_state(
+        self, states: tuple[Tensor, ...], memory: Memory | None, sequence: _Sequence
+    ) -> Any:
+        if sequence.packed is not None:
+            order = sequence.packed.unsorted_indices
+            states = tuple(_index(s, order, 1) for s in states)
+            memory = memory and _map_memory(memory, lambda t: _index(t, order, 0))
+        elif not sequence.batched:
+            states = tuple(s.squeeze(1) for s in states)
+            memory = memory and _map_memory(memory, lambda t: t.squeeze(0))
+        return self._join_state(states, memory)
+
+    # --- the computation ----------------------------------------------------------------------
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """Runs the layers over a sequence.
+
+        Args:
+            input: ``(T, B, I)``, ``(B, T, I)`` with ``batch_first``, ``(T, I)`` unbatched, or a
+                ``PackedSequence``.
+            hx: The state as the torch namesake takes it, or the same with the momentum's state
+                behind it (see :meth:`initial_state`). None starts from zeros.
+
+        Returns:
+            The outputs in the form of the input, and the state in the form of ``hx``.
+
+        Raises:
+            ValueError: Input of another rank or type than expected.
+            RuntimeError: Input or state of another size than expected.
+            TypeError: A state of another structure than expected.
+        """
+        sequence = self._prepare_input(input)
+        states, memory = self._prepare_state(hx, sequence)
+        data = sequence.data
+        last_states: list[tuple[Tensor, ...]] = []
+        last_memory: list[RuleState] = []
+        for layer in range(self.num_layers):
+            outputs: list[Tensor] = []
+            for direction in range(self._directions):
+                k = layer * self._directions + direction
+                start = tuple(s[k] for s in states)
+                held = None if memory is None else memory[k]
+                out, last, kept = self._run(k, data, start, held, sequence, direction == 1)
+                outputs.append(out)
+                last_states.append(last)
+                last_memory.append(kept)
+            data = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            if self.dropout and self.training and layer < self.num_layers - 1:
+                data = dropout(data, self.dropout)
+        stacked = tuple(_stack(parts) for parts in zip(*last_states, strict=True))
+        remembered = None if memory is None else tuple(last_memory)
+        return (
+            self._finish_output(data, sequence),
+            self._finish_state(stacked, remembered, sequence),
+        )
+
+    def _weights(
+        self, k: int
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        """``weight_ih, weight_hh, bias_ih, bias_hh, weight_hr`` of one layer and direction."""
+        named: Iterator[Tensor] = (getattr(self, name) for name in self._all_weights[k])
+        weight_ih, weight_hh = next(named), next(named)
+        bias_ih, bias_hh = (next(named), next(named)) if self.bias else (None, None)
+        return weight_ih, weight_hh, bias_ih, bias_hh, next(named, None)
+
+    def _run(
+        self,
+        k: int,
+        x: Tensor,
+        state: tuple[Tensor, ...],
+        memory: RuleState | None,
+        sequence: _Sequence,
+        reverse: bool,
+    ) -> tuple[Tensor, tuple[Tensor, ...], RuleState]:
+        """One layer in one direction: the rule along time, then the recurrence."""
+        lengths = sequence.lengths
+        if reverse:
+            x = _flip(x, lengths)
+        weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = self._weights(k)
+        rule, kept = self.momentum, cast("RuleState", ())
+        if rule is not None and not rule.linear:
+            drive, kept = rule.scan(linear(x, weight_ih, bias_ih), memory, lengths)
+            results = self._recur(drive, state, (weight_hh, bias_hh, weight_hr), sequence)
+        else:
+            if rule is not None:
+                # y_t = W v_t + b a_t, where the rule makes v_t of x_t and a_t of ones
+                x, kept = rule.scan(
+                    x if bias_ih is None else pad(x, (0, 1), value=1.0), memory, lengths
+                )
+                if bias_ih is not None:
+                    weight_ih = torch.cat([weight_ih, bias_ih.unsqueeze(1)], 1)
+                    bias_ih = torch.zeros_like(bias_ih)
+            weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+            results = self._recur_native(x, state, weights, sequence)
+        out, *last = results
+        return _flip(out, lengths) if reverse else out, tuple(last), kept
+
+    def _recur(
+        self,
+        drive: Tensor,
+        state: tuple[Tensor, ...],
+        weights: Sequence[Tensor | None],
+        sequence: _Sequence,
+    ) -> tuple[Tensor, ...]:
+        used = weights if self.mode == "LSTM" else weights[:2]
+        mask = None if sequence.alive is None else sequence.alive.unsqueeze(-1)
+        state = tuple(s.to(drive.dtype) for s in state)
+        return scan(
+            self.mode, drive, state, [None if w is None else w.to(drive.dtype) for w in used], mask
+        )
+
+    def _recur_native(
+        self,
+        x: Tensor,
+        state: tuple[Tensor, ...],
+        weights: Sequence[Tensor | None],
+        sequence: _Sequence,
+    ) -> tuple[Tensor, ...]:
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, state = x.to(dtype), tuple(s.to(dtype) for s in state)
+            weights = [None if w is None else w.to(dtype) for w in weights]
+        if sequence.packed is None or sequence.alive is None:
+            return native(self.mode, x, state, weights)
+        sizes = sequence.packed.batch_sizes
+        out, *last = native_packed(self.mode, x[sequence.alive], sizes, state, weights)
+        return _to_padded(out, sequence.alive), *last
+
+
+def _kinds(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return f"{type(value).__name__} of {len(value)}"
+    return type(value).__name__
+
+
+class RNN(_Recurrent):
+    r"""``torch.nn.RNN`` with a momentum rule on its input: a drop-in replacement.
+
+    .. math:: h_t = \sigma(y_t + U h_{t-1} + b_{hh})
+
+    where the rule makes :math:`y_t` of the drives :math:`W x_t + b_{ih}` (equation (9) of the
+    MomentumRNN paper for :class:`~torchmomentum.nn.Momentum`). Without a rule :math:`y_t` is the
+    drive.
+
+    Args:
+        input_size: Features of the input, :math:`I`.
+        hidden_size: Features of the hidden state, :math:`H`.
+        num_layers: Layers stacked, each with momentum.
+        nonlinearity: ``"tanh"`` or ``"relu"``.
+        bias: Whether there are ``bias_ih`` and ``bias_hh``.
+        batch_first: Input and output are ``(B, T, .)``.
+        dropout: Probability of zeroing an output between layers, in [0, 1].
+        bidirectional: Runs a second set of weights from the end.
+        device: Where the parameters are made.
+        dtype: Of which type.
+        momentum: A rule of :mod:`torchmomentum.nn`, or None.
+        proj_size: Refused, as ``torch.nn.RNN`` does.
+
+    Example:
+        >>> layer = RNN(3, 4, momentum=Momentum(0.6, 0.6))
+        >>> out, h = layer(torch.zeros(5, 2, 3))
+        >>> out.shape, h.shape
+        (torch.Size([5, 2, 4]), torch.Size([1, 2, 4]))
+    """
+
+    _kind = "RNN"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        momentum: Rule | None = None,
+        proj_size: int = 0,
+    ) -> None:
+        _refuse_projection(proj_size)
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(
+                f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
+            )
+        self.nonlinearity = nonlinearity
+        super().__init__(
+            f"RNN_{nonlinearity.upper()}",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+            momentum=momentum,
+        )
+
+
+class LSTM(_Recurrent):
+    r"""``torch.nn.LSTM`` with a momentum rule on its input: a drop-in replacement.
+
+    The gates are :math:`y_t + U h_{t-1} + b_{hh}`, where the rule makes :math:`y_t` of the drives
+    :math:`W x_t + b_{ih}`; the rest is the LSTM of ``torch.nn``. Parameter names, shapes, gate
+    order and initial draws are those of ``torch.nn.LSTM``, so that state dicts go both ways.
+
+    Args:
+        input_size: Features of the input, :math:`I`.
+        hidden_size: Features of the hidden state, :math:`H`.
+        num_layers: Layers stacked, each with momentum.
+        bias: Whether there are ``bias_ih`` and ``bias_hh``.
+        batch_first: Input and output are ``(B, T, .)``.
+        dropout: Probability of zeroing an output between layers, in [0, 1].
+        bidirectional: Runs a second set of weights from the end.
+        proj_size: Projects ``h`` to so many features where positive.
+        device: Where the parameters are made.
+        dtype: Of which type.
+        momentum: A rule of :mod:`torchmomentum.nn`, or None.
+
+    Example:
+        >>> layer = LSTM(3, 4, momentum=Adam(mu=0.6, step_size=1.0, beta=0.99))
+        >>> out, (h, c) = layer(torch.zeros(5, 2, 3))
+        >>> out, (h, c, momentum) = layer(torch.zeros(5, 2, 3), layer.initial_state(2))
+        >>> momentum[0].velocity.shape
+        torch.Size([2, 16])
+    """
+
+    _kind = "LSTM"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        momentum: Rule | None = None,
+    ) -> None:
+        super().__init__(
+            "LSTM",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device,
+            dtype,
+            momentum=momentum,
+        )
+
+    def _state_widths(self) -> tuple[int, ...]:
+        return self.proj_size or self.hidden_size, self.hidden_size
+
+    def _join_state(self, states: tuple[Tensor, ...], memory: Memory | None) -> Any:
+        return states if memory is None else (*states, memory)
+
+    def _split_state(self, hx: Any) -> tuple[tuple[Tensor, ...], Memory | None]:
+        if isinstance(hx, (tuple, list)) and len(hx) in (2, 3):
+            h, c, *memory = hx
+            if isinstance(h, Tensor) and isinstance(c, Tensor):
+                return (h, c), self._check_memory(memory[0]) if memory else None
+        raise TypeError(f"LSTM: hx must be (h, c) or (h, c, momentum), got {_kinds(hx)}")
+
+    def _check_ranks(self, states: tuple[Tensor, ...], batched: bool) -> None:
+        expected, kind = (3, "batched 3-D") if batched else (2, "unbatched 2-D")
+        h, c = (s.dim() for s in states)
+        if h != expected or c != expected:
+            raise RuntimeError(
+                f"For {kind} input, hx and cx should also be {expected}-D but got "
+                f"({h}-D, {c}-D) tensors"
+            )
+
+    def _check_states(self, states: tuple[Tensor, ...], batch: int) -> None:
+        layers = self.num_layers * self._directions
+        for i, (state, width) in enumerate(zip(states, self._state_widths(), strict=True)):
+            message = f"Expected hidden[{i}] size {{}}, got {{}}"
+            self.check_hidden_size(state, (layers, batch, width), message)
+
+
+class GRU(_Recurrent):
+    r"""``torch.nn.GRU`` with a momentum rule on its input: a drop-in replacement.
+
+    The rule makes the input parts of the gates, :math:`y_t`, of the drives :math:`W x_t + b_{ih}`;
+    the hidden parts and the reset gate stand as in ``torch.nn.GRU``.
+
+    Args:
+        input_size: Features of the input, :math:`I`.
+        hidden_size: Features of the hidden state, :math:`H`.
+        num_layers: Layers stacked, each with momentum.
+        bias: Whether there are ``bias_ih`` and ``bias_hh``.
+        batch_first: Input and output are ``(B, T, .)``.
+        dropout: Probability of zeroing an output between layers, in [0, 1].
+        bidirectional: Runs a second set of weights from the end.
+        device: Where the parameters are made.
+        dtype: Of which type.
+        momentum: A rule of :mod:`torchmomentum.nn`, or None.
+        proj_size: Refused, as ``torch.nn.GRU`` does.
+
+    Example:
+        >>> layer = GRU(3, 4, momentum=Nesterov(1.0, restart=40))
+        >>> out, (h, momentum) = layer(torch.zeros(5, 2, 3), layer.initial_state(2))
+        >>> momentum[0].step.tolist()
+        [5, 5]
+    """
+
+    _kind = "GRU"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        momentum: Rule | None = None,
+        proj_size: int = 0,
+    ) -> None:
+        _refuse_projection(proj_size)
+        super().__init__(
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+            momentum=momentum,
+        )
+
+
+def _refuse_projection(proj_size: int) -> None:
+    if proj_size:
+        raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")

@@ -1,0 +1,464 @@
+"""Momentum rules: what turns a sequence of drives into what a recurrent cell reads.
+
+A rule knows of no cell. Where it is linear it commutes with the cell's affine input map, so a layer
+runs it on the input and leaves the rest to PyTorch's own kernels; otherwise it runs on the
+pre-activations ``W x_t + b``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from torchmomentum.ops import adam_scan, linear_scan
+from torchmomentum.schedules import nesterov_momentum
+
+RuleState = tuple[Tensor, ...]
+
+
+class MomentumState(NamedTuple):
+    """The velocity ``v``, ``(B, N)``."""
+
+    velocity: Tensor
+
+
+class NesterovState(NamedTuple):
+    """The velocity ``v``, ``(B, N)``, and the number of steps done, ``(B,)``."""
+
+    velocity: Tensor
+    step: Tensor
+
+
+class AdamState(NamedTuple):
+    """The velocity ``v`` and the root ``r`` of the second moment ``m``, each ``(B, N)``."""
+
+    velocity: Tensor
+    rms: Tensor
+
+
+def _check(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    inside = low < value < high if open_low else low <= value < high
+    if not inside:
+        bracket = "(" if open_low else "["
+        raise ValueError(f"{name} must be in {bracket}{low:g}, {high:g}), got {value}")
+    return float(value)
+
+
+def _bounded(drive: Tensor, gain: float = 1.0) -> Tensor:
+    """Bounds a drive so that ``gain`` times it is at most the root of the largest finite number."""
+    bound = math.sqrt(torch.finfo(drive.dtype).max) / gain
+    return drive.clamp(-bound, bound)
+
+
+def last_step(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """The value at each sequence's last step: of ``(T, B, N)`` with ``lengths`` ``(B,)``."""
+    if lengths is None:
+        return values[-1]
+    return values[lengths - 1, torch.arange(values.shape[1], device=values.device)]
+
+
+class Rule(nn.Module):
+    """A momentum rule: give a subclass :meth:`initial_state` and :meth:`step`, and use it anywhere.
+
+    Attributes:
+        linear: Whether the rule is linear in its drive. A linear rule commutes with the input map,
+            so that a layer may run it on ``[x_t; 1]`` instead of ``W x_t + b``.
+    """
+
+    linear: bool = False
+
+    @abstractmethod
+    def initial_state(
+        self,
+        batch_size: int,
+        width: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> RuleState:
+        """The state before the first step, tensors with the batch as their first dimension."""
+
+    @abstractmethod
+    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, RuleState]:
+        """One step, the definition of the rule.
+
+        Args:
+            drive: ``(B, N)``.
+            state: As :meth:`initial_state` makes it.
+
+        Returns:
+            What the cell reads, ``(B, N)``, and the next state.
+        """
+
+    def scan(
+        self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, RuleState]:
+        """All the steps of a sequence. Here one :meth:`step` after the other; rules override it.
+
+        Args:
+            drives: ``(T, B, N)``.
+            state: The state to go on from; None starts anew.
+            lengths: How many steps of each sequence count, ``(B,)``; None means all.
+
+        Returns:
+            What the cell reads, ``(T, B, N)``, and the state after each sequence's last step.
+        """
+        if state is None:
+            state = self.fresh_state(drives)
+        outputs: list[Tensor] = []
+        for t in range(drives.shape[0]):
+            y, new = self.step(drives[t], state)
+            if lengths is not None:
+                new = _keep_ended(t < lengths, new, state)
+            state = new
+            outputs.append(y)
+        return torch.stack(outputs), state
+
+    def fresh_state(self, drives: Tensor) -> RuleState:
+        """:meth:`initial_state` for ``drives`` ``(T, B, N)``; in float32 where they are shorter."""
+        dtype = torch.promote_types(drives.dtype, torch.float32)
+        return self.initial_state(*drives.shape[1:], device=drives.device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Sets learned hyperparameters back to the values given at construction."""
+
+
+def _keep_ended(alive: Tensor, new: RuleState, old: RuleState) -> RuleState:
+    kept = (
+        torch.where(alive.view(-1, *[1] * (a.dim() - 1)), a, b)
+        for a, b in zip(new, old, strict=True)
+    )
+    return type(new)(*kept) if hasattr(new, "_fields") else tuple(kept)
+
+
+class _Scaled(Rule):
+    """What the papers' rules share: a step size, a momentum, either of which may be learned."""
+
+    def __init__(self, mu: float, step_size: float, learnable: bool) -> None:
+        super().__init__()
+        self._initial_mu = _check("mu", mu, 0.0, 1.0)
+        self._initial_step_size = _check("step_size", step_size, 0.0, math.inf, open_low=True)
+        if not isinstance(learnable, bool):
+            raise TypeError(f"learnable must be a bool, got {type(learnable).__name__}")
+        self.learnable = learnable
+        if learnable:
+            self.log_step_size = nn.Parameter(torch.empty(()))
+            if self._learns_mu:
+                if self._initial_mu == 0.0:
+                    raise ValueError("mu must be in (0, 1) where it is learned, got 0.0")
+                self.logit_mu = nn.Parameter(torch.empty(()))
+        self.reset_parameters()
+
+    _learns_mu = True
+
+    def reset_parameters(self) -> None:
+        if not self.learnable:
+            return
+        with torch.no_grad():
+            self.log_step_size.fill_(math.log(self._initial_step_size))
+            if self._learns_mu:
+                odds = self._initial_mu / (1 - self._initial_mu)
+                self.logit_mu.fill_(math.log(odds))
+
+    @property
+    def step_size(self) -> float | Tensor:
+        """The step size :math:`s`: a number, or where it is learned a positive scalar tensor."""
+        return self.log_step_size.exp() if self.learnable else self._initial_step_size
+
+    @property
+    def mu(self) -> float | Tensor:
+        r"""The momentum :math:`\mu`: a number, or where it is learned a scalar tensor in (0, 1)."""
+        if self.learnable and self._learns_mu:
+            return torch.sigmoid(self.logit_mu)
+        return self._initial_mu
+
+    def _gain(self, drive: Tensor) -> tuple[Tensor, float]:
+        """The bounded drive and the number that still scales it; a learned one has scaled it."""
+        step_size = self.step_size
+        if isinstance(step_size, Tensor):
+            return _bounded(drive * step_size.to(drive.dtype)), 1.0
+        # the product is bounded: no sum of it overflows
+        return _bounded(drive, max(1.0, step_size)), step_size
+
+    def _scaled(self, drive: Tensor) -> Tensor:
+        bounded, gain = self._gain(drive)
+        return bounded if gain == 1.0 else bounded * gain
+
+    def _filter(
+        self, drives: Tensor, decay: Tensor | float, velocity: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        bounded, gain = self._gain(drives)
+        values = linear_scan(bounded, decay, velocity, gain=gain)
+        return values, last_step(values, lengths)
+
+    def _constant_decay(self, drives: Tensor) -> Tensor | float:
+        mu = self.mu
+        if isinstance(mu, Tensor):
+            return mu.to(drives.dtype).expand(drives.shape[0], 1, 1)
+        return mu
+
+    def extra_repr(self) -> str:
+        """The hyperparameters as :func:`repr` shows them."""
+        shown = {"mu": self._initial_mu, "step_size": self._initial_step_size}
+        return ", ".join(f"{k}={v:g}" for k, v in shown.items()) + (
+            ", learnable=True" if self.learnable else ""
+        )
+
+
+def _compute(drives: Tensor) -> Tensor:
+    """Half precision is filtered in float32: a velocity sums many small terms."""
+    return drives.to(torch.promote_types(drives.dtype, torch.float32))
+
+
+class Momentum(_Scaled):
+    r"""Constant momentum, equation (9) of the MomentumRNN paper.
+
+    .. math:: v_t = \mu v_{t-1} + s\, d_t, \qquad y_t = v_t, \qquad v_0 = 0
+
+    With ``mu=0, step_size=1`` it changes nothing. Its gain for a constant drive is
+    :math:`s / (1 - \mu)`.
+
+    Args:
+        mu: Momentum :math:`\mu` in [0, 1); in (0, 1) where it is learned.
+        step_size: Step size :math:`s`, positive.
+        learnable: Trains both, kept in their ranges by a sigmoid and an exponential. One rule given
+            to several layers is shared by them.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range or not finite.
+        TypeError: A hyperparameter is not a number.
+
+    Example:
+        >>> rule = Momentum(0.5, 1.0)
+        >>> y, state = rule.scan(torch.ones(3, 1, 1))
+        >>> y.flatten().tolist(), state.velocity.item()
+        ([1.0, 1.5, 1.75], 1.75)
+    """
+
+    linear = True
+
+    def __init__(self, mu: float = 0.6, step_size: float = 1.0, *, learnable: bool = False) -> None:
+        super().__init__(mu, step_size, learnable)
+
+    def initial_state(self, batch_size: int, width: int, **options: Any) -> MomentumState:
+        """A velocity of zero, ``(B, N)``."""
+        return MomentumState(torch.zeros(batch_size, width, **options))
+
+    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, MomentumState]:
+        """Equation (9)."""
+        velocity = self.mu * state[0] + self._scaled(drive)
+        return velocity, MomentumState(velocity)
+
+    def scan(
+        self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, MomentumState]:
+        """See :meth:`Rule.scan`."""
+        wide = _compute(drives)
+        (velocity,) = self.fresh_state(drives) if state is None else state
+        values, last = self._filter(wide, self._constant_decay(wide), velocity, lengths)
+        return values.to(drives.dtype), MomentumState(last)
+
+
+class Nesterov(_Scaled):
+    r"""Nesterov's growing momentum with an optional scheduled restart, section 2.4 of the paper.
+
+    .. math:: v_t = \mu_t v_{t-1} + s\, d_t, \qquad y_t = v_t, \qquad
+              \mu_t = \frac{(t-1) \bmod F}{((t-1) \bmod F) + 3}
+
+    The paper prints :math:`t \bmod F`; counting from the step before makes the momentum zero at the
+    first step and exactly at each restart, and equals its :math:`(t-1)/(t+2)` without restart. This
+    is the paper's form of the SRLSTM; the released code's is another recurrence (see the
+    documentation's list of disagreements).
+
+    Args:
+        step_size: Step size :math:`s`, positive.
+        restart: Steps between restarts :math:`F`, at least 1; None never restarts.
+        learnable: Trains the step size, kept positive by an exponential.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range or not finite.
+        TypeError: A hyperparameter is not a number.
+
+    Example:
+        >>> y, _ = Nesterov(1.0, restart=2).scan(torch.ones(4, 1, 1))
+        >>> y.flatten().tolist()
+        [1.0, 1.25, 1.0, 1.25]
+    """
+
+    linear = True
+    _learns_mu = False
+
+    def __init__(
+        self, step_size: float = 1.0, restart: int | None = None, *, learnable: bool = False
+    ) -> None:
+        if restart is not None and (isinstance(restart, bool) or not isinstance(restart, int)):
+            raise TypeError(f"restart must be an int or None, got {type(restart).__name__}")
+        if restart is not None and restart < 1:
+            raise ValueError(f"restart must be at least 1 step, got {restart}")
+        super().__init__(0.0, step_size, learnable)
+        self.restart = restart
+
+    def initial_state(self, batch_size: int, width: int, **options: Any) -> NesterovState:
+        """A velocity of zero, ``(B, N)``, and a count of zero steps, ``(B,)``."""
+        velocity = torch.zeros(batch_size, width, **options)
+        return NesterovState(
+            velocity, torch.zeros(batch_size, dtype=torch.long, device=velocity.device)
+        )
+
+    def _coefficient(self, step: Tensor, dtype: torch.dtype) -> Tensor:
+        exact = nesterov_momentum(step.to(torch.float64), self.restart)
+        return torch.as_tensor(exact).to(dtype)
+
+    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, NesterovState]:
+        """Section 2.4."""
+        velocity, step = state
+        mu = self._coefficient(step, velocity.dtype).unsqueeze(-1)
+        velocity = mu * velocity + self._scaled(drive)
+        return velocity, NesterovState(velocity, step + 1)
+
+    def scan(
+        self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, NesterovState]:
+        """See :meth:`Rule.scan`."""
+        time, wide = drives.shape[0], _compute(drives)
+        steps = torch.arange(time, device=drives.device).unsqueeze(-1)  # (T, 1)
+        if state is None:  # one count for the whole batch: the filter is then a matrix product
+            velocity, count = self.fresh_state(drives)
+        else:
+            velocity, count = state
+            steps = steps + count  # (T, B)
+        decay = self._coefficient(steps, wide.dtype).unsqueeze(-1)
+        values, last = self._filter(wide, decay, velocity, lengths)
+        done = time if lengths is None else lengths
+        return values.to(drives.dtype), NesterovState(last, count + done)
+
+    def extra_repr(self) -> str:
+        """The hyperparameters as :func:`repr` shows them."""
+        learned = ", learnable=True" if self.learnable else ""
+        return f"step_size={self._initial_step_size:g}, restart={self.restart}{learned}"
+
+
+class Adam(_Scaled):
+    r"""Adam's pair of moments, equation (15) of the MomentumRNN paper.
+
+    .. math:: v_t = \mu v_{t-1} + s\, d_t, \qquad m_t = \beta m_{t-1} + (1-\beta)\, d_t^2, \qquad
+              y_t = \frac{v_t}{\sqrt{m_t} + \epsilon}, \qquad v_0 = m_0 = 0
+
+    There is no bias correction, as in the paper. The epsilon stands where the paper has it; the
+    released code has :math:`\sqrt{m_t + 10^{-16}}`.
+
+    In the papers' form a silent drive makes :math:`y` grow like :math:`(\mu/\sqrt\beta)^k` and its
+    gradient become NaN. Here the root :math:`r_t = \sqrt{m_t}` is carried, whose derivatives are
+    bounded (:func:`torchmomentum.ops.adam_scan`), and :math:`y` is bounded by 10,000, where every
+    gate has long been saturated. An Elman network with ReLU is the one cell that can see this
+    bound.
+
+    Args:
+        mu: Momentum :math:`\mu` in [0, 1); in (0, 1) where it is learned.
+        step_size: Step size :math:`s`, positive.
+        beta: How much of the second moment is kept each step, in [0, 1).
+        eps: What is added to the root, at least 1e-16: its inverse bounds the gradient.
+        learnable: Trains ``mu`` and ``step_size``, see :class:`Momentum`.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range or not finite.
+        TypeError: A hyperparameter is not a number.
+
+    Example:
+        >>> y, _ = Adam(mu=0.0, step_size=1.0, beta=0.75).scan(torch.tensor([[[2.0]]]))
+        >>> round(y.item(), 6)  # s / sqrt(1 - beta) at the first step, whatever the drive
+        2.0
+    """
+
+    def __init__(
+        self,
+        mu: float = 0.6,
+        step_size: float = 1.0,
+        beta: float = 0.99,
+        eps: float = 1e-8,
+        *,
+        learnable: bool = False,
+    ) -> None:
+        super().__init__(mu, step_size, learnable)
+        self.beta = _check("beta", beta, 0.0, 1.0)
+        self.eps = _check("eps", eps, 1e-16, math.inf)
+
+    def initial_state(self, batch_size: int, width: int, **options: Any) -> AdamState:
+        """Two zeros, each ``(B, N)``."""
+        zero = torch.zeros(batch_size, width, **options)
+        return AdamState(zero, zero.clone())
+
+    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, AdamState]:
+        """Equation (15)."""
+        y, new = self.scan(drive.unsqueeze(0), state)
+        return y.squeeze(0), new
+
+    def scan(
+        self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, AdamState]:
+        """See :meth:`Rule.scan`."""
+        wide = _compute(drives)
+        velocity, rms = self.fresh_state(drives) if state is None else state
+        mask = None
+        if lengths is not None:
+            steps = torch.arange(drives.shape[0], device=drives.device)
+            mask = (steps.unsqueeze(1) < lengths).unsqueeze(-1)  # (T, B, 1)
+        y, velocity, rms = adam_scan(
+            wide,
+            velocity,
+            rms,
+            mu=self.mu,
+            gain=self.step_size,
+            beta=self.beta,
+            eps=self.eps,
+            mask=mask,
+        )
+        return y.to(drives.dtype), AdamState(velocity, rms)
+
+    def extra_repr(self) -> str:
+        """The hyperparameters as :func:`repr` shows them."""
+        return f"{super().extra_repr()}, beta={self.beta:g}, eps={self.eps:g}"
+
+
+class RMSProp(Adam):
+    r"""RMSProp: :class:`Adam` with :math:`\mu = 0`, after equation (15) of the MomentumRNN paper.
+
+    .. math:: m_t = \beta m_{t-1} + (1-\beta)\, d_t^2, \qquad
+              y_t = \frac{s\, d_t}{\sqrt{m_t} + \epsilon}
+
+    Args:
+        step_size: Step size :math:`s`, positive.
+        beta: How much of the second moment is kept each step, in [0, 1).
+        eps: What is added to the root, at least 1e-16.
+        learnable: Trains the step size, kept positive by an exponential.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range or not finite.
+        TypeError: A hyperparameter is not a number.
+
+    Example:
+        >>> RMSProp(step_size=0.6, beta=0.9)
+        RMSProp(step_size=0.6, beta=0.9, eps=1e-08)
+    """
+
+    _learns_mu = False
+
+    def __init__(
+        self,
+        step_size: float = 1.0,
+        beta: float = 0.9,
+        eps: float = 1e-8,
+        *,
+        learnable: bool = False,
+    ) -> None:
+        super().__init__(0.0, step_size, beta, eps, learnable=learnable)
+
+    def extra_repr(self) -> str:
+        """The hyperparameters as :func:`repr` shows them."""
+        return super().extra_repr().removeprefix("mu=0, ")

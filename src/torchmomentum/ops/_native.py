@@ -1,0 +1,202 @@
+"""PyTorch's own recurrent kernels: oneDNN's LSTM as an operator, ATen's and cuDNN's for the rest.
+
+``torch.nn``'s modules cannot be captured in one graph by ``torch.compile`` nor exported with a
+dynamic length; operators of our own over the same kernels can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from torchmomentum.ops._library import define_recurrence
+from torchmomentum.ops._scan import scan, scan_definition
+from torchmomentum.ops._steps import State
+
+_aten = torch.ops.aten
+_ATEN_LSTM = 2  # ATen's number for this kind of recurrence
+# asked once: torch.compile cannot trace the questions
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_HAS_ONEDNN_BF16 = _HAS_ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+# --- oneDNN's LSTM ------------------------------------------------------------------------------
+
+
+def _onednn_serves(mode: str, x: Tensor, weights: Sequence[Tensor | None]) -> bool:
+    """Whether PyTorch would run this very layer on oneDNN: an LSTM on a CPU, without projection."""
+    if mode != "LSTM" or x.device.type != "cpu" or weights[-1] is not None:
+        return False
+    if not torch.compiler.is_compiling() and not torch.backends.mkldnn.enabled:
+        return False
+    if x.dtype == torch.bfloat16:
+        return _HAS_ONEDNN_BF16
+    return _HAS_ONEDNN and x.dtype == torch.float32
+
+
+def _onednn_definition(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+    train: bool,
+) -> State:
+    return scan_definition(
+        "LSTM", linear(x, weight_ih, bias_ih), (h, c), (weight_hh, bias_hh, None)
+    )
+
+
+def _onednn_forward(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+    train: bool,
+) -> tuple[Tensor, ...]:
+    # the kernel hands out the workspace that its backward needs only where gradients are enabled
+    with torch.set_grad_enabled(train):
+        out, h_n, c_n, workspace = _aten.mkldnn_rnn_layer.default(
+            *(x, weight_ih, weight_hh, bias_ih, bias_hh, h, c),
+            *(False, [], _ATEN_LSTM, h.shape[-1], 1, True, False, False, train),
+        )
+    return out, h_n.clone(), c_n, workspace  # h_n is a view of out
+
+
+def _onednn_backward(
+    tensors: Sequence[Tensor | None],
+    results: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    constants: Sequence[object],
+) -> list[Tensor]:
+    x, h, c, *weights = tensors
+    if h is None:
+        raise TypeError("the state must be a tensor")
+    out, h_n, c_n, workspace = results
+    pulled = [g if g is None else g.contiguous() for g in grads]
+    grad_x, grad_ih, grad_hh, grad_bias, grad_bias_again, grad_h, grad_c = (
+        _aten.mkldnn_rnn_layer_backward.default(
+            *(x, *weights, h, c, out, h_n, c_n, *pulled),
+            *(False, _ATEN_LSTM, h.shape[-1], 1, True, True, False, [], False, workspace),
+        )
+    )
+    # both biases get the one gradient, which must not be shared memory
+    return [grad_x, grad_h, grad_c, grad_ih, grad_hh, grad_bias, grad_bias_again.clone()]
+
+
+def _onednn_fake(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+    train: bool,
+) -> tuple[Tensor, ...]:
+    out = x.new_empty(x.shape[0], x.shape[1], h.shape[-1])
+    workspace = x.new_empty(0, dtype=torch.uint8)  # as ATen's own kernel for shapes has it
+    return out, torch.empty_like(h), torch.empty_like(c), workspace
+
+
+_onednn_lstm = define_recurrence(
+    "onednn_lstm",
+    arguments="Tensor x, Tensor h, Tensor c, Tensor weight_ih, Tensor weight_hh, "
+    "Tensor bias_ih, Tensor bias_hh",
+    constants="bool train",
+    outputs=3,
+    saved=1,
+    definition=_onednn_definition,
+    forward=_onednn_forward,
+    backward=_onednn_backward,
+    fake=_onednn_fake,
+)
+
+
+# --- PyTorch's functions, whichever kernels they choose -----------------------------------------
+
+
+def _torch_function(mode: str) -> Callable[..., Any]:
+    functions: dict[str, Callable[..., Any]] = {
+        "LSTM": torch.lstm,
+        "GRU": torch.gru,
+        "RNN_TANH": torch.rnn_tanh,
+        "RNN_RELU": torch.rnn_relu,
+    }
+    return functions[mode]
+
+
+def _hx(mode: str, state: State) -> Any:
+    """The state as ``torch.lstm`` and its siblings take it, with a dimension for the layers."""
+    return tuple(s.unsqueeze(0) for s in state) if mode == "LSTM" else state[0].unsqueeze(0)
+
+
+def _torch_layer(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None]) -> State:
+    flat, has_biases = [w for w in weights if w is not None], weights[2] is not None
+    train = torch.is_grad_enabled()
+    out, *last = _torch_function(mode)(
+        x, _hx(mode, state), flat, has_biases, 1, 0.0, train, False, False
+    )
+    return out, *(s.squeeze(0) for s in last)
+
+
+def native_packed(
+    mode: str, data: Tensor, batch_sizes: Tensor, state: State, weights: Sequence[Tensor | None]
+) -> State:
+    """One layer over packed input. See :func:`native`.
+
+    Args:
+        mode: As for :func:`native`.
+        data: The packed input, ``(sum of lengths, I)``.
+        batch_sizes: How many sequences are alive at each step, as in ``PackedSequence``.
+        state: As for :func:`native`, ordered as the sequences are.
+        weights: As for :func:`native`.
+
+    Returns:
+        The packed outputs, and each sequence's last state.
+    """
+    flat, has_biases = [w for w in weights if w is not None], weights[2] is not None
+    train = torch.is_grad_enabled()
+    out, *last = _torch_function(mode)(
+        data, batch_sizes, _hx(mode, state), flat, has_biases, 1, 0.0, train, False
+    )
+    return out, *(s.squeeze(0) for s in last)
+
+
+def native(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None]) -> State:
+    """One recurrent layer, one direction, on the kernels that PyTorch itself would use.
+
+    Args:
+        mode: ``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``.
+        x: The input, ``(T, B, I)``.
+        state: ``(h, c)`` for an LSTM, ``(h,)`` otherwise, each ``(B, H)``.
+        weights: ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh`` (both or neither None),
+            ``weight_hr`` or None.
+
+    Returns:
+        The outputs ``(T, B, H)``, and after them the last state.
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
+    if weight_ih is None or weight_hh is None:
+        raise TypeError("weight_ih and weight_hh must be tensors")
+    if _onednn_serves(mode, x, weights):
+        if bias_ih is None or bias_hh is None:
+            bias_ih = bias_hh = weight_hh.new_zeros(weight_hh.shape[0])
+        tensors = (x, *state, weight_ih, weight_hh, bias_ih, bias_hh)
+        train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        results: State = _onednn_lstm(*tensors, train)[:3]
+        return results
+    if torch.compiler.is_compiling():
+        # the functions below would be unrolled over time
+        recurrent = [weight_hh, bias_hh] + ([weight_hr] if mode == "LSTM" else [])
+        return scan(mode, linear(x, weight_ih, bias_ih), state, recurrent)
+    return _torch_layer(mode, x, state, weights)

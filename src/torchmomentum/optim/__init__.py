@@ -1,0 +1,7 @@
+"""Optimizers with Nesterov's momentum, restarted by schedule."""
+
+from torchmomentum.optim._nag import NAG
+from torchmomentum.optim._restart_scheduler import RestartScheduler
+from torchmomentum.optim._srsgd import SRSGD
+
+__all__ = ["NAG", "SRSGD", "RestartScheduler"]

@@ -1,0 +1,212 @@
+"""Nesterov's accelerated gradient with an optional scheduled restart, as a PyTorch optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import (
+    Optimizer,
+    ParamsT,
+    _default_to_fused_or_foreach,
+    _use_grad_for_differentiable,
+)
+
+from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
+from torchmomentum.schedules import nesterov_momentum
+
+
+def check_interval(name: str, value: Any) -> int | None:
+    """A restart interval: None, or an integer of at least 1 iteration."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int or None, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1 iteration, got {value}")
+    return value
+
+
+def _check_not_negative(name: str, value: Any) -> None:
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise ValueError(f"Tensor {name} must be 1-element")
+        if value.requires_grad or value.device.type != "cpu":
+            return  # its value is the caller's: reading it would wait for the device
+        value = value.item()
+    if not 0.0 <= value < math.inf:
+        label = {"lr": "learning rate"}.get(name, f"{name} value")
+        raise ValueError(f"Invalid {label}: {value}, must be finite and at least 0")
+
+
+class NAG(Optimizer):
+    r"""Nesterov's accelerated gradient, with restarts on demand.
+
+    .. math::
+        v_k &= w_{k-1} - s\, \nabla f(w_{k-1}) \\
+        w_k &= v_k + \mu_k (v_k - v_{k-1}), \qquad \mu_k = \frac{j}{j + 3}
+
+    where :math:`j` counts the steps since the last restart, from 0 (the slides, "Nesterov
+    Accelerated Gradient" and "Scheduled Restart NAG"). The first step, and the first after a
+    restart, is a plain gradient step. With ``restart=1`` every step is: ``torch.optim.SGD``.
+
+    It keeps ``torch.optim.SGD``'s conventions. It differs in that ``p.grad`` is never changed, that
+    hyperparameters that are not finite are refused, and that ``differentiable`` differentiates
+    through the momentum too. A group's counter advances when one of its parameters has a gradient;
+    it lives in the group, so that a skipped step (``GradScaler``) does not advance it. There is no
+    ``momentum`` for a scheduler to cycle: give ``OneCycleLR`` and ``CyclicLR``
+    ``cycle_momentum=False``.
+
+    Args:
+        params: Parameters, named parameters or groups of either. A group may have its own ``lr``,
+            ``restart_every`` and ``weight_decay``, and has its own counter.
+        lr: Step size :math:`s`, a number or a tensor of one element, finite and at least 0.
+        restart: Iterations between restarts :math:`F`, at least 1; None never restarts.
+        weight_decay: Adds so many times the parameter to its gradient.
+        maximize: Ascends instead.
+        foreach: Steps through whole lists of tensors. By default where they are on a GPU.
+        differentiable: Lets autograd follow the step.
+        fused: One pass over memory in PyTorch's fused SGD kernel.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range or not finite.
+        TypeError: ``restart`` is not an integer.
+        RuntimeError: ``fused`` together with ``foreach`` or ``differentiable``.
+
+    Example:
+        >>> w = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> optimizer = NAG([w], lr=0.1)
+        >>> for _ in range(3):
+        ...     optimizer.zero_grad()
+        ...     (w**2 / 2).sum().backward()
+        ...     optimizer.step()
+        >>> round(w.item(), 4)
+        0.6714
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        restart: int | None = None,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_interval("restart", restart)
+        defaults = {
+            "lr": lr,
+            "restart_every": restart,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+            "cycle_step": 0,  # steps since the last restart
+            "buffer_scale": 1.0,
+        }
+        if fused and differentiable:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        if fused and foreach:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group of parameters, with a counter of its own, and checks its hyperparameters."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            _check_not_negative("lr", group["lr"])
+            _check_not_negative("weight_decay", group["weight_decay"])
+            check_interval("restart_every", group["restart_every"])
+            if group["foreach"] and isinstance(group["lr"], Tensor) and group["lr"].requires_grad:
+                raise ValueError("lr as a tensor that requires a gradient needs `foreach=False`")
+        except (TypeError, ValueError):
+            self.param_groups.pop()
+            raise
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Fills in what older state dicts have not."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
+    def _buffer(self, param: Tensor, grad: Tensor) -> Tensor:
+        state = self.state[param]
+        if state.get("momentum_buffer") is None:
+            like = grad if grad.is_sparse else param
+            state["momentum_buffer"] = torch.zeros_like(like)
+        buffer: Tensor = state["momentum_buffer"]
+        if grad.requires_grad:  # differentiable: keep last step's graph apart from this one's
+            buffer = state["momentum_buffer"] = buffer.clone()
+        return buffer
+
+    @_use_grad_for_differentiable
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Takes one step.
+
+        Args:
+            closure: Reevaluates the model and returns the loss.
+
+        Returns:
+            What the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._step_group(group)
+        return loss
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        params = [p for p in group["params"] if p.grad is not None]
+        if not params:
+            return
+        grads: list[Tensor] = [p.grad for p in params]
+        interval, done = group["restart_every"], group["cycle_step"]
+        if interval is not None and done >= interval:
+            done = 0
+        numbers = Step(
+            lr=group["lr"],
+            momentum=nesterov_momentum(done),
+            previous=nesterov_momentum(max(done - 1, 0)),
+            scale=group["buffer_scale"],
+            weight_decay=group["weight_decay"],
+            maximize=group["maximize"],
+        )
+        buffers: list[Tensor] = []
+        if numbers.momentum:
+            buffers = [self._buffer(p, g) for p, g in zip(params, grads, strict=True)]
+        take = _choose(group, params, grads)
+        group["buffer_scale"] = take(params, grads, buffers, numbers)
+        group["cycle_step"] = done + 1
+
+
+def _choose(
+    group: dict[str, Any], params: list[Tensor], grads: list[Tensor]
+) -> Callable[..., float]:
+    """The way to take a step that the group asks for, or that suits its tensors."""
+    fused, foreach = group["fused"], group["foreach"]
+    if fused:
+        for p in params:
+            if not torch.is_floating_point(p):
+                raise RuntimeError(
+                    f"`fused=True` requires floating point parameters, got {p.dtype}"
+                )
+    elif foreach is None and fused is None:
+        _, foreach = _default_to_fused_or_foreach(params, group["differentiable"], use_fused=False)
+    if any(g.is_sparse for g in grads):
+        if fused:
+            raise RuntimeError("`fused=True` does not support sparse gradients")
+        return step_each
+    if fused:
+        return step_fused
+    return step_foreach if foreach and not group["differentiable"] else step_each

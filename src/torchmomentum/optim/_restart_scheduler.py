@@ -1,0 +1,140 @@
+"""Changes an optimizer's restart interval during training."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+
+from torchmomentum.optim._nag import check_interval
+from torchmomentum.schedules import exponential_restarts, linear_restarts
+
+
+class RestartScheduler:
+    """Sets the restart interval of :class:`SRSGD` or :class:`NAG` by stages.
+
+    The interval is counted in iterations, steps of the optimizer. The milestones are counted in
+    calls of :meth:`step`: epochs where it is called once an epoch, iterations where it is called
+    after each. It touches ``restart_every`` alone, so that it composes with any learning-rate
+    scheduler.
+
+    The momentum cycle under way at a milestone goes on, and ends after the new interval. The
+    slides' intervals I_i begin with a fresh one: ``restart_at_milestones``.
+
+    Args:
+        optimizer: An optimizer with ``restart_every`` in its groups.
+        milestones: Calls of :meth:`step` at which the next stage begins, at least 1, increasing.
+        restart_every: The interval of each stage, one more than milestones; None never restarts.
+        restart_at_milestones: Restarts the momentum at each milestone, dropping what it had
+            gathered.
+
+    Raises:
+        TypeError: The optimizer has no restarts, or a number is not an integer.
+        ValueError: Milestones that do not increase, an interval below 1, or a wrong number of them.
+
+    Example:
+        >>> optimizer = SRSGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        >>> scheduler = RestartScheduler(optimizer, milestones=[80, 120], restart_every=[30, 60,
+        90])
+        >>> for epoch in range(100):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["restart_every"]
+        60
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Sequence[int],
+        restart_every: Sequence[int | None],
+        *,
+        restart_at_milestones: bool = False,
+    ) -> None:
+        if not isinstance(optimizer, Optimizer) or "restart_every" not in optimizer.defaults:
+            raise TypeError(f"{type(optimizer).__name__} is no optimizer with scheduled restarts")
+        milestones, intervals = list(milestones), list(restart_every)
+        for value in milestones:
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"milestones must be integers, got {type(value).__name__}")
+        if any(b <= a for a, b in zip([0, *milestones], milestones, strict=False)):
+            raise ValueError(f"milestones must increase and be at least 1, got {milestones}")
+        if len(intervals) != len(milestones) + 1:
+            raise ValueError(
+                "restart_every must have one interval for each of the "
+                f"{len(milestones) + 1} stages, got {len(intervals)}"
+            )
+        for interval in intervals:
+            check_interval("restart_every", interval)
+        self.optimizer = optimizer
+        self.milestones = milestones
+        self.restart_every = intervals
+        self.restart_at_milestones = restart_at_milestones
+        self.last_epoch = 0
+        self._apply()
+
+    @classmethod
+    def linear(
+        cls,
+        optimizer: Optimizer,
+        milestones: Sequence[int],
+        first: int,
+        increment: int,
+        stages: int | None = None,
+        **options: Any,
+    ) -> RestartScheduler:
+        """Intervals that grow by a constant: :func:`~torchmomentum.schedules.linear_restarts`.
+
+        Example:
+            >>> optimizer = SRSGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+            >>> RestartScheduler.linear(optimizer, [80, 120, 160], 30, 30).restart_every
+            [30, 60, 90, 120]
+        """
+        stages = len(milestones) + 1 if stages is None else stages
+        return cls(optimizer, milestones, linear_restarts(first, increment, stages), **options)
+
+    @classmethod
+    def exponential(
+        cls,
+        optimizer: Optimizer,
+        milestones: Sequence[int],
+        first: int,
+        ratio: float,
+        stages: int | None = None,
+        **options: Any,
+    ) -> RestartScheduler:
+        """Intervals that grow by a factor: :func:`~torchmomentum.schedules.exponential_restarts`.
+
+        Example:
+            >>> optimizer = SRSGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+            >>> RestartScheduler.exponential(optimizer, [80, 120, 160], 40, 1.25).restart_every
+            [40, 50, 63, 78]
+        """
+        stages = len(milestones) + 1 if stages is None else stages
+        return cls(optimizer, milestones, exponential_restarts(first, ratio, stages), **options)
+
+    def get_last_restart_every(self) -> int | None:
+        """The interval in force, in iterations."""
+        return self.restart_every[bisect_right(self.milestones, self.last_epoch)]
+
+    def _apply(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["restart_every"] = self.get_last_restart_every()
+
+    def step(self) -> None:
+        """Counts one unit of the milestones: call it once an epoch, or once an iteration."""
+        self.last_epoch += 1
+        self._apply()
+        if self.restart_at_milestones and self.last_epoch in self.milestones:
+            for group in self.optimizer.param_groups:
+                group["cycle_step"] = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer."""
+        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from :meth:`state_dict`, and sets the interval that was in force."""
+        self.__dict__.update(state_dict)
+        self._apply()

@@ -1,0 +1,121 @@
+r"""One step of Nesterov's method on lists of tensors: the definition, and two faster ways.
+
+With :math:`v_k = w_{k-1} - s_k g_k` and :math:`w_k = v_k + \mu_k (v_k - v_{k-1})`, the difference
+:math:`d_k = v_k - v_{k-1}` obeys :math:`d_k = \mu_{k-1} d_{k-1} - s_k g_k`, so that
+:math:`w_k = w_{k-1} - s_k g_k + \mu_k d_k`. A buffer holds :math:`-d_k / \text{scale}`; the scale
+is 1 but where PyTorch's fused kernel, which has one momentum where this has two, needs another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+_FUSED: Callable[..., None] | None = getattr(torch, "_fused_sgd_", None)
+_LARGEST_RATIO = 1e12  # beyond which the fused kernel's rescaled buffer would lose precision
+
+
+class Step(NamedTuple):
+    """The numbers of one step of one group."""
+
+    lr: float | Tensor
+    momentum: float  # mu_k; zero makes it a plain gradient step that needs no buffer
+    previous: float  # mu_{k-1}
+    scale: float  # what the buffers are to be multiplied by
+    weight_decay: float
+    maximize: bool
+
+
+def _number(lr: float | Tensor) -> float:
+    return lr.item() if isinstance(lr, Tensor) else lr
+
+
+def _subtract(target: Tensor, grad: Tensor, lr: float | Tensor) -> None:
+    """``target -= lr * grad``, differentiably where the learning rate is."""
+    if isinstance(lr, Tensor) and lr.requires_grad:
+        target.addcmul_(grad, lr, value=-1)
+    else:
+        target.add_(grad, alpha=-_number(lr))
+
+
+def _grouped(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
+    """Three parallel lists, split by device and type: what list operations need."""
+    tensors = cast("list[list[Tensor | None]]", list(lists))
+    for group, _ in Optimizer._group_tensors_by_device_and_dtype(tensors).values():
+        first, second, third = cast("list[list[Tensor]]", group)
+        yield first, second, third
+
+
+def step_each(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], s: Step) -> float:
+    """The definition, tensor by tensor. Returns the buffers' new scale."""
+    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+        if s.maximize:
+            grad = -grad
+        if s.weight_decay:
+            grad = grad.add(param, alpha=s.weight_decay)
+        if s.momentum:
+            buffer = buffers[i]
+            buffer.mul_(-s.previous * s.scale)
+            _subtract(buffer, grad, s.lr)
+            buffer.neg_()
+        _subtract(param, grad, s.lr)
+        if s.momentum:
+            param.add_(buffers[i], alpha=-s.momentum)
+    return 1.0
+
+
+def step_foreach(
+    params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], s: Step
+) -> float:
+    """The same for whole lists at once. Returns the buffers' new scale."""
+    lr = _number(s.lr)
+    for weights, slopes, held in _grouped(params, grads, buffers if s.momentum else params):
+        if s.maximize:
+            slopes = list(torch._foreach_neg(slopes))
+        if s.weight_decay:
+            slopes = list(torch._foreach_add(slopes, weights, alpha=s.weight_decay))
+        if s.momentum:
+            torch._foreach_mul_(held, s.previous * s.scale)
+            torch._foreach_add_(held, slopes, alpha=lr)
+        torch._foreach_add_(weights, slopes, alpha=-lr)
+        if s.momentum:
+            torch._foreach_add_(weights, held, alpha=-s.momentum)
+    return 1.0
+
+
+def step_fused(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], s: Step) -> float:
+    """The same by PyTorch's fused SGD kernel, one pass over memory. Returns the buffers' new scale.
+
+    The kernel does ``S = m S + (1 - dampening) g`` and ``p -= lr (g + m S)``: with
+    ``d = -lr a S`` this is the step above for ``a = sqrt(mu_{k-1} scale / (lr mu_k))``,
+    ``m = mu_k a`` and ``dampening = 1 - 1 / a``.
+    """
+    lr = _number(s.lr)
+    first = s.previous == 0.0  # nothing of the buffer is kept
+    ratio = 1.0
+    if s.momentum and not first:
+        kept = s.previous * s.scale
+        if not kept < _LARGEST_RATIO * lr:
+            return step_foreach(params, grads, buffers, s)
+        ratio = math.sqrt(kept / (lr * s.momentum))
+    if _FUSED is None or not 0.0 < ratio < math.inf or (s.momentum and lr == 0.0):
+        return step_foreach(params, grads, buffers, s)
+    for weights, slopes, held in _grouped(params, grads, buffers if s.momentum else params):
+        _FUSED(
+            weights,
+            slopes,
+            held if s.momentum else [],
+            weight_decay=s.weight_decay,
+            momentum=s.momentum * ratio,
+            lr=lr,
+            dampening=1.0 - 1.0 / ratio,
+            nesterov=bool(s.momentum),
+            maximize=s.maximize,
+            is_first_step=first and bool(s.momentum),
+        )
+    return lr * ratio if s.momentum else s.scale
