@@ -1,7 +1,7 @@
 """The contract of a recurrent layer and of an optimizer, for anyone's own.
 
-:func:`check_rnn` holds a layer to what users of ``torch.nn.LSTM`` rely on, :func:`check_optimizer` an
-optimizer to what users of ``torch.optim.SGD`` do. Both run on the originals too, as a control.
+:func:`check_rnn` holds a layer to what users of ``torch.nn.LSTM`` rely on, :func:`check_optimizer`
+an optimizer to what users of ``torch.optim.SGD`` do. Both run on the originals too, as a control.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -72,8 +73,7 @@ def _run_all(
         raise ValueError(f"skip names unknown checks {sorted(unknown)}; known: {', '.join(checks)}")
     ran = [name for name in checks if name not in skip]
     for name in ran:
-        check = checks[name]
-        _run(name, lambda check=check: check(*arguments))  # type: ignore[misc]
+        _run(name, partial(checks[name], *arguments))
     return ran
 
 
@@ -265,11 +265,11 @@ def check_rnn(make: MakeLayer, *, skip: Sequence[str] = ()) -> list[str]:
     """Holds a recurrent layer to the contract of ``torch.nn.LSTM``, ``GRU`` and ``RNN``.
 
     It runs every layer count, direction and bias where that may matter: shapes, ``batch_first``,
-    unbatched and packed input, streaming (with ``initial_state`` where the layer has one), first and
-    second derivatives, state dict, deepcopy and pickle, types, the meta device, and refusals.
+    unbatched and packed input, streaming (with ``initial_state`` where the layer has one), first
+    and second derivatives, state dict, deepcopy and pickle, types, the meta device, and refusals.
 
     Args:
-        make: ``make(input_size, hidden_size, **options)``, the layer; options as ``torch.nn.LSTM``'s.
+        make: ``make(input_size, hidden_size, **options)``, the layer; options as in ``torch.nn``.
         skip: Checks to leave out, by name.
 
     Returns:
@@ -405,7 +405,8 @@ def _closure(make: MakeOptimizer) -> None:
     expected = loss().item()
     found = optimizer.step(closure)  # type: ignore[arg-type]
     _require(
-        found is not None and float(found.detach()) == expected, "step does not return the loss"
+        found is not None and torch.as_tensor(found).item() == expected,
+        "step does not return the loss",
     )
     for _ in range(11):
         optimizer.step(closure)  # type: ignore[arg-type]
@@ -529,7 +530,7 @@ def _refuses(make: MakeOptimizer) -> None:
 def _refuses_not_finite(make: MakeOptimizer) -> None:
     params, _ = _problem()
     for value in (float("nan"), float("inf")):
-        _require_error(lambda value=value: make(params, lr=value), f"lr={value}")  # type: ignore[misc]
+        _require_error(partial(make, params, lr=value), f"lr={value}")
 
 
 def check_optimizer(make: MakeOptimizer, *, skip: Sequence[str] = ()) -> list[str]:

@@ -161,10 +161,11 @@ def _summary(history: list[dict[str, float]], task: Task) -> dict[str, float]:
     }
 
 
-def _fit(trainer: pl.Trainer, learner: Learner, task: Task, place: Place) -> None:
+def _fit(config: RunConfig, recorder: Recorder, learner: Learner, task: Task, place: Place) -> None:
     checkpoint = newest_checkpoint(place.folder) if place.resume else None
     with warnings.catch_warnings():
         _silence_lightning()
+        trainer = _trainer(config, place, recorder)
         trainer.fit(learner, task.train, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -196,7 +197,7 @@ def train(config: RunConfig, place: Place, progress: Progress | None = None) -> 
     model = build_model(config, task.input_size, task.output_size, task.each_step)
     learner = Learner(config, model, task)
     recorder = Recorder(task, task.train, place.folder, place.checkpoint_every, progress)
-    _fit(_trainer(config, place, recorder), learner, task, place)
+    _fit(config, recorder, learner, task, place)
     result = {
         "config": config.to_dict(),
         "metric": task.metric_name,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, pad
 from torch.nn.utils.rnn import PackedSequence
 
-from torchmomentum.nn._rules import Rule, RuleState
+from torchmomentum.nn._rules import Rule, RuleState, bounded
 from torchmomentum.ops import native, native_packed, scan
 
 Memory: TypeAlias = "tuple[RuleState, ...]"
@@ -327,7 +327,7 @@ class _Recurrent(nn.RNNBase):
         weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = self._weights(k)
         rule, kept = self.momentum, cast("RuleState", ())
         if rule is not None and not rule.linear:
-            drive, kept = rule.scan(linear(x, weight_ih, bias_ih), memory, lengths)
+            drive, kept = rule.scan(linear(bounded(x), weight_ih, bias_ih), memory, lengths)
             results = self._recur(drive, state, (weight_hh, bias_hh, weight_hr), sequence)
         else:
             if rule is not None:

@@ -22,6 +22,8 @@ class _Named:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "rule" not in vars(cls):
+            return  # a subclass of a name: a user's, or one that torch parametrizes
         parameters = inspect.signature(cls.__bases__[-1]).parameters.values()
         layer = [p for p in parameters if p.name != "momentum"]
         rule = [

@@ -19,6 +19,8 @@ from torchmomentum.schedules import nesterov_momentum
 
 RuleState = tuple[Tensor, ...]
 
+LARGEST_STEP_SIZE = 1e6  # so that no gradient overflows; the papers' are at most 2
+
 
 class MomentumState(NamedTuple):
     """The velocity ``v``, ``(B, N)``."""
@@ -50,10 +52,15 @@ def _check(name: str, value: float, low: float, high: float, *, open_low: bool =
     return float(value)
 
 
-def _bounded(drive: Tensor, gain: float = 1.0) -> Tensor:
+def bounded(drive: Tensor, gain: float = 1.0) -> Tensor:
     """Bounds a drive so that ``gain`` times it is at most the root of the largest finite number."""
     bound = math.sqrt(torch.finfo(drive.dtype).max) / gain
     return drive.clamp(-bound, bound)
+
+
+def _compute(drives: Tensor) -> Tensor:
+    """Half precision is filtered in float32: a velocity sums many small terms."""
+    return drives.to(torch.promote_types(drives.dtype, torch.float32))
 
 
 def last_step(values: Tensor, lengths: Tensor | None) -> Tensor:
@@ -109,16 +116,17 @@ class Rule(nn.Module):
         Returns:
             What the cell reads, ``(T, B, N)``, and the state after each sequence's last step.
         """
+        wide = _compute(drives)
         if state is None:
             state = self.fresh_state(drives)
         outputs: list[Tensor] = []
         for t in range(drives.shape[0]):
-            y, new = self.step(drives[t], state)
+            y, new = self.step(wide[t], state)
             if lengths is not None:
                 new = _keep_ended(t < lengths, new, state)
             state = new
             outputs.append(y)
-        return torch.stack(outputs), state
+        return torch.stack(outputs).to(drives.dtype), state
 
     def fresh_state(self, drives: Tensor) -> RuleState:
         """:meth:`initial_state` for ``drives`` ``(T, B, N)``; in float32 where they are shorter."""
@@ -143,7 +151,9 @@ class _Scaled(Rule):
     def __init__(self, mu: float, step_size: float, learnable: bool) -> None:
         super().__init__()
         self._initial_mu = _check("mu", mu, 0.0, 1.0)
-        self._initial_step_size = _check("step_size", step_size, 0.0, math.inf, open_low=True)
+        self._initial_step_size = _check(
+            "step_size", step_size, 0.0, LARGEST_STEP_SIZE, open_low=True
+        )
         if not isinstance(learnable, bool):
             raise TypeError(f"learnable must be a bool, got {type(learnable).__name__}")
         self.learnable = learnable
@@ -182,9 +192,9 @@ class _Scaled(Rule):
         """The bounded drive and the number that still scales it; a learned one has scaled it."""
         step_size = self.step_size
         if isinstance(step_size, Tensor):
-            return _bounded(drive * step_size.to(drive.dtype)), 1.0
+            return bounded(drive * step_size.to(drive.dtype)), 1.0
         # the product is bounded: no sum of it overflows
-        return _bounded(drive, max(1.0, step_size)), step_size
+        return bounded(drive, max(1.0, step_size)), step_size
 
     def _scaled(self, drive: Tensor) -> Tensor:
         bounded, gain = self._gain(drive)
@@ -211,11 +221,6 @@ class _Scaled(Rule):
         )
 
 
-def _compute(drives: Tensor) -> Tensor:
-    """Half precision is filtered in float32: a velocity sums many small terms."""
-    return drives.to(torch.promote_types(drives.dtype, torch.float32))
-
-
 class Momentum(_Scaled):
     r"""Constant momentum, equation (9) of the MomentumRNN paper.
 
@@ -226,7 +231,7 @@ class Momentum(_Scaled):
 
     Args:
         mu: Momentum :math:`\mu` in [0, 1); in (0, 1) where it is learned.
-        step_size: Step size :math:`s`, positive.
+        step_size: Step size :math:`s`, positive and below a million.
         learnable: Trains both, kept in their ranges by a sigmoid and an exponential. One rule given
             to several layers is shared by them.
 
@@ -277,7 +282,7 @@ class Nesterov(_Scaled):
     documentation's list of disagreements).
 
     Args:
-        step_size: Step size :math:`s`, positive.
+        step_size: Step size :math:`s`, positive and below a million.
         restart: Steps between restarts :math:`F`, at least 1; None never restarts.
         learnable: Trains the step size, kept positive by an exponential.
 
@@ -361,7 +366,7 @@ class Adam(_Scaled):
 
     Args:
         mu: Momentum :math:`\mu` in [0, 1); in (0, 1) where it is learned.
-        step_size: Step size :math:`s`, positive.
+        step_size: Step size :math:`s`, positive and below a million.
         beta: How much of the second moment is kept each step, in [0, 1).
         eps: What is added to the root, at least 1e-16: its inverse bounds the gradient.
         learnable: Trains ``mu`` and ``step_size``, see :class:`Momentum`.
@@ -433,7 +438,7 @@ class RMSProp(Adam):
               y_t = \frac{s\, d_t}{\sqrt{m_t} + \epsilon}
 
     Args:
-        step_size: Step size :math:`s`, positive.
+        step_size: Step size :math:`s`, positive and below a million.
         beta: How much of the second moment is kept each step, in [0, 1).
         eps: What is added to the root, at least 1e-16.
         learnable: Trains the step size, kept positive by an exponential.

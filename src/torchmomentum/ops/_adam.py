@@ -13,9 +13,14 @@ from torchmomentum.ops._library import define_recurrence
 LARGEST = 1e4  # bounds the quotient: every gate is long saturated there, in value and in gradient
 
 
+def _largest(x: Tensor) -> float:
+    """The root of the largest finite number: it bounds drives and gradients, and so their sums."""
+    return math.sqrt(torch.finfo(x.dtype).max)
+
+
 def _limit(x: Tensor, gain: float) -> float:
-    """The largest drive: the root of the largest finite number, also after the gain."""
-    return math.sqrt(torch.finfo(x.dtype).max) / max(1.0, gain)
+    """The largest drive, also after the gain."""
+    return _largest(x) / max(1.0, gain)
 
 
 def _hypotenuse(a: Tensor, b: Tensor) -> Tensor:
@@ -104,11 +109,12 @@ def _backward(
     grad_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
     dv = torch.zeros_like(v0) if grad_v is None else grad_v.clone()
     dr = torch.zeros_like(r0) if grad_r is None else grad_r.clone()
+    largest = _largest(x)
     sums = torch.zeros(2, dtype=torch.float64, device=x.device)
     for t in range(x.shape[0] - 1, -1, -1):
         y, r = outputs[t], roots[t]
         if grad_y is not None:
-            through = (grad_y[t] * (y.abs() < LARGEST)).div_(r + eps)
+            through = (grad_y[t] * (y.abs() < LARGEST)).div_(r + eps).clamp_(-largest, largest)
             dv = dv + through
             dr = torch.addcmul(dr, through, y, value=-1)
         held_v = held_r = None
@@ -119,7 +125,8 @@ def _backward(
         # dr_t/dx_t = (1 - beta) x_t / r_t and dr_t/dr_{t-1} = beta r_{t-1} / r_t: both are bounded,
         # and zero in silence, where the derivative of a mean of squares would not be
         safe = r.clamp_min(tiny)
-        torch.mul(dv, scale, out=grad_x[t]).addcmul_(x[t] / safe, dr, value=1 - beta)
+        pull = torch.mul(dv, scale, out=grad_x[t])
+        pull.addcmul_(x[t] / safe, dr, value=1 - beta).clamp_(-largest, largest)
         if learned:
             before_v = velocities[t - 1] if t else v0
             sums[0] += (dv * before_v).sum(dtype=torch.float64)

@@ -58,14 +58,6 @@ def _captured() -> bool:
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
-def _register_autograd(
-    name: str, backward: Callable[..., Any], setup_context: Callable[..., None]
-) -> None:
-    torch.library.register_autograd(
-        f"torchmomentum::{name}", backward, setup_context=setup_context, lib=LIBRARY
-    )
-
-
 def with_autograd(
     name: str,
     op: Callable[..., Any],
@@ -89,12 +81,15 @@ def with_autograd(
     Returns:
         A function of the operator's arguments, by position.
     """
-    _register_autograd(name, backward, setup_context)
+    torch.library.register_autograd(
+        f"torchmomentum::{name}", backward, setup_context=setup_context, lib=LIBRARY
+    )
     full = _in_full_precision(kernel)
 
     def below(*args: Any) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
-            return full(*args)
+            results = full(*args)
+        return tuple(results) if isinstance(results, list) else results
 
     members = {
         "forward": staticmethod(below),
@@ -241,17 +236,18 @@ def define_recurrence(
 
     def differentiate(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         kept = ctx.saved_tensors
-        pull = backward_op if torch.is_grad_enabled() or _captured() else backward_impl
         found = pull(*kept, *grads[:outputs], *ctx.fixed)
         return (*_spread(found, kept[:count]), *[None] * n_constants)
 
-    def setup_twice(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    def setup_twice(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:
         tensors, kept, grads, fixed = split(inputs)
         ctx.save_for_backward(*tensors, *grads)
         ctx.fixed, ctx.kept = fixed, len(kept)
 
-    def differentiate_twice(ctx: Any, grad_grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    def differentiate_twice(ctx: Any, *grad_grads: Any) -> tuple[Any, ...]:
         together = ctx.saved_tensors
+        if len(grad_grads) == 1 and isinstance(grad_grads[0], (list, tuple)):
+            (grad_grads,) = grad_grads  # the operator hands a list over, the function its members
 
         def first(*args: Tensor | None) -> list[Tensor]:
             return vector_jacobian_product(
@@ -267,5 +263,7 @@ def define_recurrence(
         found = _spread(pulled, together)
         return (*found[:count], *[None] * ctx.kept, *found[count:], *[None] * n_constants)
 
-    _register_autograd(f"{name}_backward", differentiate_twice, setup_twice)
+    pull = with_autograd(
+        f"{name}_backward", backward_op, backward_impl, differentiate_twice, setup_twice
+    )
     return with_autograd(name, op, forward, differentiate, setup)

@@ -1,0 +1,68 @@
+import pytest
+import torch
+
+import torchmomentum.nn as tnn
+
+
+@pytest.mark.parametrize(
+    ("cell_type", "layer_type"),
+    [(tnn.LSTMCell, tnn.LSTM), (tnn.GRUCell, tnn.GRU), (tnn.RNNCell, tnn.RNN)],
+)
+@pytest.mark.parametrize(
+    "rule", [tnn.Momentum(0.6, 0.9), tnn.Nesterov(0.9, 3), tnn.Adam(), tnn.RMSProp()]
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_cell_step_by_step_is_the_layer(cell_type, layer_type, rule, bias):
+    cell = cell_type(3, 5, bias, momentum=rule, dtype=torch.float64)
+    layer = layer_type(3, 5, bias=bias, momentum=rule, dtype=torch.float64)
+    layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    x = torch.randn(7, 2, 3, dtype=torch.float64)
+    hidden = v = None
+    outputs = []
+    for step in x:
+        out, hidden, v = cell(step, hidden, v)
+        outputs.append(out)
+    torch.testing.assert_close(torch.stack(outputs), layer(x)[0], rtol=0, atol=1e-12)
+
+
+def test_the_listings_form():
+    """Appendix F: h, (h, c), v = cell(x, (h, c), v) with v in gate space."""
+    cell = tnn.MomentumLSTMCell(3, 4, mu=0.6, step_size=0.5, dtype=torch.float64)
+    x, h, c, v = (torch.randn(2, n, dtype=torch.float64) for n in (3, 4, 4, 16))
+    out, (new_h, new_c), new_v = cell(x, (h, c), v)
+    expected_v = 0.6 * v + 0.5 * (x @ cell.weight_ih.T + cell.bias_ih)
+    i, f, g, o = (expected_v + h @ cell.weight_hh.T + cell.bias_hh).chunk(4, 1)
+    expected_c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    torch.testing.assert_close(new_v, expected_v)
+    torch.testing.assert_close(new_c, expected_c)
+    torch.testing.assert_close(new_h, o.sigmoid() * expected_c.tanh())
+    assert out is new_h
+
+
+def test_wrong_calls_are_named():
+    cell = tnn.MomentumLSTMCell(3, 4)
+    x, h = torch.zeros(2, 3), torch.zeros(2, 4)
+    with pytest.raises(ValueError, match="LSTMCell: Expected input to be 2D, got 3D"):
+        cell(torch.zeros(1, 2, 3))
+    with pytest.raises(RuntimeError, match="Expected 3, got 4"):
+        cell(torch.zeros(2, 4))
+    with pytest.raises(RuntimeError, match=r"Expected hidden size \(2, 4\), got \[2, 5\]"):
+        cell(x, (h, torch.zeros(2, 5)))
+    with pytest.raises(TypeError, match=r"hidden must be \(h, c\), got Tensor"):
+        cell(x, h)
+    with pytest.raises(RuntimeError, match=r"Expected v size \(2, 16\), got \[2, 4\]"):
+        cell(x, (h, h), h)
+    with pytest.raises(ValueError, match="hidden_size must be greater than zero"):
+        tnn.MomentumLSTMCell(3, 0)
+    with pytest.raises(TypeError, match="momentum must be a rule, got float"):
+        tnn.GRUCell(3, 4, momentum=0.5)
+
+
+@pytest.mark.parametrize("cell_type", [tnn.LSTMCell, tnn.GRUCell, tnn.RNNCell])
+def test_initial_draws_are_torchs(cell_type):
+    original = getattr(torch.nn, cell_type.__name__)
+    torch.manual_seed(3)
+    expected = original(3, 4).state_dict()
+    torch.manual_seed(3)
+    found = cell_type(3, 4, momentum=tnn.Momentum()).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

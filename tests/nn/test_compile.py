@@ -1,0 +1,116 @@
+"""Captured in one graph for all lengths, where torch.nn.LSTM cannot be."""
+
+import pytest
+import torch
+from torch import nn
+
+import torchmomentum.nn as tnn
+
+CELLS = {"lstm": tnn.LSTM, "gru": tnn.GRU, "rnn": tnn.RNN}
+RULES = {
+    "momentum": lambda: tnn.Momentum(0.6, 0.9),
+    "restarted": lambda: tnn.Nesterov(0.9, 3),
+    "adam": lambda: tnn.Adam(),
+}
+
+
+def _graphs(layer):
+    graphs = []
+
+    def backend(module, _):
+        graphs.append(module)
+        return module.forward
+
+    torch._dynamo.reset()
+    return torch.compile(layer, fullgraph=True, dynamic=True, backend=backend), graphs
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attribute")
+def test_the_original_is_refused():
+    compiled, _ = _graphs(nn.LSTM(3, 4))
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        compiled(torch.randn(5, 2, 3))
+    time = torch.export.Dim("time", min=2, max=100)
+    with pytest.raises(torch._dynamo.exc.UserError):
+        torch.export.export(nn.LSTM(3, 4), (torch.randn(5, 2, 3),), dynamic_shapes=({0: time},))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("rule", RULES)
+def test_one_graph_for_all_lengths(cell, rule):
+    layer = CELLS[cell](3, 4, 2, bidirectional=True, momentum=RULES[rule]())
+    compiled, graphs = _graphs(layer)
+    for time in (7, 9, 30):
+        x = torch.randn(time, 2, 3)
+        torch.testing.assert_close(compiled(x)[0], layer(x)[0])
+    assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("rule", RULES)
+def test_gradients_through_aot(cell, rule):
+    layer = CELLS[cell](3, 4, momentum=RULES[rule]())
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
+    for time in (5, 8):
+        x = torch.randn(time, 2, 3, requires_grad=True)
+        inputs = [x, *layer.parameters()]
+        found = torch.autograd.grad(compiled(x)[0].square().sum(), inputs)
+        expected = torch.autograd.grad(layer(x)[0].square().sum(), inputs)
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+def test_inductor():
+    layer = tnn.MomentumLSTM(3, 4)
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True)
+    for time in (5, 8):
+        x = torch.randn(time, 2, 3)
+        found, expected = compiled(x)[0], layer(x)[0]
+        torch.testing.assert_close(found, expected)
+        for a, b in zip(
+            torch.autograd.grad(found.sum(), layer.parameters()),
+            torch.autograd.grad(expected.sum(), layer.parameters()),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("rule", RULES)
+def test_export_with_dynamic_batch_and_time(cell, rule):
+    layer = CELLS[cell](3, 4, momentum=RULES[rule]())
+    time, batch = (
+        torch.export.Dim("time", min=2, max=1000),
+        torch.export.Dim("batch", min=2, max=64),
+    )
+    exported = torch.export.export(
+        layer, (torch.randn(5, 4, 3),), dynamic_shapes=({0: time, 1: batch},)
+    )
+    x = torch.randn(11, 3, 3)
+    torch.testing.assert_close(exported.module()(x)[0], layer(x)[0])
+
+
+def test_functional_call_and_gradients_of_functions():
+    layer, x = tnn.MomentumLSTM(3, 4), torch.randn(5, 2, 3)
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+
+    def loss(values):
+        return torch.func.functional_call(layer, values, (x,))[0].square().sum()
+
+    found = torch.func.grad(loss)(parameters)
+    layer(x)[0].square().sum().backward()
+    for name, p in layer.named_parameters():
+        torch.testing.assert_close(found[name], p.grad)
+
+
+def test_checkpointing_and_inference():
+    layer, x = tnn.AdamLSTM(3, 4), torch.randn(5, 2, 3, requires_grad=True)
+    out = torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False)[0]
+    (found,) = torch.autograd.grad(out.sum(), x)
+    (expected,) = torch.autograd.grad(layer(x)[0].sum(), x)
+    torch.testing.assert_close(found, expected)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x)[0], out)

@@ -1,0 +1,273 @@
+import inspect
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import torchmomentum.nn as tnn
+from tests.reference import cells
+from torchmomentum.testing import check_rnn
+
+RULES = {
+    "none": lambda: None,
+    "momentum": lambda: tnn.Momentum(0.6, 0.9),
+    "nesterov": lambda: tnn.Nesterov(0.9),
+    "restarted": lambda: tnn.Nesterov(0.9, restart=3),
+    "adam": lambda: tnn.Adam(0.6, 0.9, 0.7),
+    "rmsprop": lambda: tnn.RMSProp(0.9, 0.7),
+}
+CELLS = {
+    "lstm": tnn.LSTM,
+    "gru": tnn.GRU,
+    "rnn": tnn.RNN,
+    "rnn_relu": partial(tnn.RNN, nonlinearity="relu"),
+}
+
+
+def _made(cell, rule, *args, **kwargs):
+    return CELLS[cell](*args, momentum=RULES[rule](), **kwargs)
+
+
+@pytest.mark.parametrize("original", [nn.LSTM, nn.GRU, nn.RNN])
+def test_the_originals_keep_the_contract(original):
+    check_rnn(original)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_with_every_cell_keeps_the_contract(rule, cell):
+    # functional_call writes to the rule's parameters too, of which these have none
+    check_rnn(partial(_made, cell, rule))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("two", [False, True])
+def test_projections(rule, two):
+    layer = tnn.LSTM(
+        3, 5, 2, proj_size=2, bidirectional=two, momentum=RULES[rule](), dtype=torch.float64
+    )
+    x = torch.randn(6, 4, 3, dtype=torch.float64)
+    out, (h, c) = layer(x)
+    directions = 2 if two else 1
+    assert out.shape == (6, 4, 2 * directions)
+    assert h.shape == (2 * directions, 4, 2)
+    assert c.shape == (2 * directions, 4, 5)
+    lengths = torch.tensor([6, 2, 4, 1])
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    padded, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0])
+    torch.testing.assert_close(padded[:2, 1], layer(x[:2, 1])[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rule", "transcription"),
+    [
+        (tnn.Momentum(0.6, 0.9), cells.momentum(0.6, 0.9)),
+        (tnn.Nesterov(0.8), cells.nesterov(0.8, None)),
+        (tnn.Nesterov(0.8, restart=4), cells.nesterov(0.8, 4)),
+        (tnn.Adam(0.6, 0.9, 0.7), cells.adam(0.6, 0.9, 0.7, 1e-8)),
+        (tnn.RMSProp(0.9, 0.7), cells.adam(0.0, 0.9, 0.7, 1e-8)),
+    ],
+)
+def test_equals_the_papers_recurrence(rule, transcription):
+    layer = tnn.LSTM(3, 5, momentum=rule, dtype=torch.float64)
+    x = torch.randn(9, 4, 3, dtype=torch.float64, requires_grad=True)
+    weights = [
+        layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
+    ]  # fmt: skip
+    out, (h, c) = layer(x)
+    expected, last_h, last_c = cells.lstm(transcription, x, *weights)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(h[0], last_h, rtol=0, atol=1e-12)
+    torch.testing.assert_close(c[0], last_c, rtol=0, atol=1e-12)
+    probe = torch.randn_like(out)
+    for a, b in zip(
+        torch.autograd.grad((out * probe).sum() + c.sum(), [x, *weights]),
+        torch.autograd.grad((expected * probe).sum() + last_c.sum(), [x, *weights]),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+def test_the_papers_jacobian_has_a_minus():
+    """Equation (12): h_t = sigma(U (h_{t-1} - mu h_{t-2}) + mu sigma^{-1}(h_{t-1}) + s W x_t)."""
+    layer = tnn.MomentumRNN(3, 4, mu=0.6, step_size=0.9, dtype=torch.float64)
+    nn.init.zeros_(layer.bias_hh_l0)
+    x = torch.randn(6, 2, 3, dtype=torch.float64)
+    h = layer(x)[0]
+    drive = 0.9 * (x @ layer.weight_ih_l0.T + layer.bias_ih_l0)
+    u = layer.weight_hh_l0.T
+    for t in range(2, 6):
+        expected = torch.tanh(
+            (h[t - 1] - 0.6 * h[t - 2]) @ u + 0.6 * torch.atanh(h[t - 1]) + drive[t]
+        )
+        torch.testing.assert_close(h[t], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"num_layers": 2, "bidirectional": True, "batch_first": True}, {"bias": False},
+     {"proj_size": 2}, {"num_layers": 2, "dropout": 0.5}],
+)  # fmt: skip
+def test_without_momentum_it_is_torchs(options, dtype):
+    torch.manual_seed(1)
+    original = nn.LSTM(3, 5, dtype=dtype, **options)
+    torch.manual_seed(1)
+    layer = tnn.MomentumLSTM(3, 5, dtype=dtype, mu=0.0, step_size=1.0, **options)
+    for p, q in zip(original.parameters(), layer.parameters(), strict=True):
+        assert torch.equal(p, q)
+    x = torch.randn(4, 6, 3, dtype=dtype)
+    tolerance = 1e-12 if dtype == torch.float64 else 2e-6
+    torch.manual_seed(2)  # the same dropout
+    out, state = original(x)
+    torch.manual_seed(2)
+    found, found_state = layer(x)
+    torch.testing.assert_close(found, out, rtol=0, atol=tolerance)
+    torch.testing.assert_close(found_state, state, rtol=0, atol=tolerance)
+    out.square().sum().backward()
+    found.square().sum().backward()
+    for p, q in zip(original.parameters(), layer.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=0, atol=10 * tolerance)
+
+
+@pytest.mark.parametrize(
+    ("original", "ours"),
+    [(nn.LSTM, tnn.MomentumLSTM), (nn.GRU, tnn.MomentumGRU), (nn.RNN, tnn.MomentumRNN)],
+)
+def test_state_dicts_go_both_ways(original, ours):
+    a, b = original(3, 5, 2, bidirectional=True), ours(3, 5, 2, bidirectional=True)
+    b.load_state_dict(a.state_dict())
+    for p, q in zip(a.parameters(), b.parameters(), strict=True):
+        assert torch.equal(p, q)
+    c = original(3, 5, 2, bidirectional=True)
+    c.load_state_dict(b.state_dict())
+    assert torch.equal(c.weight_hh_l1_reverse, a.weight_hh_l1_reverse)
+
+
+@pytest.mark.parametrize(
+    ("original", "ours"), [(nn.LSTM, tnn.LSTM), (nn.GRU, tnn.GRU), (nn.RNN, tnn.RNN)]
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda make: make(3, 0),
+        lambda make: make(0, 3),
+        lambda make: make(3, 4, num_layers=0),
+        lambda make: make(3, 4.0),
+        lambda make: make(3, 4, bias=1),
+        lambda make: make(3, 4, dropout=2.0),
+        lambda make: make(3, 4)(torch.zeros(1, 2, 2, 3)),
+        lambda make: make(3, 4)(torch.zeros(2, 2, 5)),
+        lambda make: make(3, 4)(torch.zeros(2, 2, 3, dtype=torch.float64)),
+        lambda make: make(3, 4)(torch.zeros(0, 2, 3)),
+    ],
+)
+def test_errors_read_as_torchs(original, ours, call):
+    with pytest.raises((TypeError, ValueError, RuntimeError)) as expected:
+        call(original)
+    with pytest.raises(expected.type) as found:
+        call(ours)
+    # torch.nn.RNN alone ends one of them with "tensor"
+    assert str(found.value) == str(expected.value).replace("D tensor instead", "D instead")
+
+
+@pytest.mark.parametrize(
+    "hx",
+    [
+        (torch.zeros(1, 3, 6), torch.zeros(1, 3, 5)),
+        (torch.zeros(1, 3, 5), torch.zeros(1, 3, 6)),
+        (torch.zeros(3, 5), torch.zeros(3, 5)),
+    ],
+)
+def test_wrong_states_read_as_torchs(hx):
+    x = torch.zeros(2, 3, 4)
+    with pytest.raises(RuntimeError) as expected:
+        nn.LSTM(4, 5)(x, hx)
+    with pytest.raises(RuntimeError) as found:
+        tnn.MomentumLSTM(4, 5)(x, hx)
+    assert str(found.value) == str(expected.value)
+
+
+def test_wrong_structures_of_state_are_named():
+    layer, x = tnn.MomentumLSTM(4, 5), torch.zeros(2, 3, 4)
+    h = torch.zeros(1, 3, 5)
+    with pytest.raises(TypeError, match=r"hx must be \(h, c\) or \(h, c, momentum\), got Tensor"):
+        layer(x, h)
+    with pytest.raises(TypeError, match="one entry for each of the 1 layers and directions"):
+        layer(x, (h, h, ()))
+    _, _, memory = layer.initial_state(4)
+    with pytest.raises(RuntimeError, match=r"Expected momentum\[0\] size \(3, 5\), got \[4, 5\]"):
+        layer(x, (h, h, memory))
+    with pytest.raises(ValueError, match="without a momentum rule takes no momentum state"):
+        tnn.LSTM(4, 5)(x, (h, h, memory))
+    with pytest.raises(TypeError, match=r"hx must be a tensor h or \(h, momentum\)"):
+        tnn.MomentumGRU(4, 5)(x, (h, h, h))
+    with pytest.raises(ValueError, match="only supported for LSTM"):
+        tnn.GRU(4, 5, proj_size=2)
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if name != "none"])
+@pytest.mark.parametrize("two", [False, True])
+def test_state_out_is_state_in(rule, two):
+    layer = tnn.LSTM(4, 5, 2, bidirectional=two, momentum=RULES[rule]())
+    x = torch.randn(7, 3, 4)
+    assert len(layer(x)[1]) == 2
+    start = layer.initial_state(3)
+    out, state = layer(x, start)
+    assert len(state) == 3
+    for before, after in zip(start[2], state[2], strict=True):
+        assert type(before) is type(after)
+        assert [t.shape for t in before] == [t.shape for t in after]
+        assert [t.dtype for t in before] == [t.dtype for t in after]
+    torch.testing.assert_close(out, layer(x)[0])
+    alone, alone_state = layer(x[:, 0], layer.initial_state())
+    torch.testing.assert_close(alone, out[:, 0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(alone_state[2][0][0], state[2][0][0][0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if name != "none"])
+def test_packed_streams_go_on_where_each_sequence_ended(rule):
+    layer = tnn.LSTM(4, 5, momentum=RULES[rule](), dtype=torch.float64)
+    x = torch.randn(8, 3, 4, dtype=torch.float64)
+    lengths = torch.tensor([2, 4, 3])
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    _, state = layer(packed, layer.initial_state(3))
+    rest = torch.stack([x[n : n + 4, i] for i, n in enumerate(lengths.tolist())], 1)
+    out, _ = layer(rest, state)
+    for i, n in enumerate(lengths.tolist()):
+        whole, _ = layer(x[: n + 4, i])
+        torch.testing.assert_close(out[:, i], whole[n:], rtol=0, atol=1e-12)
+
+
+def test_names_have_honest_signatures():
+    parameters = list(inspect.signature(tnn.AdamLSTM).parameters)
+    original = list(inspect.signature(tnn.LSTM).parameters)
+    assert parameters == [*original[:-1], "mu", "step_size", "beta", "eps", "learnable"]
+    assert inspect.signature(tnn.SRLSTM).parameters["restart"].default == 40
+    with pytest.raises(TypeError, match="unexpected keyword argument 'restart'"):
+        tnn.MomentumLSTM(3, 4, restart=4)
+    layer = tnn.MomentumLSTM(3, 4, 2, False, True, mu=0.3, step_size=0.1)
+    assert (layer.num_layers, layer.bias, layer.batch_first) == (2, False, True)
+    assert (layer.momentum.mu, layer.momentum.step_size) == (0.3, 0.1)
+    assert nn.utils.skip_init(tnn.SRLSTM, 3, 4).weight_ih_l0.shape == (16, 3)
+
+
+def test_learned_momentum_trains_and_loads():
+    layer = tnn.MomentumLSTM(3, 4, mu=0.6, step_size=0.9, learnable=True)
+    assert {"momentum.log_step_size", "momentum.logit_mu"} < set(layer.state_dict())
+    layer(torch.randn(5, 2, 3))[0].sum().backward()
+    assert layer.momentum.logit_mu.grad.abs() > 0
+    missing = layer.load_state_dict(nn.LSTM(3, 4).state_dict(), strict=False)
+    assert missing.missing_keys == ["momentum.log_step_size", "momentum.logit_mu"]
+
+
+def test_a_replaced_or_parametrized_weight_has_effect():
+    layer, x = tnn.MomentumLSTM(3, 4), torch.randn(5, 2, 3)
+    before = layer(x)[0]
+    nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    torch.testing.assert_close(layer(x)[0], before)
+    other = tnn.MomentumLSTM(3, 4)
+    other.weight_ih_l0 = nn.Parameter(torch.zeros(16, 3))
+    other.bias_ih_l0 = nn.Parameter(torch.zeros(16))
+    torch.testing.assert_close(other(x)[0], other(torch.zeros_like(x))[0])

@@ -1,0 +1,78 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from torchmomentum.ops import linear_scan, linear_scan_definition
+from torchmomentum.ops._linear import _NARROW
+
+
+def _tensors(time, batch, width, decay_shape):
+    x = torch.randn(time, batch, width, dtype=torch.float64, requires_grad=True)
+    decay = torch.rand(decay_shape, dtype=torch.float64, requires_grad=True)
+    initial = torch.randn(batch, width, dtype=torch.float64, requires_grad=True)
+    return x, decay, initial
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    time=st.integers(1, 90),
+    batch=st.integers(1, 4),
+    width=st.integers(1, 5),
+    kind=st.sampled_from(["shared", "batch", "full", "number"]),
+    reverse=st.booleans(),
+    gain=st.sampled_from([1.0, 0.3]),
+)
+def test_equals_its_definition(time, batch, width, kind, reverse, gain):
+    shape = {"shared": (time, 1, 1), "batch": (time, batch, 1), "full": (time, batch, width)}
+    x, decay, initial = _tensors(time, batch, width, shape.get(kind, (time, 1, 1)))
+    given_decay = decay
+    if kind == "number":
+        given_decay = 0.7
+        decay = torch.full((time, 1, 1), 0.7, dtype=torch.float64, requires_grad=True)
+    found = linear_scan(x, given_decay, initial, gain=gain, reverse=reverse)
+    expected = linear_scan_definition(x, decay, initial, gain, reverse)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    weights = torch.randn_like(found)
+    inputs = [x, initial] + ([] if kind == "number" else [decay])
+    for a, b in zip(
+        torch.autograd.grad((found * weights).sum(), inputs),
+        torch.autograd.grad((expected * weights).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (4, 2, 1), (4, 2, 3)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_both_orders_of_gradients(shape, reverse):
+    tensors = _tensors(4, 2, 3, shape)
+
+    def run(*args):
+        return linear_scan(*args, gain=0.5, reverse=reverse)
+
+    assert torch.autograd.gradcheck(run, tensors)
+    assert torch.autograd.gradgradcheck(run, tensors)
+
+
+def test_both_orders_of_gradients_with_a_number():
+    x, _, initial = _tensors(4, 2, 3, (4, 1, 1))
+    assert torch.autograd.gradcheck(lambda *a: linear_scan(a[0], 0.6, a[1]), (x, initial))
+    assert torch.autograd.gradgradcheck(lambda *a: linear_scan(a[0], 0.6, a[1]), (x, initial))
+
+
+def test_wide_input_takes_the_other_way_to_the_same_values():
+    x = torch.randn(40, 3, _NARROW, dtype=torch.float64)
+    zero = torch.zeros(3, _NARROW, dtype=torch.float64)
+    wide = linear_scan(x, 0.9, zero)
+    narrow = linear_scan(x[..., :5], 0.9, zero[:, :5])
+    torch.testing.assert_close(wide[..., :5], narrow, rtol=0, atol=1e-12)
+
+
+def test_no_channels_and_non_contiguous_input():
+    assert linear_scan(torch.zeros(3, 0, 2), 0.5, torch.zeros(0, 2)).shape == (3, 0, 2)
+    x = torch.randn(2, 5, 3).transpose(0, 1)
+    zero = torch.zeros(2, 3)
+    torch.testing.assert_close(
+        linear_scan(x, 0.5, zero), linear_scan(x.contiguous(), 0.5, zero), rtol=0, atol=1e-6
+    )

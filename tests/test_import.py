@@ -1,0 +1,32 @@
+import json
+import subprocess
+import sys
+
+_HEAVY = ("lightning", "matplotlib", "rich", "sklearn", "scipy", "numpy.testing", "tensorboard")
+
+
+def _modules_after(statement: str) -> list[str]:
+    code = f"{statement}; import sys, json; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_the_core_needs_torch_alone():
+    extra = set(
+        _modules_after("import torchmomentum.nn, torchmomentum.optim, torchmomentum.testing")
+    )
+    extra -= set(_modules_after("import torch"))
+    assert not [name for name in extra if name.partition(".")[0] in _HEAVY]
+    assert not [name for name in extra if name.startswith("torchmomentum.experiments")]
+
+
+def test_the_help_does_not_import_torch():
+    assert "torch" not in _modules_after("import torchmomentum.experiments.cli")
+
+
+def test_subpackages_come_by_attribute():
+    import torchmomentum as tm
+
+    assert tm.nn.MomentumLSTM.__name__ == "MomentumLSTM"
+    assert tm.optim.SRSGD.__name__ == "SRSGD"
+    assert "nn" in dir(tm)
