@@ -93,7 +93,6 @@ class Recorder(pl.Callback):
         self._losses: list[Tensor] = []
         self._began = 0.0
         self._restored_random_state: Tensor | None = None
-        self._resumed = False
 
     # --- what a checkpoint holds ------------------------------------------------------------------
 
@@ -113,7 +112,6 @@ class Recorder(pl.Callback):
         self.loss_sum = state_dict["loss_sum"]
         self.train_seconds = state_dict["train_seconds"]
         self._restored_random_state = state_dict["random_state"]
-        self._resumed = True
 
     def _gather(self) -> None:
         """Adds the epoch's losses up, in double precision and in order."""
@@ -125,18 +123,16 @@ class Recorder(pl.Callback):
     # --- around the training --------------------------------------------------------------------
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts the random numbers back where the checkpoint had them."""
-        if self._restored_random_state is not None:
-            torch.set_rng_state(self._restored_random_state)
+        """Puts data and random numbers back where the checkpoint had them."""
+        if self._restored_random_state is None:
+            return
+        torch.set_rng_state(self._restored_random_state)
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        self.batches.epoch, self.batches.start = trainer.current_epoch, done % len(self.batches)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Positions the data: a resumed epoch begins where it was left."""
-        self.batches.epoch = trainer.current_epoch
-        self.batches.start = 0
-        if self._resumed:  # Lightning's counter is that of the epoch before otherwise
-            self._resumed = False
-            done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-            self.batches.start = done % len(self.batches)
+        """Positions the data at an epoch's first batch. An epoch resumed midway does not come here."""
+        self.batches.epoch, self.batches.start = trainer.current_epoch, 0
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

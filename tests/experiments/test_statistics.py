@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from torchmomentum.experiments.statistics import mean_and_std, paired_difference
+
+
+def test_the_interval_is_students():
+    values, baseline = [0.85, 0.83, 0.88, 0.86], [0.71, 0.74, 0.70, 0.69]
+    found = paired_difference(values, baseline)
+    expected = stats.ttest_rel(values, baseline).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.mean == pytest.approx(np.mean(np.subtract(values, baseline)))
+    assert found.separable
+
+
+def test_what_may_be_chance_is_not_separable():
+    assert not paired_difference([0.8, 0.6, 0.7], [0.7, 0.7, 0.6]).separable
+    assert paired_difference([0.1, 0.12, 0.11], [0.5, 0.52, 0.5]).separable
+
+
+def test_one_seed_has_no_interval():
+    found = paired_difference([0.8], [0.7])
+    assert (found.low, found.high, found.separable) == (None, None, None)
+    assert mean_and_std([0.8]) == (0.8, None)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        paired_difference([], [])

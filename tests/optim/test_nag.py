@@ -1,0 +1,197 @@
+import copy
+from functools import partial
+
+import pytest
+import torch
+
+from tests.reference.optimizers import srsgd
+from torchmomentum.optim import NAG, SRSGD, _update
+from torchmomentum.testing import check_optimizer
+
+WAYS = {"each": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
+
+
+@pytest.mark.parametrize(
+    "make", [SRSGD, NAG, partial(SRSGD, restart_every=3), partial(NAG, restart=1)]
+)
+def test_keeps_the_contract(make):
+    check_optimizer(make)
+
+
+def test_sgd_keeps_the_contract():
+    check_optimizer(torch.optim.SGD, skip=["refuses_not_finite"])
+    nesterov = partial(torch.optim.SGD, momentum=0.9, nesterov=True)
+    check_optimizer(nesterov, skip=["refuses_not_finite", "differentiable"])
+
+
+def _problem():
+    scale = torch.linspace(0.1, 1.0, 6, dtype=torch.float64)
+    start = torch.arange(6, dtype=torch.float64) - 2.0
+
+    def gradient(w):
+        return scale * w + w.cos()
+
+    return start, gradient
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("restart", [None, 1, 2, 7])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.05])
+def test_equals_the_slides(way, restart, weight_decay):
+    """A falling, a vanishing and a returning learning rate, over several restarts."""
+    lrs = [0.1] * 9 + [0.03] * 9 + [0.0] * 2 + [0.2] * 9 + [1e-9] * 2 + [0.1] * 9
+    start, gradient = _problem()
+    expected = srsgd(start, gradient, lrs, restart, weight_decay)
+    w = torch.nn.Parameter(start.clone())
+    optimizer = NAG([w], lr=0.1, restart=restart, weight_decay=weight_decay, **WAYS[way])
+    for lr, target in zip(lrs, expected, strict=True):
+        optimizer.param_groups[0]["lr"] = lr
+        w.grad = gradient(w.detach())
+        optimizer.step()
+        torch.testing.assert_close(w.detach(), target, rtol=0, atol=1e-10)
+
+
+def test_restarting_every_step_is_sgd():
+    start, gradient = _problem()
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    optimizers = [SRSGD([ours], lr=0.1, restart_every=1), torch.optim.SGD([theirs], lr=0.1)]
+    for _ in range(10):
+        for p, optimizer in zip((ours, theirs), optimizers, strict=True):
+            p.grad = gradient(p.detach())
+            optimizer.step()
+    assert torch.equal(ours, theirs)
+
+
+def test_srsgd_is_nag_with_a_restart():
+    start, gradient = _problem()
+    first, second = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    optimizers = [SRSGD([first], lr=0.1, restart_every=4), NAG([second], lr=0.1, restart=4)]
+    for _ in range(10):
+        for p, optimizer in zip((first, second), optimizers, strict=True):
+            p.grad = gradient(p.detach())
+            optimizer.step()
+    assert torch.equal(first, second)
+
+
+def test_groups_count_for_themselves():
+    a, b = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimizer = SRSGD(
+        [{"params": [a], "restart_every": 2}, {"params": [b]}], lr=0.1, restart_every=5
+    )
+    a.grad = torch.ones(2)
+    for step in range(3):
+        if step == 2:
+            b.grad = torch.ones(2)
+        optimizer.step()
+    assert [group["cycle_step"] for group in optimizer.param_groups] == [1, 1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_state_dict_from_the_middle_of_a_cycle_goes_on_any_other_way(way):
+    start, gradient = _problem()
+    reference = torch.nn.Parameter(start.clone())
+    optimizer = SRSGD([reference], lr=0.1, restart_every=6, **WAYS[way])
+    for step in range(20):
+        reference.grad = gradient(reference.detach())
+        optimizer.step()
+        if step == 9:
+            saved = copy.deepcopy(optimizer.state_dict())
+            at = reference.detach().clone()
+    for other in WAYS:
+        w = torch.nn.Parameter(at.clone())
+        resumed = SRSGD([w], lr=0.7)
+        resumed.load_state_dict(copy.deepcopy(saved))
+        resumed.param_groups[0].update({"foreach": None, "fused": None} | WAYS[other])
+        for _ in range(10):
+            w.grad = gradient(w.detach())
+            resumed.step()
+        torch.testing.assert_close(w, reference, rtol=0, atol=0 if other == way else 1e-12)
+
+
+def test_fused_falls_back_where_the_private_kernel_is_gone(monkeypatch):
+    monkeypatch.setattr(_update, "_FUSED", None)
+    test_equals_the_slides("fused", 7, 0.05)
+
+
+def test_a_gradient_that_comes_late_joins_the_cycle():
+    start, gradient = _problem()
+    early, late = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    optimizer = SRSGD([early, late], lr=0.1, restart_every=10)
+    for step in range(6):
+        early.grad = gradient(early.detach())
+        if step >= 3:
+            late.grad = gradient(late.detach())
+        optimizer.step()
+    assert (late != torch.nn.Parameter(start)).all()
+    assert optimizer.state[late]["momentum_buffer"].shape == late.shape
+
+
+def test_a_skipped_step_does_not_count():
+    w = torch.nn.Parameter(torch.ones(2))
+    optimizer = SRSGD([w], lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for bad in (False, True, False):
+        optimizer.zero_grad()
+        scaler.scale((w * (float("inf") if bad else 1.0)).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert optimizer.param_groups[0]["cycle_step"] == 2
+
+
+def test_an_optimizer_of_an_older_version_loads():
+    w = torch.nn.Parameter(torch.ones(2))
+    optimizer = SRSGD([w], lr=0.1)
+    state = optimizer.state_dict()
+    del state["param_groups"][0]["buffer_scale"]
+    optimizer.load_state_dict(state)
+    w.grad = torch.ones(2)
+    optimizer.step()
+    assert optimizer.param_groups[0]["buffer_scale"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda p: SRSGD(p, lr=float("nan")), ValueError, "Invalid learning rate: nan, must be"),
+        (lambda p: SRSGD(p, lr=-1), ValueError, "Invalid learning rate: -1"),
+        (lambda p: SRSGD(p, weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
+        (lambda p: SRSGD(p, restart_every=0), ValueError, "at least 1 iteration, got 0"),
+        (lambda p: SRSGD(p, restart_every=None), TypeError, "must be an int, got None"),
+        (lambda p: NAG(p, restart=2.0), TypeError, "restart must be an int or None, got float"),
+        (lambda p: NAG(p, restart=True), TypeError, "restart must be an int or None, got bool"),
+        (lambda p: NAG([{"params": p, "restart_every": -3}]), ValueError, "at least 1 iteration"),
+        (lambda p: NAG(p, fused=True, foreach=True), RuntimeError, "cannot be `True` together"),
+    ],
+)
+def test_wrong_values_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make([torch.nn.Parameter(torch.ones(2))])
+
+
+def test_a_refused_group_is_not_added():
+    optimizer = SRSGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    with pytest.raises(ValueError, match="learning rate"):
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))], "lr": -1.0})
+    assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_call_for_a_list_of_tensors(way):
+    """A count, not a time: how many kernels 20 tensors take."""
+    params = [torch.nn.Parameter(torch.ones(3)) for _ in range(20)]
+    for p in params:
+        p.grad = torch.ones(3)
+    optimizer = SRSGD(params, lr=0.1, **WAYS[way])
+    for _ in range(3):
+        optimizer.step()
+    with torch.profiler.profile() as profile:
+        optimizer.step()
+    names = [e.key for e in profile.key_averages() if e.key.startswith("aten::_f")]
+    assert (
+        names
+        == {
+            "each": [],
+            "foreach": ["aten::_foreach_mul_", "aten::_foreach_add_"],
+            "fused": ["aten::_fused_sgd_"],
+        }[way]
+    )
