@@ -49,7 +49,7 @@ def test_steps_become_epochs_of_a_generated_task():
 @pytest.mark.parametrize(
     ("arguments", "overrides", "message"),
     [
-        (("pdigit", "lstm"), {}, "unknown task 'pdigit'; did you mean pdigits, digits?"),
+        (("pdigit", "lstm"), {}, "unknown task 'pdigit'; did you mean pdigits, digits"),
         (("digits", "ltsm"), {}, "unknown model 'ltsm'; did you mean lstm"),
         (("digits", "lstm"), {"mu": 0.5}, "lstm has no mu; it has: none"),
         (("digits", "sr-lstm"), {"beta": 0.5}, "sr-lstm has no beta; it has: step_size, restart"),

@@ -131,7 +131,7 @@ class Recorder(pl.Callback):
         self.batches.epoch, self.batches.start = trainer.current_epoch, done % len(self.batches)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Positions the data at an epoch's first batch. An epoch resumed midway does not come here."""
+        """Positions the data at an epoch's first batch; one resumed midway does not come here."""
         self.batches.epoch, self.batches.start = trainer.current_epoch, 0
 
     def on_train_batch_start(

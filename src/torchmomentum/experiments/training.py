@@ -117,8 +117,8 @@ def check(config: RunConfig) -> None:
         raise UsageError("device cuda is not available here; use cpu")
 
 
-def _claim(config: RunConfig, place: Place) -> None:
-    """Makes the folder this run's, or finds that it is."""
+def _check_folder(config: RunConfig, place: Place) -> None:
+    """Refuses a folder that holds another run, or this one unasked."""
     path = place.folder / CONFIG
     if path.exists():
         if read_json(path) != config.to_dict():
@@ -127,7 +127,6 @@ def _claim(config: RunConfig, place: Place) -> None:
             raise UsageError(
                 f"{place.folder} holds this run already; give --resume to go on with it"
             )
-    write_json(path, config.to_dict())
 
 
 def _measure_memory(config: RunConfig, learner: Learner, task: Task) -> int:
@@ -188,13 +187,14 @@ def train(config: RunConfig, place: Place, progress: Progress | None = None) -> 
     """
     check(config)
     result_path = place.folder / RESULT
-    _claim(config, place)
+    _check_folder(config, place)
     if place.resume and result_path.exists():
         result: dict[str, Any] = read_json(result_path)
         return result
     torch.set_num_threads(config.threads)
     task = build_task(config, place.data, offline=place.offline)
     model = build_model(config, task.input_size, task.output_size, task.each_step)
+    write_json(place.folder / CONFIG, config.to_dict())
     learner = Learner(config, model, task)
     recorder = Recorder(task, task.train, place.folder, place.checkpoint_every, progress)
     _fit(config, recorder, learner, task, place)

@@ -83,8 +83,8 @@ class NAG(Optimizer):
         ...     optimizer.zero_grad()
         ...     (w**2 / 2).sum().backward()
         ...     optimizer.step()
-        >>> round(w.item(), 4)
-        0.6714
+        >>> round(w.item(), 3)
+        0.668
     """
 
     def __init__(

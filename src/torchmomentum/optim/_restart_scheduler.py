@@ -36,8 +36,7 @@ class RestartScheduler:
 
     Example:
         >>> optimizer = SRSGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
-        >>> scheduler = RestartScheduler(optimizer, milestones=[80, 120], restart_every=[30, 60,
-        90])
+        >>> scheduler = RestartScheduler(optimizer, milestones=[80], restart_every=[30, 60])
         >>> for epoch in range(100):
         ...     scheduler.step()
         >>> optimizer.param_groups[0]["restart_every"]

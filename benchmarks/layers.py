@@ -1,0 +1,64 @@
+"""A training step of each layer beside ``torch.nn.LSTM``, at the shapes of the papers' tasks.
+
+python benchmarks/layers.py [--threads N] [--seconds S] [--out FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from timing import interleave
+from torch import nn
+
+import torchmomentum.nn as tnn
+from torchmomentum.experiments.files import write_json
+from torchmomentum.experiments.provenance import provenance
+
+SHAPES = [  # T, B, I, H
+    (784, 128, 1, 128),
+    (784, 128, 1, 256),
+    (200, 32, 129, 158),
+    (100, 16, 32, 64),
+    (70, 20, 400, 400),
+    (35, 20, 400, 1150),
+]
+LAYERS = {
+    "nn.LSTM": nn.LSTM,
+    "LSTM": tnn.LSTM,
+    "MomentumLSTM": partial(tnn.MomentumLSTM, mu=0.6, step_size=0.6),
+    "SRLSTM": partial(tnn.SRLSTM, step_size=0.9, restart=40),
+    "RMSPropLSTM": partial(tnn.RMSPropLSTM, step_size=0.6, beta=0.9),
+    "AdamLSTM": partial(tnn.AdamLSTM, mu=0.6, step_size=0.6, beta=0.9),
+}
+
+
+def _step(layer: nn.Module, x: torch.Tensor) -> None:
+    layer(x)[0][-1].sum().backward()
+    layer.zero_grad()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each shape")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/layers.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = []
+    for time, batch, inputs, hidden in SHAPES:
+        x = torch.randn(time, batch, inputs)
+        functions = {name: partial(_step, make(inputs, hidden), x) for name, make in LAYERS.items()}
+        found = interleave(functions, seconds=options.seconds)
+        rows.append({"shape": [time, batch, inputs, hidden], "layers": found})
+        shown = ", ".join(f"{name} {value['ratio']:.2f}" for name, value in found.items())
+        print(f"T={time} B={batch} I={inputs} H={hidden}: {shown}", flush=True)
+    origin = provenance(["python", *sys.argv])
+    write_json(options.out, {"what": "training step, float32", "rows": rows, "provenance": origin})
+
+
+if __name__ == "__main__":
+    main()

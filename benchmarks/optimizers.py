@@ -1,0 +1,77 @@
+"""A step of SRSGD beside ``torch.optim.SGD`` with Nesterov's momentum.
+
+python benchmarks/optimizers.py [--threads N] [--seconds S] [--out FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from timing import interleave
+
+from torchmomentum.experiments.files import write_json
+from torchmomentum.experiments.provenance import provenance
+from torchmomentum.optim import SRSGD
+
+_WIDTHS = ((64, 64, 4), (64, 128, 4), (128, 256, 4), (256, 512, 4))  # in, out, 3x3 convolutions
+RESNET18 = [
+    (64, 3, 7, 7),
+    *((out, before if i == 0 else out, 3, 3) for before, out, n in _WIDTHS for i in range(n)),
+    *((out, before, 1, 1) for before, out, _ in _WIDTHS[1:]),
+    *((width,) for _, width, n in _WIDTHS for _ in range(2 * n)),
+    *((width,) for width in (128, 256, 512) for _ in range(2)),
+    (64,),
+    (64,),
+    (1000, 512),
+    (1000,),
+]
+SETS = {
+    "ResNet-18, 62 tensors, 11.7 M": RESNET18,
+    "500 small tensors, 0.47 M": [(31, 30)] * 500,
+}
+_SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+_SRSGD = partial(SRSGD, lr=0.01, restart_every=40, weight_decay=5e-4)
+OPTIMIZERS = {
+    "SGD foreach": partial(_SGD, foreach=True),
+    "SRSGD foreach": partial(_SRSGD, foreach=True),
+    "SGD loop": partial(_SGD, foreach=False),
+    "SRSGD loop": partial(_SRSGD, foreach=False),
+    "SGD fused": partial(_SGD, fused=True),
+    "SRSGD fused": partial(_SRSGD, fused=True),
+}
+
+
+def _parameters(shapes: list[tuple[int, ...]]) -> list[torch.nn.Parameter]:
+    params = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    for p in params:
+        p.grad = torch.randn_like(p)
+    return params
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seconds", type=float, default=15.0, help="for each set of tensors")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/optimizers.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = []
+    for name, shapes in SETS.items():
+        functions = {key: make(_parameters(shapes)).step for key, make in OPTIMIZERS.items()}
+        found = interleave(functions, seconds=options.seconds)
+        for key in ("foreach", "loop", "fused"):
+            ours, theirs = found[f"SRSGD {key}"], found[f"SGD {key}"]
+            ours["ratio_to_same_kind"] = ours["median_ms"] / theirs["median_ms"]
+        rows.append({"tensors": name, "optimizers": found})
+        shown = ", ".join(f"{key} {value['median_ms']:.2f} ms" for key, value in found.items())
+        print(f"{name}: {shown}", flush=True)
+    origin = provenance(["python", *sys.argv])
+    write_json(options.out, {"what": "optimizer step, float32", "rows": rows, "provenance": origin})
+
+
+if __name__ == "__main__":
+    main()

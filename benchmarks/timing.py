@@ -1,0 +1,47 @@
+"""Times things side by side in one process, in turn: a drifting machine slows all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def interleave(
+    functions: dict[str, Callable[[], object]], *, seconds: float = 20.0, least: int = 9
+) -> dict[str, dict[str, Any]]:
+    """Runs all functions in turn, round after round, the first being the baseline.
+
+    Args:
+        functions: What to time, by name.
+        seconds: For how long, about.
+        least: The fewest rounds.
+
+    Returns:
+        For each its median in milliseconds, and the median and quartiles over the rounds of its
+        ratio to the baseline.
+    """
+    for function in functions.values():  # first calls build caches
+        function()
+        function()
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    began, rounds = time.perf_counter(), 0
+    while rounds < least or time.perf_counter() - began < seconds:
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+        rounds += 1
+    baseline = next(iter(times.values()))
+    found: dict[str, dict[str, Any]] = {}
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(values, baseline, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        found[name] = {
+            "median_ms": 1e3 * statistics.median(values),
+            "ratio": middle,
+            "ratio_quartiles": [low, high],
+            "rounds": rounds,
+        }
+    return found

@@ -1,0 +1,16 @@
+"""What the examples in docstrings may use without an import: torch and the public names."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import torchmomentum.nn
+import torchmomentum.optim
+
+
+@pytest.fixture(autouse=True)
+def _names(doctest_namespace: dict[str, Any]) -> None:
+    doctest_namespace["torch"] = torch
+    for module in (torchmomentum.nn, torchmomentum.optim):
+        doctest_namespace.update({name: getattr(module, name) for name in module.__all__})

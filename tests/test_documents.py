@@ -1,0 +1,45 @@
+"""The documents say what the committed results say, and their examples run."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from torchmomentum.experiments.files import read_json
+from torchmomentum.experiments.report import markdown_table
+
+ROOT = Path(__file__).parents[1]
+
+
+def _marked(document: str, mark: str) -> str:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    found = re.search(f"<!-- {mark}:begin -->\n(.*?)<!-- {mark}:end -->", text, re.DOTALL)
+    assert found, f"{document} has no marks for {mark}"
+    return found.group(1)
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [("README.md", "pdigits"), ("docs/results.md", "pdigits"), ("docs/results.md", "adding")],
+)
+def test_tables_are_those_of_the_recorded_results(document, name):
+    results = read_json(ROOT / "results" / name / "results.json")
+    assert _marked(document, name) == markdown_table(results)
+
+
+@pytest.mark.parametrize("mark", ["layers", "optimizers"])
+def test_benchmark_tables_are_those_of_the_recorded_results(mark):
+    path = ROOT / "benchmarks" / "report.py"
+    spec = importlib.util.spec_from_file_location("benchmark_report", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert _marked("docs/results.md", mark) == module.tables()[mark]
+
+
+def test_the_readmes_examples_run():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
