@@ -39,6 +39,19 @@ def test_the_listings_form():
     assert out is new_h
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    "rule", [tnn.Momentum(0.6, 0.9), tnn.Nesterov(0.9, 3), tnn.Adam(), tnn.Momentum(learnable=True)]
+)
+def test_types(rule, dtype):
+    cell = tnn.LSTMCell(3, 4, momentum=rule, dtype=dtype)
+    x, hidden, v = torch.ones(2, 3, dtype=dtype), None, None
+    for _ in range(3):
+        out, hidden, v = cell(x, hidden, v)
+    assert out.dtype == dtype
+    assert out.isfinite().all()
+
+
 def test_wrong_calls_are_named():
     cell = tnn.MomentumLSTMCell(3, 4)
     x, h = torch.zeros(2, 3), torch.zeros(2, 4)
@@ -52,6 +65,10 @@ def test_wrong_calls_are_named():
         cell(x, h)
     with pytest.raises(RuntimeError, match=r"Expected v size \(2, 16\), got \[2, 4\]"):
         cell(x, (h, h), h)
+    with pytest.raises(TypeError, match=r"v must be 2 tensor\(s\), AdamState, got tuple"):
+        tnn.AdamLSTMCell(3, 4)(x, (h, h), (torch.zeros(2, 16),))
+    with pytest.raises(TypeError, match="GRUCell: hidden must be a tensor, got tuple"):
+        tnn.GRUCell(3, 4, momentum=tnn.Momentum())(x, (h,))
     with pytest.raises(ValueError, match="hidden_size must be greater than zero"):
         tnn.MomentumLSTMCell(3, 0)
     with pytest.raises(TypeError, match="momentum must be a rule, got float"):

@@ -199,6 +199,8 @@ def test_wrong_structures_of_state_are_named():
     _, _, memory = layer.initial_state(4)
     with pytest.raises(RuntimeError, match=r"Expected momentum\[0\] size \(3, 5\), got \[4, 5\]"):
         layer(x, (h, h, memory))
+    with pytest.raises(TypeError, match=r"momentum\[0\] must be 2 tensor\(s\), AdamState"):
+        tnn.AdamLSTM(4, 5)(x, (h, h, memory))
     with pytest.raises(ValueError, match="without a momentum rule takes no momentum state"):
         tnn.LSTM(4, 5)(x, (h, h, memory))
     with pytest.raises(TypeError, match=r"hx must be a tensor h or \(h, momentum\)"):
@@ -258,8 +260,33 @@ def test_learned_momentum_trains_and_loads():
     assert {"momentum.log_step_size", "momentum.logit_mu"} < set(layer.state_dict())
     layer(torch.randn(5, 2, 3))[0].sum().backward()
     assert layer.momentum.logit_mu.grad.abs() > 0
-    missing = layer.load_state_dict(nn.LSTM(3, 4).state_dict(), strict=False)
-    assert missing.missing_keys == ["momentum.log_step_size", "momentum.logit_mu"]
+    original = nn.LSTM(3, 4)
+    layer.load_state_dict(original.state_dict())  # its own momentum is kept
+    assert layer.momentum.mu.item() == pytest.approx(0.6)
+    original.load_state_dict(layer.state_dict(), strict=False)
+
+
+def test_learned_momentum_stays_below_one_in_half_precision():
+    rule = tnn.Momentum(0.9999, 1.0, learnable=True)
+    assert rule.to(torch.bfloat16).mu < 1.0
+    layer = tnn.LSTM(3, 4, momentum=tnn.Momentum(0.6, 0.9, learnable=True), dtype=torch.bfloat16)
+    assert layer.momentum.logit_mu.dtype == torch.float32
+    layer(torch.ones(5, 2, 3, dtype=torch.bfloat16))[0].sum().backward()
+    assert layer.momentum.logit_mu.grad.isfinite()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_empty_batch(rule):
+    layer = tnn.LSTM(3, 4, momentum=RULES[rule]())
+    out, _ = layer(torch.zeros(5, 0, 3))
+    assert out.shape == (5, 0, 4)
+
+
+def test_the_returned_state_does_not_hold_the_sequence():
+    layer = tnn.MomentumLSTM(3, 4)
+    _, state = layer(torch.randn(1000, 2, 3), layer.initial_state(2))
+    velocity = state[2][0].velocity
+    assert velocity.untyped_storage().nbytes() == velocity.numel() * 4
 
 
 def test_a_replaced_or_parametrized_weight_has_effect():

@@ -138,15 +138,38 @@ def test_a_skipped_step_does_not_count():
     assert optimizer.param_groups[0]["cycle_step"] == 2
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_gradient_that_comes_and_goes(way):
+    """A buffer that a step passed over is at its own scale: a fused step must know."""
+
+    def train(options):
+        start, gradient = _problem()
+        always, sometimes = (torch.nn.Parameter(start.clone()) for _ in range(2))
+        optimizer = SRSGD([always, sometimes], lr=0.1, **options)
+        for step in range(14):
+            optimizer.param_groups[0]["lr"] = 0.1 if step < 5 else 0.03
+            always.grad = gradient(always.detach())
+            sometimes.grad = None if step in (4, 7, 8) else gradient(sometimes.detach())
+            optimizer.step()
+        return sometimes.detach()
+
+    torch.testing.assert_close(train(WAYS[way]), train({"foreach": False}), rtol=0, atol=1e-12)
+
+
 def test_an_optimizer_of_an_older_version_loads():
     w = torch.nn.Parameter(torch.ones(2))
     optimizer = SRSGD([w], lr=0.1)
     state = optimizer.state_dict()
-    del state["param_groups"][0]["buffer_scale"]
+    del state["param_groups"][0]["cycle_step"]
     optimizer.load_state_dict(state)
     w.grad = torch.ones(2)
     optimizer.step()
-    assert optimizer.param_groups[0]["buffer_scale"] == 1.0
+    assert optimizer.param_groups[0]["cycle_step"] == 1
+
+
+def test_a_group_may_name_its_restart_as_the_constructor_does():
+    optimizer = NAG([{"params": [torch.nn.Parameter(torch.ones(2))], "restart": 10}], lr=0.1)
+    assert optimizer.param_groups[0]["restart_every"] == 10
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,6 @@ def _trainer(config: RunConfig, place: Place, recorder: Recorder) -> pl.Trainer:
         limit_val_batches=0,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        deterministic=True,
     )
 
 

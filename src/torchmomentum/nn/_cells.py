@@ -37,7 +37,7 @@ class _Cell(nn.RNNCellBase):
                 raise ValueError(f"{name} must be greater than zero")
         super().__init__(input_size, hidden_size, bias, GATES[mode], device, dtype)
         self.mode = mode
-        self.momentum = momentum.to(device=self.weight_ih.device, dtype=self.weight_ih.dtype)
+        self.momentum = momentum.to(device=self.weight_ih.device)
 
     def reset_parameters(self) -> None:
         """Draws weights and biases as ``torch.nn`` does; sets learned hyperparameters back."""
@@ -53,9 +53,8 @@ class _Cell(nn.RNNCellBase):
         if v is None:
             dtype = torch.promote_types(like.dtype, torch.float32)
             return self.momentum.initial_state(batch, width, device=like.device, dtype=dtype)
-        memory = (v,) if isinstance(v, Tensor) else v
-        if tuple(memory[0].shape) != (batch, width):
-            raise RuntimeError(f"Expected v size {(batch, width)}, got {list(memory[0].shape)}")
+        memory: RuleState = (v,) if isinstance(v, Tensor) else v
+        self.momentum.check_state(memory, batch, width, "v")
         return memory
 
     def _check(self, input: Tensor, state: tuple[Tensor, ...]) -> None:
@@ -74,6 +73,8 @@ class _Cell(nn.RNNCellBase):
     def _states(self, hidden: Any, input: Tensor) -> tuple[Tensor, ...]:
         if hidden is None:
             return (input.new_zeros(input.shape[0], self.hidden_size),)
+        if not isinstance(hidden, Tensor):
+            raise TypeError(f"{self._kind}: hidden must be a tensor, got {type(hidden).__name__}")
         return (hidden,)
 
     def _hidden(self, state: tuple[Tensor, ...]) -> Any:
@@ -100,7 +101,7 @@ class _Cell(nn.RNNCellBase):
         memory = self._memory(v, input.shape[0], input)
         drive = linear(input, self.weight_ih, self.bias_ih)
         pre, memory = self.momentum.step(drive, memory)
-        state = STEPS[self.mode](pre, state, self.weight_hh, self.bias_hh)
+        state = STEPS[self.mode](pre.to(drive.dtype), state, self.weight_hh, self.bias_hh)
         return state[0], self._hidden(state), memory[0] if len(memory) == 1 else memory
 
 

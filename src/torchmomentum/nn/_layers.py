@@ -86,7 +86,7 @@ class _Recurrent(nn.RNNBase):
         super().__init__(mode, *args, **kwargs)
         weight: Tensor = getattr(self, "weight_ih_l0")  # noqa: B009 - the type is not declared
         if momentum is not None:
-            momentum = momentum.to(device=weight.device, dtype=weight.dtype)
+            momentum = momentum.to(device=weight.device)
         self.momentum = momentum
 
     def reset_parameters(self) -> None:
@@ -208,12 +208,10 @@ class _Recurrent(nn.RNNBase):
             states = tuple(s.unsqueeze(1) for s in states)
             memory = None if memory is None else _map_memory(memory, lambda t: t.unsqueeze(0))
         self._check_states(states, batch)
-        for k, state in enumerate(memory or ()):
-            expected = (batch, self._memory_width(k // self._directions))
-            if tuple(state[0].shape) != expected:
-                raise RuntimeError(
-                    f"Expected momentum[{k}] size {expected}, got {list(state[0].shape)}"
-                )
+        if self.momentum is not None and not torch.compiler.is_compiling():
+            for k, state in enumerate(memory or ()):
+                width = self._memory_width(k // self._directions)
+                self.momentum.check_state(state, batch, width, f"momentum[{k}]")
         if sequence.packed is not None:
             order = sequence.packed.sorted_indices
             states = tuple(_index(s, order, 1) for s in states)
@@ -455,7 +453,9 @@ class LSTM(_Recurrent):
 
     The gates are :math:`y_t + U h_{t-1} + b_{hh}`, where the rule makes :math:`y_t` of the drives
     :math:`W x_t + b_{ih}`; the rest is the LSTM of ``torch.nn``. Parameter names, shapes, gate
-    order and initial draws are those of ``torch.nn.LSTM``, so that state dicts go both ways.
+    order and initial draws are those of ``torch.nn.LSTM``, so that state
+    dicts go both ways (a learned rule has two entries more: load those into ``torch.nn.LSTM`` with
+    ``strict=False``).
 
     Args:
         input_size: Features of the input, :math:`I`.

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.ops import adam_scan, linear_scan
+from torchmomentum.ops import adam_scan, largest_drive, linear_scan
 from torchmomentum.schedules import nesterov_momentum
 
 RuleState = tuple[Tensor, ...]
 
+_LARGEST_LEARNED_MU = 1 - 2.0**-20  # a sigmoid alone would round to 1
 LARGEST_STEP_SIZE = 1e6  # so that no gradient overflows; the papers' are at most 2
 
 
@@ -54,7 +55,7 @@ def _check(name: str, value: float, low: float, high: float, *, open_low: bool =
 
 def bounded(drive: Tensor, gain: float = 1.0) -> Tensor:
     """Bounds a drive so that ``gain`` times it is at most the root of the largest finite number."""
-    bound = math.sqrt(torch.finfo(drive.dtype).max) / gain
+    bound = largest_drive(drive, gain)
     return drive.clamp(-bound, bound)
 
 
@@ -66,7 +67,7 @@ def _compute(drives: Tensor) -> Tensor:
 def last_step(values: Tensor, lengths: Tensor | None) -> Tensor:
     """The value at each sequence's last step: of ``(T, B, N)`` with ``lengths`` ``(B,)``."""
     if lengths is None:
-        return values[-1]
+        return values[-1].clone()  # a view would keep the whole sequence alive
     return values[lengths - 1, torch.arange(values.shape[1], device=values.device)]
 
 
@@ -133,6 +134,30 @@ class Rule(nn.Module):
         dtype = torch.promote_types(drives.dtype, torch.float32)
         return self.initial_state(*drives.shape[1:], device=drives.device, dtype=dtype)
 
+    def check_state(self, state: RuleState, batch_size: int, width: int, name: str) -> None:
+        """Holds a state that a caller passed to the structure of :meth:`initial_state`.
+
+        Raises:
+            TypeError: It is not made of as many tensors.
+            RuntimeError: One of them has another size.
+        """
+        expected = self.initial_state(batch_size, width, device="meta")
+        if not isinstance(state, (tuple, list)) or len(state) != len(expected):
+            raise TypeError(
+                f"{name} must be {len(expected)} tensor(s), {type(expected).__name__}, "
+                f"got {type(state).__name__}"
+            )
+        for found, wanted in zip(state, expected, strict=True):
+            if tuple(found.shape) != tuple(wanted.shape):
+                raise RuntimeError(
+                    f"Expected {name} size {tuple(wanted.shape)}, got {list(found.shape)}"
+                )
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Keeps its own values where a state dict has none: one of the torch namesake."""
+        if any(prefix + name in state_dict for name, _ in self.named_parameters()):
+            super()._load_from_state_dict(state_dict, prefix, *args)
+
     def reset_parameters(self) -> None:
         """Sets learned hyperparameters back to the values given at construction."""
 
@@ -185,7 +210,8 @@ class _Scaled(Rule):
     def mu(self) -> float | Tensor:
         r"""The momentum :math:`\mu`: a number, or where it is learned a scalar tensor in (0, 1)."""
         if self.learnable and self._learns_mu:
-            return torch.sigmoid(self.logit_mu)
+            logit = self.logit_mu.to(torch.promote_types(self.logit_mu.dtype, torch.float32))
+            return torch.sigmoid(logit).clamp(max=_LARGEST_LEARNED_MU)
         return self._initial_mu
 
     def _gain(self, drive: Tensor) -> tuple[Tensor, float]:

@@ -4,7 +4,7 @@ Each is one registered operator with a plain PyTorch definition beside it; this 
 modules.
 """
 
-from torchmomentum.ops._adam import adam_scan, adam_scan_definition
+from torchmomentum.ops._adam import adam_scan, adam_scan_definition, largest_drive
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
 from torchmomentum.ops._native import native, native_packed
 from torchmomentum.ops._scan import scan, scan_definition
@@ -15,6 +15,7 @@ __all__ = [
     "STEPS",
     "adam_scan",
     "adam_scan_definition",
+    "largest_drive",
     "linear_scan",
     "linear_scan_definition",
     "native",

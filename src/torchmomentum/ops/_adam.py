@@ -18,8 +18,8 @@ def _largest(x: Tensor) -> float:
     return math.sqrt(torch.finfo(x.dtype).max)
 
 
-def _limit(x: Tensor, gain: float) -> float:
-    """The largest drive, also after the gain."""
+def largest_drive(x: Tensor, gain: float = 1.0) -> float:
+    """What a drive is bounded by, so that it is at most :func:`_largest` after the gain too."""
     return _largest(x) / max(1.0, gain)
 
 
@@ -45,7 +45,7 @@ def adam_scan_definition(
     learned: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The rule in plain PyTorch, one step after the other. See :func:`adam_scan`."""
-    limit = _limit(x, gain.item())
+    limit = largest_drive(x, gain.item())
     outputs: list[Tensor] = []
     for t in range(x.shape[0]):
         drive = x[t].clamp(-limit, limit)
@@ -71,7 +71,7 @@ def _forward(
     # one step's tensors stay in the cache, where passes over whole sequences would not
     outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
     roots, velocities = torch.empty_like(outputs), torch.empty_like(outputs if learned else x[:1])
-    kept, scale, limit = mu.item(), gain.item(), _limit(x, gain.item())
+    kept, scale, limit = mu.item(), gain.item(), largest_drive(x, gain.item())
     root_kept, root_new = math.sqrt(beta), math.sqrt(1 - beta)
     scratch = torch.empty_like(outputs[0])
     for t, (drive, y, r) in enumerate(
@@ -135,7 +135,7 @@ def _backward(
         dr = (before_r / safe).mul_(dr).mul_(beta)
         if held_v is not None and held_r is not None:
             dv, dr = dv + held_v, dr + held_r
-    limit = _limit(x, scale)
+    limit = largest_drive(x, scale)
     if roots.numel() and roots.amax() >= math.sqrt(1 - beta) * limit:
         grad_x.masked_fill_(x.abs() > limit, 0)
     return [grad_x, dv, dr, *sums.to(mu.dtype).unbind(0)]

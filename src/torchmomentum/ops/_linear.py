@@ -174,7 +174,8 @@ def linear_scan(
     .. math:: v_t = \text{decay}_t \odot v_{t-1} + \text{gain}\; x_t, \qquad v_0 = \text{initial}
 
     With a constant decay this is the momentum of equation (9) of the MomentumRNN paper. The result
-    is differentiable any number of times with respect to all three tensors.
+    is differentiable any number of times with respect to all three tensors. A NaN in the drive may
+    reach a few steps before its own, within the piece of time that is filtered at once.
 
     Args:
         x: The drive, ``(T, B, N)``.

@@ -31,7 +31,7 @@ def _onednn_serves(mode: str, x: Tensor, weights: Sequence[Tensor | None]) -> bo
     """Whether PyTorch would run this very layer on oneDNN: an LSTM on a CPU, without projection."""
     if mode != "LSTM" or x.device.type != "cpu" or weights[-1] is not None:
         return False
-    if not torch.compiler.is_compiling() and not torch.backends.mkldnn.enabled:
+    if not torch.compiler.is_compiling() and (x.numel() == 0 or not torch.backends.mkldnn.enabled):
         return False
     if x.dtype == torch.bfloat16:
         return _HAS_ONEDNN_BF16

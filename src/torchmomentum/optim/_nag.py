@@ -69,7 +69,7 @@ class NAG(Optimizer):
         maximize: Ascends instead.
         foreach: Steps through whole lists of tensors. By default where they are on a GPU.
         differentiable: Lets autograd follow the step.
-        fused: One pass over memory in PyTorch's fused SGD kernel.
+        fused: One pass over memory in PyTorch's fused SGD kernel; by default not.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
@@ -109,25 +109,27 @@ class NAG(Optimizer):
             "differentiable": differentiable,
             "fused": fused,
             "cycle_step": 0,  # steps since the last restart
-            "buffer_scale": 1.0,
         }
-        if fused and differentiable:
-            raise RuntimeError("`fused` does not support `differentiable`")
-        if fused and foreach:
-            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group of parameters, with a counter of its own, and checks its hyperparameters."""
+        if "restart" in param_group:  # as the constructor names it
+            param_group = dict(param_group)
+            param_group["restart_every"] = param_group.pop("restart")
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
+            if group["fused"] and group["differentiable"]:
+                raise RuntimeError("`fused` does not support `differentiable`")
+            if group["fused"] and group["foreach"]:
+                raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
             _check_not_negative("lr", group["lr"])
             _check_not_negative("weight_decay", group["weight_decay"])
             check_interval("restart_every", group["restart_every"])
             if group["foreach"] and isinstance(group["lr"], Tensor) and group["lr"].requires_grad:
                 raise ValueError("lr as a tensor that requires a gradient needs `foreach=False`")
-        except (TypeError, ValueError):
+        except (RuntimeError, TypeError, ValueError):
             self.param_groups.pop()
             raise
 
@@ -147,6 +149,14 @@ class NAG(Optimizer):
         if grad.requires_grad:  # differentiable: keep last step's graph apart from this one's
             buffer = state["momentum_buffer"] = buffer.clone()
         return buffer
+
+    def _common_scale(self, params: list[Tensor], buffers: list[Tensor]) -> float:
+        """Brings buffers to one scale: a parameter without a gradient kept an older one."""
+        scales: list[float] = [self.state[p].get("buffer_scale", 1.0) for p in params]
+        for buffer, scale in zip(buffers, scales, strict=True):
+            if scale != scales[0]:
+                buffer.mul_(scale / scales[0])
+        return scales[0]
 
     @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -178,15 +188,19 @@ class NAG(Optimizer):
             lr=group["lr"],
             momentum=nesterov_momentum(done),
             previous=nesterov_momentum(max(done - 1, 0)),
-            scale=group["buffer_scale"],
+            scale=1.0,
             weight_decay=group["weight_decay"],
             maximize=group["maximize"],
         )
-        buffers: list[Tensor] = []
+        take = _choose(group, params, grads)
         if numbers.momentum:
             buffers = [self._buffer(p, g) for p, g in zip(params, grads, strict=True)]
-        take = _choose(group, params, grads)
-        group["buffer_scale"] = take(params, grads, buffers, numbers)
+            numbers = numbers._replace(scale=self._common_scale(params, buffers))
+            scale = take(params, grads, buffers, numbers)
+            for p in params:
+                self.state[p]["buffer_scale"] = scale
+        else:
+            take(params, grads, [], numbers)
         group["cycle_step"] = done + 1
 
 

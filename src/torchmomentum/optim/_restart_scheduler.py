@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +18,8 @@ class RestartScheduler:
 
     The interval is counted in iterations, steps of the optimizer. The milestones are counted in
     calls of :meth:`step`: epochs where it is called once an epoch, iterations where it is called
-    after each. It touches ``restart_every`` alone, so that it composes with any learning-rate
-    scheduler.
+    after each. All groups get the same. It touches ``restart_every`` alone, so that it composes
+    with any learning-rate scheduler.
 
     The momentum cycle under way at a milestone goes on, and ends after the new interval. The
     slides' intervals I_i begin with a fresh one: ``restart_at_milestones``.
@@ -131,9 +132,10 @@ class RestartScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer."""
-        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
+        kept = {key: value for key, value in self.__dict__.items() if key != "optimizer"}
+        return copy.deepcopy(kept)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from :meth:`state_dict`, and sets the interval that was in force."""
-        self.__dict__.update(state_dict)
+        self.__dict__.update(copy.deepcopy(state_dict))
         self._apply()

@@ -118,4 +118,4 @@ def step_fused(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor],
             maximize=s.maximize,
             is_first_step=first and bool(s.momentum),
         )
-    return lr * ratio if s.momentum else s.scale
+    return lr * ratio
