@@ -161,14 +161,32 @@ def test_a_folder_is_not_taken_over(tmp_path):
     train(_config(epochs=1), place)
     with pytest.raises(UsageError, match="holds this run already; give --resume"):
         train(_config(epochs=1), place)
-    with pytest.raises(UsageError, match="holds a run with other settings"):
+    with pytest.raises(
+        UsageError, match=r"other settings \(epochs: 1 there, 2 now\); give another"
+    ):
         train(_config(epochs=2), place)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UsageError, match=r"config\.json is not valid JSON"):
+        train(_config(epochs=1), place)
 
 
 def test_divergence_is_told(tmp_path):
     config = _config("momentum-rnn", optimizer="sgd", lr=1e38)
     with pytest.raises(UsageError, match="training diverged in epoch 1: the mean loss is"):
         train(config, Place(tmp_path, tmp_path))
+
+
+def test_a_comparison_goes_on_past_a_divergence(tmp_path):
+    """To diverge is the clearest way to lose: the table says so."""
+    configs = [
+        resolve("pdigits", "lstm", overrides=SMALL | {"epochs": 1}),
+        _config("momentum-rnn", optimizer="sgd", lr=1e38, epochs=1),
+    ]
+    for _ in range(2):  # and again with what is there
+        results = compare(configs, Place(tmp_path, tmp_path, resume=True), quiet=True)
+        assert [row["diverged"] for row in results["comparison"]] == [0, 1]
+        assert "diverged: 1 of 1" in (tmp_path / "summary.md").read_text()
+        assert results["runs"][1]["summary"] is None
 
 
 @pytest.mark.parametrize("task", ["adding", "copying"])
@@ -222,7 +240,7 @@ def test_compare_writes_everything_and_repeats_nothing(tmp_path, jobs, monkeypat
     monkeypatch.setattr(compare_module, "train", fail)
     again = compare(configs, place, jobs=jobs, quiet=True)
     assert again["comparison"] == results["comparison"]
-    with pytest.raises(UsageError, match="holds runs already; give --resume"):
+    with pytest.raises(UsageError, match="holds this run already; give --resume"):
         compare(configs, Place(tmp_path, tmp_path), quiet=True)
 
 
@@ -277,7 +295,15 @@ def test_the_command_line_from_end_to_end(tmp_path, capsys):
         (["compare", "digits", "--seeds", "0"], "seeds must be at least 1, got 0"),
         (["compare", "digits", "--jobs", "0"], "jobs must be at least 1, got 0"),
         (["report", "nowhere.json"], "nowhere.json does not exist"),
-        (["train", "digits", "--model", "lstm", "--unknown"], "unrecognized arguments: --unknown"),
+        (["train", "digits", "--model", "lstm", "--batch-sise", "3"], "did you mean --batch-size"),
+        (["train", "digits", "--model", "lstm", "--epoch", "3"], "unknown option '--epoch'"),
+        (
+            ["train", "digits", "--model", "lstm", "--seed", "-1"],
+            "seed must be in [0, 2**63), got -1",
+        ),
+        (["train", "digits", "--model", "lstm", "--threads", "99999"], "threads must be at most"),
+        (["compare", "digits", "--seed", "7"], "unknown option '--seed'; did you mean --seeds"),
+        (["compare", "digits", "--models", "lstm,gru", "--mu", "7"], "none of lstm,gru has mu"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(arguments, message, capsys, monkeypatch, tmp_path):

@@ -6,13 +6,28 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from torchmomentum import __version__
-from torchmomentum.experiments.configuration import DEVICES, PRECISIONS, RunConfig, resolve
+from torchmomentum.experiments.configuration import (
+    DEVICES,
+    PRECISIONS,
+    RunConfig,
+    resolve,
+    rule_of,
+)
 from torchmomentum.experiments.errors import UsageError, check_name
-from torchmomentum.experiments.recipes import MODELS, OPTIMIZERS, PRESETS, RECIPES, TASKS, recipe
+from torchmomentum.experiments.recipes import (
+    HYPERPARAMETERS,
+    MODELS,
+    OPTIMIZERS,
+    PRESETS,
+    RECIPES,
+    TASKS,
+    recipe,
+)
 
 if TYPE_CHECKING:
     from torchmomentum.experiments.training import Place
@@ -26,7 +41,10 @@ _OVERRIDES = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors are one line and exit with 2."""
+    """Errors are one line and exit with 2; options are not abbreviated."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -122,6 +140,14 @@ def _parser() -> _Parser:
     return parser
 
 
+def _option_names(parser: argparse.ArgumentParser, command: str | None) -> list[str]:
+    names = list(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and command:
+            names += action.choices[command]._option_string_actions
+    return names
+
+
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name, None) for name in _OVERRIDES}
 
@@ -196,6 +222,10 @@ def _plan(options: argparse.Namespace, threads: int) -> list[RunConfig]:
     if options.seeds < 1:
         raise UsageError(f"seeds must be at least 1, got {options.seeds}")
     overrides = {"threads": threads} | _given(_overrides(options))
+    had = {name for model in models for name in HYPERPARAMETERS.get(rule_of(model) or "", ())}
+    for name in ("mu", "step_size", "beta", "eps", "restart"):
+        if name in overrides and name not in had:
+            raise UsageError(f"none of {options.models} has {name}")
     return [
         resolve(
             options.task,
@@ -203,7 +233,7 @@ def _plan(options: argparse.Namespace, threads: int) -> list[RunConfig]:
             preset=options.preset,
             seed=seed,
             overrides=overrides,
-            ignore_unused_rule_options=len(models) > 1,
+            ignore_unused_rule_options=True,
         )
         for seed in range(options.seeds)
         for model in models
@@ -280,7 +310,9 @@ def _run(arguments: Sequence[str]) -> None:
     if arguments and not arguments[0].startswith("-"):
         check_name("command", arguments[0], COMMANDS)
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        check_name("option", unknown[0].partition("=")[0], _option_names(parser, options.command))
     actions = {"train": _train, "compare": _compare, "report": _report, "list": _list}
     if options.command is None:
         parser.print_help()
@@ -298,8 +330,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"torchmomentum: error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"torchmomentum: error: {error}", file=sys.stderr)
+    except (OSError, MemoryError, BrokenExecutor) as error:
+        words = str(error) or type(error).__name__
+        print(f"torchmomentum: error: {words.splitlines()[0]}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        print("torchmomentum: error: not enough memory; make the model smaller", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("torchmomentum: interrupted; give --resume to go on", file=sys.stderr)

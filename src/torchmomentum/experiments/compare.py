@@ -18,8 +18,9 @@ from torchmomentum.experiments.plots import plot_comparison
 from torchmomentum.experiments.progress import RunsProgress
 from torchmomentum.experiments.provenance import provenance
 from torchmomentum.experiments.recipes import recipe
+from torchmomentum.experiments.recorder import Diverged, Progress
 from torchmomentum.experiments.report import comparison, summary
-from torchmomentum.experiments.training import CONFIG, RESULT, Place, check, train
+from torchmomentum.experiments.training import RESULT, Place, check, check_folder, train
 
 RESULTS, SUMMARY = "results.json", "summary.md"
 _TOLD_EVERY = 0.2  # seconds between a worker's words
@@ -30,6 +31,15 @@ Plan = dict[str, tuple[RunConfig, Place]]
 def run_name(config: RunConfig) -> str:
     """A run's name, and its folder below the comparison's."""
     return f"{config.model}/seed-{config.init_seed}"
+
+
+def _train(config: RunConfig, place: Place, progress: Progress) -> dict[str, Any]:
+    """A run's result; that it diverged is one too."""
+    try:
+        return train(config, place, progress)
+    except Diverged as error:
+        result: dict[str, Any] = error.args[1]
+        return result
 
 
 def _work(name: str, config: RunConfig, place: Place, told: Any) -> dict[str, Any]:
@@ -43,7 +53,7 @@ def _work(name: str, config: RunConfig, place: Place, told: Any) -> dict[str, An
             last = now
             told.put((name, words, step, steps))
 
-    return train(config, place, tell)
+    return _train(config, place, tell)
 
 
 def _ignore_interrupts() -> None:
@@ -57,7 +67,7 @@ def _run_here(plan: Plan, bars: RunsProgress, done: Callable[[str, dict[str, Any
         def tell(words: str, step: int, steps: int, name: str = name) -> None:
             bars.update(name, words, step, steps)
 
-        done(name, train(config, place, tell))
+        done(name, _train(config, place, tell))
 
 
 def _run_beside(
@@ -98,13 +108,7 @@ def _prepare(configs: Sequence[RunConfig], place: Place) -> tuple[Plan, dict[str
     for config in configs:
         name = run_name(config)
         folder = place.folder / name
-        if (folder / CONFIG).exists():
-            if not place.resume:
-                raise UsageError(
-                    f"{place.folder} holds runs already; give --resume to go on, or another --out"
-                )
-            if read_json(folder / CONFIG) != config.to_dict():
-                raise UsageError(f"{folder} holds a run with other settings; give another --out")
+        check_folder(config, folder, resume=place.resume)
         if (folder / RESULT).exists():
             finished[name] = read_json(folder / RESULT)
         else:
@@ -136,7 +140,7 @@ def compare(
         What is in ``results.json``.
 
     Raises:
-        UsageError: The folder holds something else, data is missing, or a training diverged.
+        UsageError: The folder holds something else, or data is missing.
     """
     for config in configs:
         check(config)
@@ -145,6 +149,9 @@ def compare(
 
         def done(name: str, result: dict[str, Any]) -> None:
             finished[name] = result
+            if result["diverged"]:
+                bars.finish(name, result["diverged"])
+                return
             value, seconds = result["summary"]["chosen"], result["train_seconds"]
             bars.finish(name, f"test {result['metric']} {value:.4f}, trained {seconds:.0f} s")
 

@@ -76,12 +76,15 @@ def rule_of(model: str) -> str | None:
 
 
 _POSITIVE_INTEGERS = ("batch_size", "epochs", "hidden_size", "length", "steps_per_epoch", "threads")
-_SEEDS = ("order_seed", "init_seed", "permutation_seed")
+_MOST_THREADS = 1024
+_SEEDS = ("seed", "order_seed", "init_seed", "permutation_seed")
 
 
 def _check(name: str, value: Any) -> None:
     if name in _POSITIVE_INTEGERS and value is not None and value < 1:
         raise UsageError(f"{name} must be at least 1, got {value}")
+    if name == "threads" and value > _MOST_THREADS:
+        raise UsageError(f"threads must be at most {_MOST_THREADS}, got {value}")
     if name in _SEEDS and not 0 <= value < 2**63:
         raise UsageError(f"{name} must be in [0, 2**63), got {value}")
     if name in ("lr", "clip") and value is not None and not 0.0 < value < math.inf:
@@ -133,6 +136,7 @@ def resolve(
     check_name("task", task, TASKS)
     check_name("model", model, MODELS)
     check_name("preset", preset, PRESETS)
+    _check("seed", seed)
     changes = {k: v for k, v in (overrides or {}).items() if v is not None}
     values = asdict(recipe(task, preset))
     for name in ("title", "source", "rules"):

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torchmomentum.experiments.errors import UsageError
+
 
 def write_with(path: Path, write: Callable[[Path], None]) -> None:
     """Lets ``write`` fill a temporary file beside ``path``, syncs it and renames it into place."""
@@ -53,5 +55,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads JSON."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Reads JSON.
+
+    Raises:
+        UsageError: The file holds something else.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid JSON: {error}; remove it or its folder") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torchmomentum.experiments.files import write_with
-from torchmomentum.experiments.report import by_model
+from torchmomentum.experiments.report import by_model, converged
 
 _CURVES = {"test_metric": "test {metric}", "train_loss": "training loss"}
 
@@ -23,6 +23,9 @@ def plot_comparison(results: dict[str, Any], folder: Path) -> list[str]:
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         for number, (model, runs) in enumerate(by_model(results).items()):
+            runs = converged(runs)
+            if not runs:
+                continue
             curves = [[record[key] for record in run["history"]] for run in runs]
             epochs = [record["epoch"] for record in runs[0]["history"]]
             for curve in curves:

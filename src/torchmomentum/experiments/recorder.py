@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,10 @@ _KEPT = 2  # checkpoints, so that a damaged one has another behind it
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 
 Progress = Callable[[str, int, int], None]  # what is done, of how many, in words
+
+
+class Diverged(UsageError):
+    """A loss is no longer finite. Has the run's result as a second argument where there is one."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -150,6 +155,8 @@ class Recorder(pl.Callback):
     ) -> None:
         """Notes the loss, and keeps a checkpoint now and then."""
         loss = outputs["loss"].detach()
+        if loss.is_cuda:
+            torch.cuda.synchronize(loss.device)
         self.train_seconds += time.perf_counter() - self._began
         self._losses.append(loss)
         total = len(self.batches) * (trainer.max_epochs or 1)
@@ -165,11 +172,6 @@ class Recorder(pl.Callback):
         """Evaluates, and keeps a checkpoint."""
         self._gather()
         train_loss = self.loss_sum / len(self.batches)
-        if not torch.isfinite(torch.tensor(train_loss)):
-            raise UsageError(
-                f"training diverged in epoch {trainer.current_epoch + 1}: the mean loss is "
-                f"{train_loss}; try a smaller --lr or --step-size"
-            )
         model = cast("nn.Module", pl_module.model)
         device = pl_module.device
         with trainer.precision_plugin.forward_context():
@@ -187,6 +189,13 @@ class Recorder(pl.Callback):
             "test_metric": test_metric,
             "train_seconds": self.train_seconds,
         }
+        measured = (train_loss, validation_loss, validation_metric, test_loss, test_metric)
+        if not all(math.isfinite(value) for value in measured):
+            raise Diverged(
+                f"training diverged in epoch {trainer.current_epoch + 1}: the mean loss is "
+                f"{train_loss}, on validation samples {validation_loss}; try a smaller --lr or "
+                "--step-size"
+            )
         self.history.append(record)
         self.loss_sum = 0.0
         for logger in trainer.loggers:

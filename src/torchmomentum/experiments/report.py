@@ -32,6 +32,10 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
 
 
+def _signed(value: float) -> str:
+    return _number(value) if value < 0 else f"+{_number(value)}"
+
+
 def _spread(values: Sequence[float]) -> str:
     mean, std = mean_and_std(values)
     return _number(mean) if std is None else f"{_number(mean)} ± {_number(std)}"
@@ -39,8 +43,8 @@ def _spread(values: Sequence[float]) -> str:
 
 def _interval(d: Difference) -> str:
     if d.low is None or d.high is None:
-        return f"{d.mean:+.4f}"
-    return f"{d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}]"
+        return _signed(d.mean)
+    return f"{_signed(d.mean)} [{_signed(d.low)}, {_signed(d.high)}]"
 
 
 def _verdict(d: Difference, higher_is_better: bool) -> str:
@@ -49,6 +53,11 @@ def _verdict(d: Difference, higher_is_better: bool) -> str:
     if not d.separable:
         return "not separable"
     return "better" if (d.mean > 0) == higher_is_better else "worse"
+
+
+def converged(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that came to their end."""
+    return [run for run in runs if not run["diverged"]]
 
 
 def by_model(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -71,15 +80,22 @@ def comparison(results: dict[str, Any]) -> list[dict[str, Any]]:
     baseline = groups[results["models"][0]]
     rows: list[dict[str, Any]] = []
     for model, runs in groups.items():
-        row: dict[str, Any] = {"model": model}
-        for key in ("best", "last", "chosen"):
-            row[key], row[f"{key}_std"] = mean_and_std(_values(runs, key))
-        if runs is not baseline:
-            d = paired_difference(_values(runs, "chosen"), _values(baseline, "chosen"))
+        ended = converged(runs)
+        row: dict[str, Any] = {"model": model, "diverged": len(runs) - len(ended)}
+        for key in ("best", "last", "chosen") if ended else ():
+            row[key], row[f"{key}_std"] = mean_and_std(_values(ended, key))
+        pairs = [
+            (run, other)
+            for run, other in zip(runs, baseline, strict=True)
+            if not run["diverged"] and not other["diverged"]
+        ]
+        if pairs:
+            ratios = [run["train_seconds"] / other["train_seconds"] for run, other in pairs]
+            row["time_ratio"] = mean_and_std(ratios)[0]
+        if pairs and runs is not baseline:
+            ours, theirs = (_values(side, "chosen") for side in zip(*pairs, strict=True))
+            d = paired_difference(ours, theirs)
             row["difference"] = vars(d) | {"verdict": _verdict(d, results["higher_is_better"])}
-        pairs = zip(runs, baseline, strict=True)
-        ratios = [a["train_seconds"] / b["train_seconds"] for a, b in pairs]
-        row["time_ratio"] = mean_and_std(ratios)[0]
         row["parameters"] = runs[0]["parameters"]
         row["peak_memory_bytes"] = runs[0]["peak_memory_bytes"]
         rows.append(row)
@@ -92,18 +108,23 @@ def table(results: dict[str, Any]) -> list[list[str]]:
     rows: list[list[str]] = []
     for row in comparison(results):
         runs = groups[row["model"]]
-        found = row.get("difference")
-        if found is None:
-            words = ["baseline", ""]
-        else:
-            d = Difference(found["mean"], found["low"], found["high"], found["separable"])
-            words = [_interval(d), found["verdict"]]
+        ended, found = converged(runs), row.get("difference")
+        interval, verdict = "baseline" if runs is groups[results["models"][0]] else "", ""
+        if found is not None:
+            interval = _interval(
+                Difference(found["mean"], found["low"], found["high"], found["separable"])
+            )
+            verdict = found["verdict"]
+        if row["diverged"]:
+            verdict = f"{verdict} diverged: {row['diverged']} of {len(runs)}".strip()
+        keys = ("best", "last", "chosen")
         rows.append(
             [
                 row["model"],
-                *(_spread(_values(runs, key)) for key in ("best", "last", "chosen")),
-                *words,
-                f"{row['time_ratio']:.2f}x",
+                *(_spread(_values(ended, key)) if ended else "-" for key in keys),
+                interval,
+                verdict,
+                f"{row['time_ratio']:.2f}x" if "time_ratio" in row else "-",
                 f"{row['parameters']:,}",
                 f"{row['peak_memory_bytes'] / 2**20:.1f} MiB",
             ]

@@ -20,7 +20,7 @@ from torchmomentum.experiments.files import read_json, write_json
 from torchmomentum.experiments.memory import peak_memory
 from torchmomentum.experiments.models import SequenceModel, build_model, build_rule
 from torchmomentum.experiments.provenance import provenance
-from torchmomentum.experiments.recorder import Progress, Recorder, newest_checkpoint
+from torchmomentum.experiments.recorder import Diverged, Progress, Recorder, newest_checkpoint
 from torchmomentum.experiments.tasks import Task, build_task
 
 RESULT, CONFIG = "result.json", "config.json"
@@ -116,16 +116,24 @@ def check(config: RunConfig) -> None:
         raise UsageError("device cuda is not available here; use cpu")
 
 
-def _check_folder(config: RunConfig, place: Place) -> None:
-    """Refuses a folder that holds another run, or this one unasked."""
-    path = place.folder / CONFIG
-    if path.exists():
-        if read_json(path) != config.to_dict():
-            raise UsageError(f"{place.folder} holds a run with other settings; give another --out")
-        if not place.resume:
-            raise UsageError(
-                f"{place.folder} holds this run already; give --resume to go on with it"
-            )
+def check_folder(config: RunConfig, folder: Path, *, resume: bool) -> None:
+    """Refuses a run's folder that holds another run, or this one unasked.
+
+    Raises:
+        UsageError: It does; the message names the settings that differ.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        return
+    there, here = read_json(path), config.to_dict()
+    if there != here:
+        names = [name for name in here if there.get(name) != here[name]]
+        shown = ", ".join(f"{name}: {there.get(name)} there, {here[name]} now" for name in names)
+        raise UsageError(f"{folder} holds a run with other settings ({shown}); give another --out")
+    if not resume:
+        raise UsageError(
+            f"{folder} holds this run already; give --resume to go on, or another --out"
+        )
 
 
 def _measure_memory(config: RunConfig, learner: Learner, task: Task) -> int:
@@ -181,27 +189,32 @@ def train(config: RunConfig, place: Place, progress: Progress | None = None) -> 
         What is in the file: configuration, history, summary, costs, provenance.
 
     Raises:
-        UsageError: Data is missing, the folder holds something else, or training diverged.
+        Diverged: Training did; what happened until then is in the file, with no summary.
+        UsageError: Data is missing, or the folder holds something else.
         KeyboardInterrupt: The user stopped it; the last checkpoint is there to go on from.
     """
     check(config)
     result_path = place.folder / RESULT
-    _check_folder(config, place)
+    check_folder(config, place.folder, resume=place.resume)
     if place.resume and result_path.exists():
-        result: dict[str, Any] = read_json(result_path)
-        return result
+        return _finished(read_json(result_path))
     torch.set_num_threads(config.threads)
     task = build_task(config, place.data, offline=place.offline)
     model = build_model(config, task.input_size, task.output_size, task.each_step)
     write_json(place.folder / CONFIG, config.to_dict())
     learner = Learner(config, model, task)
     recorder = Recorder(task, task.train, place.folder, place.checkpoint_every, progress)
-    _fit(config, recorder, learner, task, place)
-    result = {
+    diverged = None
+    try:
+        _fit(config, recorder, learner, task, place)
+    except Diverged as error:
+        diverged = str(error)
+    result: dict[str, Any] = {
         "config": config.to_dict(),
         "metric": task.metric_name,
         "higher_is_better": task.higher_is_better,
-        "summary": _summary(recorder.history, task),
+        "diverged": diverged,
+        "summary": None if diverged else _summary(recorder.history, task),
         "parameters": sum(p.numel() for p in model.parameters()),
         "train_seconds": recorder.train_seconds,
         "peak_memory_bytes": _measure_memory(config, learner, task),
@@ -209,4 +222,10 @@ def train(config: RunConfig, place: Place, progress: Progress | None = None) -> 
         "provenance": provenance(),
     }
     write_json(result_path, result)
+    return _finished(result)
+
+
+def _finished(result: dict[str, Any]) -> dict[str, Any]:
+    if result["diverged"]:
+        raise Diverged(result["diverged"], result)
     return result
