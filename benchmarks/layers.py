@@ -9,6 +9,7 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from timing import interleave
@@ -26,11 +27,12 @@ SHAPES = [  # T, B, I, H
     (70, 20, 400, 400),
     (35, 20, 400, 1150),
 ]
-LAYERS = {
-    "nn.LSTM": nn.LSTM,
+LINEAR = {
     "LSTM": tnn.LSTM,
     "MomentumLSTM": partial(tnn.MomentumLSTM, mu=0.6, step_size=0.6),
     "SRLSTM": partial(tnn.SRLSTM, step_size=0.9, restart=40),
+}
+ADAPTIVE = {  # apart: they allocate several times as much, which slows whatever comes next
     "RMSPropLSTM": partial(tnn.RMSPropLSTM, step_size=0.6, beta=0.9),
     "AdamLSTM": partial(tnn.AdamLSTM, mu=0.6, step_size=0.6, beta=0.9),
 }
@@ -51,8 +53,12 @@ def main() -> None:
     rows = []
     for time, batch, inputs, hidden in SHAPES:
         x = torch.randn(time, batch, inputs)
-        functions = {name: partial(_step, make(inputs, hidden), x) for name, make in LAYERS.items()}
-        found = interleave(functions, seconds=options.seconds)
+        found: dict[str, Any] = {}
+        for layers in (LINEAR, ADAPTIVE):
+            made = {"nn.LSTM": nn.LSTM, **layers}
+            steps = {name: partial(_step, make(inputs, hidden), x) for name, make in made.items()}
+            found = interleave(steps, seconds=options.seconds) | found
+        found = {name: found[name] for name in ("nn.LSTM", *LINEAR, *ADAPTIVE)}
         rows.append({"shape": [time, batch, inputs, hidden], "layers": found})
         shown = ", ".join(f"{name} {value['ratio']:.2f}" for name, value in found.items())
         print(f"T={time} B={batch} I={inputs} H={hidden}: {shown}", flush=True)

@@ -1,7 +1,11 @@
-"""Times things side by side in one process, in turn: a drifting machine slows all alike."""
+"""Times things side by side in one process, in turn: a drifting machine slows all alike.
+
+Each round has an order of its own, since what one leaves behind (memory, caches) meets the next.
+"""
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -11,7 +15,7 @@ from typing import Any
 def interleave(
     functions: dict[str, Callable[[], object]], *, seconds: float = 20.0, least: int = 7
 ) -> dict[str, dict[str, Any]]:
-    """Runs all functions in turn, round after round, the first being the baseline.
+    """Runs all functions round after round; the first is the baseline.
 
     Args:
         functions: What to time, by name.
@@ -25,9 +29,10 @@ def interleave(
     for function in functions.values():  # first calls build caches
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}
+    order = random.Random(0)
     began, rounds = time.perf_counter(), 0
     while rounds < least or time.perf_counter() - began < seconds:
-        for name, function in functions.items():
+        for name, function in order.sample(list(functions.items()), len(functions)):
             start = time.perf_counter()
             function()
             times[name].append(time.perf_counter() - start)
