@@ -149,7 +149,7 @@ def compare(
 
         def done(name: str, result: dict[str, Any]) -> None:
             finished[name] = result
-            if result["diverged"]:
+            if result.get("diverged"):
                 bars.finish(name, result["diverged"])
                 return
             value, seconds = result["summary"]["chosen"], result["train_seconds"]

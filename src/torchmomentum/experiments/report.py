@@ -57,7 +57,7 @@ def _verdict(d: Difference, higher_is_better: bool) -> str:
 
 def converged(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The runs that came to their end."""
-    return [run for run in runs if not run["diverged"]]
+    return [run for run in runs if not run.get("diverged")]
 
 
 def by_model(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -87,7 +87,7 @@ def comparison(results: dict[str, Any]) -> list[dict[str, Any]]:
         pairs = [
             (run, other)
             for run, other in zip(runs, baseline, strict=True)
-            if not run["diverged"] and not other["diverged"]
+            if not run.get("diverged") and not other.get("diverged")
         ]
         if pairs:
             ratios = [run["train_seconds"] / other["train_seconds"] for run, other in pairs]

@@ -226,6 +226,6 @@ def train(config: RunConfig, place: Place, progress: Progress | None = None) -> 
 
 
 def _finished(result: dict[str, Any]) -> dict[str, Any]:
-    if result["diverged"]:
+    if result.get("diverged"):
         raise Diverged(result["diverged"], result)
     return result
