@@ -256,7 +256,8 @@ def test_the_command_line_from_end_to_end(tmp_path, capsys):
         "--epochs",
         "1",
     ]
-    arguments += ["--hidden-size", "4", "--jobs", "1", "--quiet", "--out", str(out), "--beta", "0.8"]
+    arguments += ["--hidden-size", "4", "--jobs", "1", "--quiet", "--out", str(out)]
+    arguments += ["--beta", "0.8"]
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     assert "rmsprop-lstm" in shown
