@@ -19,6 +19,10 @@ def test_what_may_be_chance_is_not_separable():
     assert paired_difference([0.1, 0.12, 0.11], [0.5, 0.52, 0.5]).separable
 
 
+def test_equal_differences_tell_nothing():
+    assert paired_difference([0.75, 0.5], [0.5, 0.25]).separable is None
+
+
 def test_one_seed_has_no_interval():
     found = paired_difference([0.8], [0.7])
     assert (found.low, found.high, found.separable) == (None, None, None)

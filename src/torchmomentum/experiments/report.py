@@ -49,7 +49,7 @@ def _interval(d: Difference) -> str:
 
 def _verdict(d: Difference, higher_is_better: bool) -> str:
     if d.separable is None:
-        return "one seed"
+        return "one seed" if d.low is None else "no spread"
     if not d.separable:
         return "not separable"
     return "better" if (d.mean > 0) == higher_is_better else "worse"

@@ -21,7 +21,8 @@ class Difference:
         mean: Of value minus baseline, over seeds.
         low: Lower end of the interval; None for a single pair.
         high: Upper end.
-        separable: Whether the interval leaves zero out; None for a single pair.
+        separable: Whether the interval leaves zero out; None where the pairs cannot tell, a single
+            one or all alike.
     """
 
     mean: float
@@ -51,4 +52,6 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Dif
         return Difference(mean, None, None, None)
     half = float(t.ppf(0.975, len(differences) - 1)) * std / math.sqrt(len(differences))
     low, high = mean - half, mean + half
-    return Difference(mean, low, high, low > 0 or high < 0)
+    # equal differences (two seeds, coarse accuracies) would give an interval of no width
+    separable = None if std == 0.0 else low > 0 or high < 0
+    return Difference(mean, low, high, separable)
