@@ -5,19 +5,14 @@ python benchmarks/layers.py [--threads N] [--seconds S] [--out FILE]
 
 from __future__ import annotations
 
-import argparse
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from timing import interleave
+from timing import arguments, interleave, record
 from torch import nn
 
 import torchmomentum.nn as tnn
-from torchmomentum.experiments.files import write_json
-from torchmomentum.experiments.provenance import provenance
 
 SHAPES = [  # T, B, I, H
     (784, 128, 1, 128),
@@ -44,12 +39,7 @@ def _step(layer: nn.Module, x: torch.Tensor) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each shape")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/layers.json"))
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = arguments(__doc__, 20.0, "layers.json")
     rows = []
     for time, batch, inputs, hidden in SHAPES:
         x = torch.randn(time, batch, inputs)
@@ -62,8 +52,7 @@ def main() -> None:
         rows.append({"shape": [time, batch, inputs, hidden], "layers": found})
         shown = ", ".join(f"{name} {value['ratio']:.2f}" for name, value in found.items())
         print(f"T={time} B={batch} I={inputs} H={hidden}: {shown}", flush=True)
-    origin = provenance(["python", *sys.argv])
-    write_json(options.out, {"what": "training step, float32", "rows": rows, "provenance": origin})
+    record(options.out, "training step, float32", rows)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,11 @@ python benchmarks/optimizers.py [--threads N] [--seconds S] [--out FILE]
 
 from __future__ import annotations
 
-import argparse
-import sys
 from functools import partial
-from pathlib import Path
 
 import torch
-from timing import interleave
+from timing import arguments, interleave, record
 
-from torchmomentum.experiments.files import write_json
-from torchmomentum.experiments.provenance import provenance
 from torchmomentum.optim import SRSGD
 
 _WIDTHS = ((64, 64, 4), (64, 128, 4), (128, 256, 4), (256, 512, 4))  # in, out, 3x3 convolutions
@@ -53,12 +48,7 @@ def _parameters(shapes: list[tuple[int, ...]]) -> list[torch.nn.Parameter]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--seconds", type=float, default=15.0, help="for each set of tensors")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/optimizers.json"))
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = arguments(__doc__, 15.0, "optimizers.json")
     rows = []
     for name, shapes in SETS.items():
         functions = {key: make(_parameters(shapes)).step for key, make in OPTIMIZERS.items()}
@@ -69,8 +59,7 @@ def main() -> None:
         rows.append({"tensors": name, "optimizers": found})
         shown = ", ".join(f"{key} {value['median_ms']:.2f} ms" for key, value in found.items())
         print(f"{name}: {shown}", flush=True)
-    origin = provenance(["python", *sys.argv])
-    write_json(options.out, {"what": "optimizer step, float32", "rows": rows, "provenance": origin})
+    record(options.out, "optimizer step, float32", rows)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,36 @@ Each round has an order of its own, since what one leaves behind (memory, caches
 
 from __future__ import annotations
 
+import argparse
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import torch
+
+from torchmomentum.experiments.files import write_json
+from torchmomentum.experiments.provenance import provenance
+
+
+def arguments(description: str | None, seconds: float, out: str) -> argparse.Namespace:
+    """The options that every benchmark has; sets the threads."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seconds", type=float, default=seconds, help="for each comparison")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks") / out)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    return options
+
+
+def record(path: Path, what: str, rows: list[dict[str, Any]]) -> None:
+    """Writes what was measured, with the command, versions and hardware."""
+    origin = provenance(["python", *sys.argv])
+    write_json(path, {"what": what, "rows": rows, "provenance": origin})
 
 
 def interleave(

@@ -146,3 +146,20 @@ def test_a_users_own_rule_works_with_any_cell():
         return LSTM(*args, momentum=Clipped(), **kwargs)
 
     check_rnn(make, skip=["gradients", "copies"])
+
+
+class Offset(Clipped):
+    """A user's rule with something of its own to save, and nothing to train."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.zeros(()))
+
+
+def test_a_users_rule_keeps_its_buffers_in_a_state_dict():
+    layer, other = LSTM(2, 3, momentum=Offset()), LSTM(2, 3, momentum=Offset())
+    layer.momentum.offset.fill_(7.0)
+    other.load_state_dict(layer.state_dict())
+    assert other.momentum.offset == 7.0
+    other.load_state_dict(torch.nn.LSTM(2, 3).state_dict())
+    assert other.momentum.offset == 7.0

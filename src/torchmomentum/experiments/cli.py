@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from torchmomentum.experiments.training import Place
 
 COMMANDS = ("train", "compare", "report", "list")
+_RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")
 _OVERRIDES = (
     *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
     *("order_seed", "init_seed", "permutation_seed", "device", "precision", "threads"),
-    *("mu", "step_size", "beta", "eps", "restart"),
+    *_RULE_OPTIONS,
 )
 
 
@@ -223,7 +224,7 @@ def _plan(options: argparse.Namespace, threads: int) -> list[RunConfig]:
         raise UsageError(f"seeds must be at least 1, got {options.seeds}")
     overrides = {"threads": threads} | _given(_overrides(options))
     had = {name for model in models for name in HYPERPARAMETERS.get(rule_of(model) or "", ())}
-    for name in ("mu", "step_size", "beta", "eps", "restart"):
+    for name in _RULE_OPTIONS:
         if name in overrides and name not in had:
             raise UsageError(f"none of {options.models} has {name}")
     return [

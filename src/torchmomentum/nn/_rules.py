@@ -155,7 +155,7 @@ class Rule(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Keeps its own values where a state dict has none: one of the torch namesake."""
-        if any(prefix + name in state_dict for name, _ in self.named_parameters()):
+        if any(key.startswith(prefix) for key in state_dict):
             super()._load_from_state_dict(state_dict, prefix, *args)
 
     def reset_parameters(self) -> None:
@@ -220,7 +220,7 @@ class _Scaled(Rule):
         if isinstance(step_size, Tensor):
             return bounded(drive * step_size.to(drive.dtype)), 1.0
         # the product is bounded: no sum of it overflows
-        return bounded(drive, max(1.0, step_size)), step_size
+        return bounded(drive, step_size), step_size
 
     def _scaled(self, drive: Tensor) -> Tensor:
         bounded, gain = self._gain(drive)

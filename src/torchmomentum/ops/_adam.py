@@ -13,14 +13,12 @@ from torchmomentum.ops._library import define_recurrence
 LARGEST = 1e4  # bounds the quotient: every gate is long saturated there, in value and in gradient
 
 
-def _largest(x: Tensor) -> float:
-    """The root of the largest finite number: it bounds drives and gradients, and so their sums."""
-    return math.sqrt(torch.finfo(x.dtype).max)
-
-
 def largest_drive(x: Tensor, gain: float = 1.0) -> float:
-    """What a drive is bounded by, so that it is at most :func:`_largest` after the gain too."""
-    return _largest(x) / max(1.0, gain)
+    """What drives and gradients are bounded by, so that no sum overflows, after the gain either.
+
+    Without a gain it is the root of the largest finite number.
+    """
+    return math.sqrt(torch.finfo(x.dtype).max) / max(1.0, gain)
 
 
 def _hypotenuse(a: Tensor, b: Tensor) -> Tensor:
@@ -109,7 +107,7 @@ def _backward(
     grad_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
     dv = torch.zeros_like(v0) if grad_v is None else grad_v.clone()
     dr = torch.zeros_like(r0) if grad_r is None else grad_r.clone()
-    largest = _largest(x)
+    largest = largest_drive(x)
     sums = torch.zeros(2, dtype=torch.float64, device=x.device)
     for t in range(x.shape[0] - 1, -1, -1):
         y, r = outputs[t], roots[t]
