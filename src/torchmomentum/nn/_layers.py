@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, pad
 from torch.nn.utils.rnn import PackedSequence
 
-from torchmomentum.nn._rules import Rule, RuleState, bounded
-from torchmomentum.ops import native, native_packed, scan
+from torchmomentum.nn._rules import AdamState, Rule, RuleState, bounded
+from torchmomentum.ops import compiled_layer, compiled_serves, native, native_packed, scan
 
 Memory: TypeAlias = "tuple[RuleState, ...]"
 
@@ -324,7 +324,10 @@ class _Recurrent(nn.RNNBase):
             x = _flip(x, lengths)
         weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = self._weights(k)
         rule, kept = self.momentum, cast("RuleState", ())
-        if rule is not None and not rule.linear:
+        fused = self._recur_fused(k, x, state, memory, lengths)
+        if fused is not None:
+            results, kept = fused
+        elif rule is not None and not rule.linear:
             drive, kept = rule.scan(linear(bounded(x), weight_ih, bias_ih), memory, lengths)
             results = self._recur(drive, state, (weight_hh, bias_hh, weight_hr), sequence)
         else:
@@ -340,6 +343,31 @@ class _Recurrent(nn.RNNBase):
             results = self._recur_native(x, state, weights, sequence)
         out, *last = results
         return _flip(out, lengths) if reverse else out, tuple(last), kept
+
+    def _recur_fused(
+        self,
+        k: int,
+        x: Tensor,
+        state: tuple[Tensor, ...],
+        memory: RuleState | None,
+        lengths: Tensor | None,
+    ) -> tuple[tuple[Tensor, ...], RuleState] | None:
+        """Both stages in one kernel, where there is one for the rule and the recurrence."""
+        rule, weights = self.momentum, self._weights(k)
+        if rule is None or rule.linear or torch.is_autocast_enabled(x.device.type):
+            return None
+        if not compiled_serves(self.mode, x, state, weights):
+            return None
+        if memory is None:
+            width = self._memory_width(k // self._directions)
+            memory = rule.initial_state(x.shape[1], width, device=x.device, dtype=x.dtype)
+        moments = rule.moments(memory)
+        if moments is None:
+            return None
+        *results, velocity, rms = compiled_layer(
+            self.mode, bounded(x), state, weights, lengths, moments
+        )
+        return tuple(results), AdamState(velocity, rms)
 
     def _recur(
         self,
@@ -368,6 +396,8 @@ class _Recurrent(nn.RNNBase):
             weights = [None if w is None else w.to(dtype) for w in weights]
         if sequence.packed is None or sequence.alive is None:
             return native(self.mode, x, state, weights)
+        if compiled_serves(self.mode, x, state, weights):
+            return compiled_layer(self.mode, x, state, weights, sequence.lengths)
         sizes = sequence.packed.batch_sizes
         out, *last = native_packed(self.mode, x[sequence.alive], sizes, state, weights)
         return _to_padded(out, sequence.alive), *last

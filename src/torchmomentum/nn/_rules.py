@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.ops import adam_scan, largest_drive, linear_scan
+from torchmomentum.ops import Moments, adam_scan, largest_drive, linear_scan
 from torchmomentum.schedules import nesterov_momentum
 
 RuleState = tuple[Tensor, ...]
@@ -103,6 +103,14 @@ class Rule(nn.Module):
         Returns:
             What the cell reads, ``(B, N)``, and the next state.
         """
+
+    def moments(self, state: RuleState) -> Moments | None:
+        """What a kernel needs that fuses the rule with a recurrence; None where none does.
+
+        Args:
+            state: The state to go on from.
+        """
+        return None
 
     def scan(
         self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
@@ -424,6 +432,13 @@ class Adam(_Scaled):
         """Two zeros, each ``(B, N)``."""
         zero = torch.zeros(batch_size, width, **options)
         return AdamState(zero, zero.clone())
+
+    def moments(self, state: RuleState) -> Moments | None:
+        """See :meth:`Rule.moments`; None for a subclass that is another rule."""
+        if type(self).step is not Adam.step or type(self).scan is not Adam.scan:
+            return None
+        velocity, rms = state
+        return Moments(velocity, rms, self.mu, self.step_size, self.beta, self.eps)
 
     def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, AdamState]:
         """Equation (15)."""

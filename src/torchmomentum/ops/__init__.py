@@ -5,6 +5,9 @@ modules.
 """
 
 from torchmomentum.ops._adam import adam_scan, adam_scan_definition, largest_drive
+from torchmomentum.ops._cpu import Moments
+from torchmomentum.ops._cpu import layer as compiled_layer
+from torchmomentum.ops._cpu import serves as compiled_serves
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
 from torchmomentum.ops._native import native, native_packed
 from torchmomentum.ops._scan import scan, scan_definition
@@ -13,8 +16,11 @@ from torchmomentum.ops._steps import GATES, STEPS
 __all__ = [
     "GATES",
     "STEPS",
+    "Moments",
     "adam_scan",
     "adam_scan_definition",
+    "compiled_layer",
+    "compiled_serves",
     "largest_drive",
     "linear_scan",
     "linear_scan_definition",

@@ -20,6 +20,7 @@ LIBRARY = torch.library.Library("torchmomentum", "DEF")
 P = ParamSpec("P")
 R = TypeVar("R")
 Tensors = Sequence["Tensor | None"]
+func: Any = torch.func  # what its functions return depends on arguments that mypy cannot see
 
 
 def _in_full_precision(kernel: Callable[P, R]) -> Callable[P, R]:
@@ -58,12 +59,85 @@ def _captured() -> bool:
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
+def _in_transform() -> bool:
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def transformed() -> bool:
+    """Whether a transform of ``torch.func`` or forward-mode differentiation is at work."""
+    return _in_transform() or torch.autograd.forward_ad._current_level >= 0
+
+
+def _each_member(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The rule for ``vmap``: one call for each member, their results stacked."""
+
+    def vmap(info: Any, in_dims: Sequence[Any], *args: Any) -> tuple[Any, Any]:
+        def member(i: int) -> Any:
+            return call(
+                *(
+                    x if dim is None else x.select(dim, i)
+                    for x, dim in zip(args, in_dims, strict=True)
+                )
+            )
+
+        members = [member(i) for i in range(info.batch_size)]
+        if isinstance(members[0], Tensor):
+            return torch.stack(members), 0
+        return tuple(map(torch.stack, zip(*members, strict=True))), (0,) * len(members[0])
+
+    return vmap
+
+
+def _jacobian_vector_product(function: Any, primals: Any, directions: Any) -> Any:
+    if _in_transform():
+        return func.jvp(function, primals, directions)[1]
+    # within a dual level forward mode does not nest: two reverse passes do the same
+    _, pull = func.vjp(function, *(x.detach() for x in primals))
+    outputs = function(*primals)
+    zero = (
+        torch.zeros_like(outputs)
+        if isinstance(outputs, Tensor)
+        else tuple(map(torch.zeros_like, outputs))
+    )
+    _, push = func.vjp(pull, zero)
+    return push(directions)[0]
+
+
+def _push_forward(definition: Callable[..., Any]) -> Callable[..., Any]:
+    """The rule for forward mode: the definition's directional derivative, zero beyond its outputs.
+
+    What an operator keeps for its backward is the one thing that a definition does not return.
+    """
+
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        args, outputs = ctx.primals, ctx.outputs
+        moving = [i for i, tangent in enumerate(tangents) if tangent is not None]
+
+        def along(*values: Tensor) -> Any:
+            complete = list(args)
+            for i, value in zip(moving, values, strict=True):
+                complete[i] = value
+            found = definition(*complete)
+            return found if isinstance(found, Tensor) else tuple(found)
+
+        # an expanded tensor has no memory of its own to write a direction to
+        primals = tuple(args[i].clone() for i in moving)
+        directions = tuple(tangents[i].clone() for i in moving)
+        pushed: Any = _jacobian_vector_product(along, primals, directions)
+        if isinstance(pushed, Tensor):
+            return pushed
+        return (*pushed, *(torch.zeros_like(x) for x in outputs[len(pushed) :]))
+
+    return jvp
+
+
 def with_autograd(
     name: str,
     op: Callable[..., Any],
     kernel: Callable[..., Any],
     backward: Callable[..., Any],
     setup_context: Callable[..., None],
+    definition: Callable[..., Any],
 ) -> Callable[..., Any]:
     """Makes an operator differentiable, and gives the function to call it by.
 
@@ -77,6 +151,7 @@ def with_autograd(
         kernel: Its kernel.
         backward: The gradient, as ``torch.autograd.Function`` has it.
         setup_context: What is kept for it, likewise.
+        definition: The differentiable results in plain PyTorch, for forward mode.
 
     Returns:
         A function of the operator's arguments, by position.
@@ -91,20 +166,27 @@ def with_autograd(
             results = full(*args)
         return tuple(results) if isinstance(results, list) else results
 
-    members = {
-        "forward": staticmethod(below),
-        "setup_context": staticmethod(setup_context),
-        "backward": staticmethod(backward),
-    }
-    function: Any = type(name, (torch.autograd.Function,), members)
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        setup_context(ctx, inputs, output)
+        if transformed():
+            ctx.primals, ctx.outputs = inputs, output
 
     def call(*args: Any) -> Any:
         if _captured():
             return op(*args)
-        if torch.is_grad_enabled() and any(_needs_gradient(x) for x in args):
-            return function.apply(*args)
+        if transformed() or (torch.is_grad_enabled() and any(map(_needs_gradient, args))):
+            return apply(*args)
         return below(*args)
 
+    members = {
+        "forward": staticmethod(below),
+        "setup_context": staticmethod(setup),
+        "backward": staticmethod(backward),
+        "vmap": staticmethod(_each_member(call)),
+        "jvp": staticmethod(_push_forward(definition)),
+    }
+    function: Any = type(name, (torch.autograd.Function,), members)
+    apply = function.apply
     return call
 
 
@@ -128,6 +210,26 @@ def _root(x: Tensor | None, *, connected: bool) -> Tensor | None:
     return x.detach().requires_grad_()
 
 
+def _functional_product(
+    function: Callable[..., Sequence[Tensor]], inputs: Tensors, grad_outputs: Tensors
+) -> list[Tensor]:
+    """:func:`vector_jacobian_product` within a transform, where only its own kind may be used."""
+    places = [i for i, x in enumerate(inputs) if x is not None and _variable(x)]
+
+    def of_variables(*values: Tensor) -> tuple[Tensor, ...]:
+        complete = list(inputs)
+        for i, value in zip(places, values, strict=True):
+            complete[i] = value
+        return tuple(function(*complete))
+
+    outputs, pull = func.vjp(of_variables, *_variables(inputs))
+    pulled = (
+        torch.zeros_like(out) if grad is None else grad
+        for out, grad in zip(outputs, grad_outputs, strict=True)
+    )
+    return list(pull(tuple(pulled)))
+
+
 def vector_jacobian_product(
     function: Callable[..., Sequence[Tensor]],
     inputs: Tensors,
@@ -146,6 +248,8 @@ def vector_jacobian_product(
     Returns:
         One gradient for each input of floating point, in order; zeros where nothing depends on it.
     """
+    if _in_transform():
+        return _functional_product(function, inputs, grad_outputs)
     with torch.enable_grad():
         inputs = [_root(x, connected=create_graph) for x in inputs]
         outputs = function(*inputs)
@@ -263,7 +367,14 @@ def define_recurrence(
         found = _spread(pulled, together)
         return (*found[:count], *[None] * ctx.kept, *found[count:], *[None] * n_constants)
 
+    def pull_definition(*args: Any) -> list[Tensor]:
+        tensors, _, grads, fixed = split(args)
+        return vector_jacobian_product(
+            lambda *inputs: definition(*inputs, *fixed), tensors, grads, create_graph=True
+        )
+
     pull = with_autograd(
-        f"{name}_backward", backward_op, backward_impl, differentiate_twice, setup_twice
+        *(f"{name}_backward", backward_op, backward_impl),
+        *(differentiate_twice, setup_twice, pull_definition),
     )
-    return with_autograd(name, op, forward, differentiate, setup)
+    return with_autograd(name, op, forward, differentiate, setup, definition)

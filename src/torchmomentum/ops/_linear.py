@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from torchmomentum.ops._kernels import available, call, empty
 from torchmomentum.ops._library import register, with_autograd
 
 _CHUNK = 32  # the most steps that one triangular matrix product filters
@@ -17,14 +18,15 @@ _NARROW = 8192  # channels up to which products beat one vector operation a step
 
 
 def linear_scan_definition(
-    x: Tensor, decay: Tensor, initial: Tensor, gain: float = 1.0, reverse: bool = False
+    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float = 1.0, reverse: bool = False
 ) -> Tensor:
     """The filter in plain PyTorch, one step after the other. See :func:`linear_scan`."""
     steps = range(x.shape[0])
     outputs: list[Tensor] = []
     v = initial
     for t in reversed(steps) if reverse else steps:
-        v = decay[t] * v + gain * x[t]
+        kept = decay[t] if isinstance(decay, Tensor) else decay
+        v = kept * v + gain * x[t]
         outputs.append(v)
     return torch.stack(outputs[::-1] if reverse else outputs)
 
@@ -95,12 +97,27 @@ def _by_product(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float) 
     return (out.view(-1, channels)[:time] if padding else out).view(x.shape)
 
 
+def _compiled(
+    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool
+) -> Tensor:
+    x, out = x.contiguous(), empty(x, *x.shape)
+    start = initial.expand_as(x[0]).contiguous()
+    each = isinstance(decay, Tensor)
+    decay = decay.contiguous() if isinstance(decay, Tensor) else x.new_full((), decay)
+    size = x.shape[0], x[0].numel()
+    threads = torch.get_num_threads()
+    call("filter", *size, x, out, decay, int(each), start, float(gain), int(reverse), threads)
+    return out
+
+
 def _kernel(
     x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool
 ) -> Tensor:
     if x.numel() == 0:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
     shared = not isinstance(decay, Tensor) or decay.numel() == decay.shape[0]
+    if shared and x.device.type == "cpu" and x.dtype == torch.float32 and available():
+        return _compiled(x, decay, initial, gain, reverse)
     if not shared or x.shape[0] == 1 or (x.device.type == "cpu" and x[0].numel() > _NARROW):
         if not isinstance(decay, Tensor):
             decay = x.new_full((), decay).expand(x.shape[0], 1, 1)
@@ -154,7 +171,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 def _define(name: str, decay: str) -> Callable[..., Any]:
     schema = f"{name}(Tensor x, {decay} decay, Tensor initial, float gain, bool reverse) -> Tensor"
-    return with_autograd(name, register(schema, _kernel, _fake), _kernel, _backward, _setup)
+    op = register(schema, _kernel, _fake)
+    return with_autograd(name, op, _kernel, _backward, _setup, linear_scan_definition)
 
 
 _varying = _define("linear_scan", "Tensor")

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from torchmomentum.ops._library import define_recurrence
+from torchmomentum.ops import _cpu
+from torchmomentum.ops._library import define_recurrence, transformed
 from torchmomentum.ops._scan import scan, scan_definition
 from torchmomentum.ops._steps import State
 
@@ -188,6 +189,8 @@ def native(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None])
     weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
     if weight_ih is None or weight_hh is None:
         raise TypeError("weight_ih and weight_hh must be tensors")
+    if _cpu.serves(mode, x, state, weights):
+        return _cpu.layer(mode, x, state, weights)
     if _onednn_serves(mode, x, weights):
         if bias_ih is None or bias_hh is None:
             bias_ih = bias_hh = weight_hh.new_zeros(weight_hh.shape[0])
@@ -195,8 +198,8 @@ def native(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None])
         train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         results: State = _onednn_lstm(*tensors, train)[:3]
         return results
-    if torch.compiler.is_compiling():
-        # the functions below would be unrolled over time
+    if torch.compiler.is_compiling() or transformed():
+        # the functions below would be unrolled over time, and know no transforms
         recurrent = [weight_hh, bias_hh] + ([weight_hr] if mode == "LSTM" else [])
         return scan(mode, linear(x, weight_ih, bias_ih), state, recurrent)
     return _torch_layer(mode, x, state, weights)

@@ -1,0 +1,393 @@
+"""The compiled CPU kernels as layers: one recurrent layer from its input to its outputs, float32.
+
+Time is cut into chunks whose pre-activations fit the cache. The forward makes a chunk's
+pre-activations by one matrix product, a rule of two moments changes them in place, and the cell
+turns them into activated gates in place. The backward makes a chunk's gradients in a buffer that is
+used again, and from it those of the input and of the weights by one product each; a rule's drives
+are made again and its moments followed from where the chunk began. So what is kept from forward to
+backward is the gates and the cell states, and nothing else of their size ever exists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from torchmomentum.ops._adam import LARGEST, adam_scan_definition, largest_drive
+from torchmomentum.ops._kernels import available, call, empty
+from torchmomentum.ops._library import define_recurrence
+from torchmomentum.ops._scan import scan_definition
+from torchmomentum.ops._steps import State
+
+_CACHED = 2**20  # floats of a chunk that stay in the cache
+_ROWS = 1024  # least rows of a chunk: fewer make the products with the weights slow
+_NARROW = 16  # inputs up to which the transposed product for their weights is the faster one
+_GATED = ("LSTM", "GRU")  # their gradients need more than the outputs
+
+
+class Moments(NamedTuple):
+    """The Adam rule's parameters, as :func:`adam_scan` has them, and its state."""
+
+    velocity: Tensor
+    rms: Tensor
+    mu: float | Tensor
+    gain: float | Tensor
+    beta: float
+    eps: float
+
+
+class _Layer(NamedTuple):
+    """The operators' arguments by name."""
+
+    x: Tensor
+    state: State
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+    lengths: Tensor | None
+    moments: Sequence[Tensor]  # velocity, rms, mu, gain; or none
+    mode: str
+    train: bool
+    input_grad: bool
+    beta: float
+    eps: float
+    learned: bool
+
+    def drive(self, steps: slice) -> Tensor:
+        return self.x[steps].reshape(-1, self.x.shape[-1])
+
+    def problem(self, steps: slice, channels: int) -> list[Any]:
+        """The arguments that every kernel along time begins with."""
+        alive = None if self.lengths is None else self.lengths - steps.start
+        size = steps.stop - steps.start, self.x.shape[1], channels
+        return [*size, alive, torch.get_num_threads()]
+
+    def bias(self, bias_ih: Tensor | None) -> Tensor:
+        """What is added to all pre-activations; a GRU's n has its recurrent one in the product."""
+        total = self.weight_hh.new_zeros(self.weight_hh.shape[0])
+        if bias_ih is not None:
+            total += bias_ih
+        if self.bias_hh is not None:
+            shared = slice(2 * self.weight_hh.shape[1] if self.mode == "GRU" else None)
+            total[shared] += self.bias_hh[shared]
+        return total
+
+    def rule(self) -> Tensor:
+        """The numbers of the Adam rule as its kernels take them."""
+        mu, gain = (s.item() for s in self.moments[2:])
+        old, new = math.sqrt(self.beta), math.sqrt(1 - self.beta)
+        limits = largest_drive(self.x, gain), largest_drive(self.x), LARGEST
+        return self.x.new_tensor([mu, gain, self.beta, self.eps, old, new, *limits])
+
+
+def _product(out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None) -> None:
+    """``out = start + a @ b``; without a start ``out`` is added to."""
+    strides = a, *a.stride(), b, *b.stride()
+    call("matrix_product", out, *strides, *out.shape, a.shape[1], start, torch.get_num_threads())
+
+
+def _pack(weight_hh: Tensor, direction: str) -> Tensor:
+    """The recurrent weights in the order in which a kernel reads them."""
+    rows, hidden = weight_hh.shape
+    packed = weight_hh.new_empty(call("packed_size", rows // hidden, hidden))
+    threads = torch.get_num_threads()
+    call(f"pack_{direction}", packed, weight_hh.contiguous(), rows // hidden, hidden, threads)
+    return packed
+
+
+def _chunk_steps(time: int, batch: int, width: int) -> int:
+    """How many steps a chunk has: few enough for the cache, and all chunks about as many."""
+    longest = max(1, max(_CACHED // width, _ROWS) // max(batch, 1))
+    return -(-time // -(-time // longest))
+
+
+def _chunks(time: int, batch: int, width: int) -> list[slice]:
+    steps = _chunk_steps(time, batch, width)
+    return [slice(t, min(t + steps, time)) for t in range(0, time, steps)]
+
+
+def _check(layer: _Layer) -> None:
+    """The kernels check nothing: what does not fit must not reach them."""
+    (batch, inputs), (width, hidden) = layer.x.shape[1:], layer.weight_hh.shape
+    gates = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1)
+    expected = [
+        ("weight_hh", layer.weight_hh, (gates * hidden, hidden)),
+        ("weight_ih", layer.weight_ih, (width, inputs)),
+        ("bias_ih", layer.bias_ih, (width,)),
+        ("bias_hh", layer.bias_hh, (width,)),
+        ("lengths", layer.lengths, (batch,)),
+        *(("state", s, (batch, hidden)) for s in layer.state),
+        *(("moments", s, (batch, width)) for s in layer.moments[:2]),
+    ]
+    for name, tensor, shape in expected:
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
+
+
+def _forward(layer: _Layer) -> tuple[Tensor, ...]:
+    """The outputs, the last state, a rule's last moments, and what the backward needs.
+
+    That is the gates, the cells (or a GRU's inner products) and a rule's moments at the chunks'
+    beginnings.
+    """
+    _check(layer)
+    x, mode, keep = layer.x, layer.mode, layer.train and layer.mode in _GATED
+    time, batch, _ = x.shape
+    width, hidden = layer.weight_hh.shape
+    chunks = _chunks(time, batch, width)
+    kept_time = time if keep else chunks[0].stop
+    gates = empty(x, kept_time, batch, width)
+    kept = empty(x, kept_time if mode in _GATED else 0, batch, hidden)
+    out = empty(x, time, batch, hidden)
+    moments = [m.clone(memory_format=torch.contiguous_format) for m in layer.moments[:2]]
+    marks = x.new_empty(len(chunks) if layer.train and moments else 0, 2, batch, width)
+    if moments:
+        rule, bias_ih, shift = layer.rule(), layer.bias_ih, layer.bias(None)
+        bias = layer.weight_hh.new_zeros(width) if bias_ih is None else bias_ih.contiguous()
+    else:
+        bias = layer.bias(layer.bias_ih)
+    packed = _pack(layer.weight_hh, "forward")
+    inner_bias = None if layer.bias_hh is None else layer.bias_hh[2 * hidden :].contiguous()
+    h, *cell = (s.contiguous() for s in layer.state)
+    for k, steps in enumerate(chunks):
+        here = steps if keep else slice(0, steps.stop - steps.start)
+        pre, now = gates[here], kept[here]
+        _product(pre.view(-1, width), layer.drive(steps), layer.weight_ih.t(), bias)
+        if moments:
+            if layer.train:
+                marks[k, 0], marks[k, 1] = moments
+            call("adam_rule_forward", *layer.problem(steps, width), rule, pre, *moments, shift)
+        problem = layer.problem(steps, hidden)
+        if mode == "LSTM":
+            call("lstm_forward", *problem, pre, out[steps], now, h, *cell, packed)
+            cell = [now[-1]]
+        elif mode == "GRU":
+            call("gru_forward", *problem, pre, out[steps], now, h, packed, inner_bias)
+        else:
+            call("rnn_forward", *problem, pre, out[steps], h, packed, int(mode == "RNN_RELU"))
+        h = out[steps.stop - 1]
+    if not keep:
+        gates, kept = x.new_empty(0), x.new_empty(0)
+    return out, h.clone(), *(c.clone() for c in cell), *moments, gates, kept, marks
+
+
+def _cell_backward(
+    layer: _Layer,
+    steps: slice,
+    results: Sequence[Tensor],
+    pulled: Tensor | None,
+    packed: Tensor,
+    buffers: Sequence[Tensor],
+    carried: Sequence[Tensor],
+) -> None:
+    """The gradients of a chunk's pre-activations, and of what ``weight_hh`` made, into buffers."""
+    out, gates, kept = results
+    local, recurrent = buffers
+    before = steps.start - 1
+    problem = layer.problem(steps, out.shape[-1])
+    tail: list[Any]
+    if layer.mode == "LSTM":
+        cell = kept[before] if steps.start else layer.state[1].contiguous()
+        tail = [gates[steps], kept[steps], cell, pulled, packed, local, *carried]
+        call("lstm_backward", *problem, *tail)
+    elif layer.mode == "GRU":
+        h = out[before] if steps.start else layer.state[0].contiguous()
+        tail = [gates[steps], out[steps], kept[steps], h, pulled, packed, local, recurrent]
+        call("gru_backward", *problem, *tail, *carried)
+    else:
+        tail = [out[steps], pulled, packed, local, *carried, int(layer.mode == "RNN_RELU")]
+        call("rnn_backward", *problem, *tail)
+
+
+def _backward(
+    layer: _Layer, results: Sequence[Tensor], grads: Sequence[Tensor | None]
+) -> list[Tensor]:
+    """The gradients of the input, the state, the weights and the moments, in this order."""
+    out, gates, kept, marks = results
+    x, batch, inputs = layer.x, *layer.x.shape[1:]
+    width, hidden = layer.weight_hh.shape
+    chunks = _chunks(x.shape[0], batch, width)
+    grad_out = None if grads[0] is None else grads[0].contiguous()
+    carried = [
+        torch.zeros(s.shape) if g is None else g.clone(memory_format=torch.contiguous_format)
+        for s, g in zip((*layer.state, *layer.moments[:2]), grads[1:], strict=True)
+    ]
+    states = len(layer.state)
+    local = empty(x, chunks[0].stop, batch, width)
+    recurrent = empty(x, *local.shape) if layer.mode == "GRU" else local
+    packed = _pack(layer.weight_hh, "backward")
+    grad_x = empty(x, *x.shape) if layer.input_grad else torch.zeros_like(x)
+    narrow = inputs < _NARROW
+    grad_ih = x.new_zeros((inputs, width) if narrow else (width, inputs))
+    grad_hh = x.new_zeros(width, hidden)
+    grad_bias_ih, grad_bias_hh = x.new_zeros(width), x.new_zeros(width)
+    no_input, no_bias = x.new_zeros(inputs), x.new_zeros(width)
+    sums = torch.zeros(torch.get_num_threads(), 2, dtype=torch.float64)
+    if layer.moments:
+        rule, drives = layer.rule(), empty(x, *local.shape)
+        bias = no_bias if layer.bias_ih is None else layer.bias_ih.contiguous()
+    for k, steps in reversed(list(enumerate(chunks))):
+        first, count = steps.start, steps.stop - steps.start
+        pulled = None if grad_out is None else grad_out[steps]
+        buffers = (local, recurrent)
+        chunk = (out, gates, kept)
+        _cell_backward(layer, steps, chunk, pulled, packed, buffers, carried[:states])
+        flat, flat_hh = (part[:count].view(-1, width) for part in buffers)
+        start = layer.state[0].unsqueeze(0)
+        past = out[first - 1 : steps.stop - 1] if first else torch.cat([start, out[: count - 1]])
+        _product(grad_hh, flat_hh.t(), past.view(-1, hidden))
+        if layer.bias_hh is not None:
+            grad_bias_hh += flat_hh.sum(0)
+        if layer.moments:
+            again = drives[:count]
+            _product(again.view(-1, width), layer.drive(steps), layer.weight_ih.t(), bias)
+            tail = (*marks[k], *carried[states:], sums if layer.learned else None)
+            call("adam_rule_backward", *layer.problem(steps, width), rule, again, local, *tail)
+        drive = layer.drive(steps)
+        if narrow:
+            grad_ih.addmm_(drive.t(), flat)
+        else:
+            _product(grad_ih, flat.t(), drive)
+        if layer.bias_ih is not None:
+            grad_bias_ih += flat.sum(0)
+        if layer.input_grad:
+            _product(grad_x[steps].view(-1, inputs), flat, layer.weight_ih, no_input)
+    found = [grad_x, *carried[:states], grad_ih.t().contiguous() if narrow else grad_ih, grad_hh]
+    if layer.bias_ih is not None:
+        found.append(grad_bias_ih)
+    if layer.bias_hh is not None:
+        found.append(grad_bias_hh)
+    if layer.moments:
+        found += [*carried[states:], *sums.sum(0).to(x.dtype).unbind(0)]
+    return found
+
+
+# --- the operators ------------------------------------------------------------------------------
+
+_CONSTANTS = "str mode, bool train, bool input_grad, float beta, float eps, bool learned"
+
+
+def _define(name: str, states: int, moments: bool) -> Any:
+    """Registers one cell's layer, with a rule of two moments or without."""
+
+    def named(args: Sequence[Any]) -> _Layer:
+        fixed = len(args) - 6
+        rest = args[1 + states : fixed]
+        state, fixed_values = tuple(args[1 : 1 + states]), args[fixed:]
+        return _Layer._make((args[0], state, *rest[:5], rest[5:], *fixed_values))
+
+    def definition(*args: Any) -> State:
+        layer = named(args)
+        mask = None
+        if layer.lengths is not None:
+            mask = (torch.arange(layer.x.shape[0]).unsqueeze(1) < layer.lengths).unsqueeze(-1)
+        pre, last = linear(layer.x, layer.weight_ih, layer.bias_ih), list[Tensor]()
+        if moments:
+            velocity, rms, mu, gain = layer.moments
+            pre, *last = adam_scan_definition(
+                pre, velocity, rms, mu, gain, mask, layer.beta, layer.eps
+            )
+        recurrent = (layer.weight_hh, layer.bias_hh, None)[: 3 if states == 2 else 2]
+        return *scan_definition(layer.mode, pre, layer.state, recurrent, mask), *last
+
+    def forward(*args: Any) -> tuple[Tensor, ...]:
+        return _forward(named(args))
+
+    def backward(tensors: Any, results: Any, grads: Any, constants: Any) -> list[Tensor]:
+        return _backward(named([*tensors, *constants]), (results[0], *results[-3:]), grads)
+
+    def fake(*args: Any) -> tuple[Tensor, ...]:
+        layer = named(args)
+        x, (width, hidden) = layer.x, layer.weight_hh.shape
+        time, batch, _ = x.shape
+        out = x.new_empty(time, batch, hidden)
+        keep = layer.train and layer.mode in _GATED
+        saved = (x.new_empty(time, batch, width), torch.empty_like(out))
+        if not keep:
+            saved = x.new_empty(0), x.new_empty(0)
+        marks = -(-time // _chunk_steps(time, batch, width)) if layer.train and moments else 0
+        last = (s.new_empty(s.shape) for s in (*layer.state, *layer.moments[:2]))
+        return out, *last, *saved, x.new_empty(marks, 2, batch, width)
+
+    return define_recurrence(
+        name,
+        arguments="Tensor x, "
+        + "".join(f"Tensor state_{i}, " for i in range(states))
+        + "Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? lengths"
+        + (", Tensor velocity, Tensor rms, Tensor mu, Tensor gain" if moments else ""),
+        constants=_CONSTANTS,
+        outputs=1 + states + 2 * moments,
+        saved=3,
+        definition=definition,
+        forward=forward,
+        backward=backward,
+        fake=fake,
+    )
+
+
+def _define_all(moments: bool) -> dict[str, Any]:
+    prefix = "cpu_adam" if moments else "cpu"
+    lstm, gru, rnn = (
+        _define(f"{prefix}_{name}", states, moments)
+        for name, states in (("lstm", 2), ("gru", 1), ("rnn", 1))
+    )
+    return {"LSTM": lstm, "GRU": gru, "RNN_TANH": rnn, "RNN_RELU": rnn}
+
+
+_LAYERS, _MOMENT_LAYERS = _define_all(False), _define_all(True)
+
+
+def serves(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None]) -> bool:
+    """Whether the compiled kernels run this layer: float32 on a CPU, without a projection."""
+    if x.device.type != "cpu" or weights[-1] is not None:
+        return False
+    tensors = (x, *state, *weights[:-1])
+    return all(t is None or t.dtype == torch.float32 for t in tensors) and available()
+
+
+def layer(
+    mode: str,
+    x: Tensor,
+    state: State,
+    weights: Sequence[Tensor | None],
+    lengths: Tensor | None = None,
+    moments: Moments | None = None,
+) -> State:
+    """One recurrent layer, one direction, on the compiled kernels. See :func:`native`.
+
+    Args:
+        mode: ``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``.
+        x: The input, ``(T, B, I)``.
+        state: ``(h, c)`` for an LSTM, ``(h,)`` otherwise, each ``(B, H)``.
+        weights: ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``, each bias or None.
+        lengths: How many steps of each sequence count, int64 ``(B,)``; the state stays as it is
+            after them. None for all.
+        moments: The Adam rule, which the pre-activations ``W x_t + b_ih`` go through.
+
+    Returns:
+        The outputs ``(T, B, H)``, the last state, and with ``moments`` the last velocity and root.
+
+    Raises:
+        ValueError: A tensor has a shape that does not fit the others.
+    """
+    tensors = [x, *state, *weights[:4]]
+    tail: list[Any] = [lengths]
+    op, beta, eps, learned = _LAYERS[mode], 0.0, 0.0, False
+    if moments is not None:
+        op, beta, eps = _MOMENT_LAYERS[mode], moments.beta, moments.eps
+        pair = moments.mu, moments.gain
+        learned = any(isinstance(s, Tensor) for s in pair)
+        scalars = [s.to(x.dtype) if isinstance(s, Tensor) else x.new_full((), s) for s in pair]
+        tail += [moments.velocity, moments.rms, *scalars]
+    train = torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (*tensors, *tail)
+    )
+    constants = (mode, train, x.requires_grad, beta, eps, learned)
+    results: State = op(*tensors, *tail, *constants)
+    return results[: 1 + len(state) + (0 if moments is None else 2)]

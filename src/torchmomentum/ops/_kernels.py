@@ -1,0 +1,48 @@
+"""Calls the compiled CPU kernels on tensors."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchmomentum.ops import _build
+
+_LARGE = 2**20  # elements from which an array asks for large pages
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def available() -> bool:
+    """Whether the compiled kernels can be had; asking builds them on first use."""
+    return _build.library() is not None
+
+
+def _plain(x: Any) -> Any:
+    if x is None or isinstance(x, Tensor):
+        return ctypes.c_void_p(None if x is None else x.data_ptr())
+    return ctypes.c_double(x) if isinstance(x, float) else ctypes.c_int64(x)
+
+
+def call(name: str, *args: Any) -> int:
+    """Calls a kernel: tensors as pointers, numbers as int64 or double.
+
+    The tensors must be on the CPU, contiguous where the kernel takes no strides, and of the type
+    that it names: nothing is checked here.
+    """
+    library = _build.library()
+    if library is None:
+        raise RuntimeError("the CPU kernels are not available")
+    function = getattr(library, name)
+    function.restype = ctypes.c_int64
+    found: int = function(*map(_plain, args))
+    return found
+
+
+def empty(like: Tensor, *shape: int) -> Tensor:
+    """A new array, on large pages where it is large."""
+    new = like.new_empty(shape)
+    if new.numel() >= _LARGE:
+        call("use_large_pages", new, new.numel() * new.element_size())
+    return new

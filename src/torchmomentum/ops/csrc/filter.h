@@ -1,0 +1,25 @@
+// Filters along time, one channel beside the other.
+#pragma once
+
+#include "parallel.h"
+
+// v_t = decay_t v_{t-1} + gain x_t for all channels; the decay is a number or one for each step.
+static inline void linear_filter(int64_t time, int64_t channels, const float *x, float *out,
+                                 const float *decay, int64_t decay_stride, const float *initial,
+                                 float gain, bool reverse, int64_t threads) {
+  const int64_t least = 4096; // elements that are worth a thread
+  const int64_t useful = time * channels / least + 1;
+  const int64_t vectors = (channels + LANES - 1) / LANES;
+  share_out(vectors, threads < useful ? threads : useful, [=](Share share, int64_t) {
+    for (int64_t step = 0; step < time; ++step) {
+      const int64_t t = reverse ? time - 1 - step : step;
+      const float *before = step ? out + (reverse ? t + 1 : t - 1) * channels : initial;
+      const Vector kept = splat(decay[t * decay_stride]);
+      for (int64_t v = share.first; v < share.last; ++v) {
+        const int64_t at = v * LANES, left = channels - at;
+        const Vector drive = load(x + t * channels + at, left);
+        store(out + t * channels + at, kept * load(before + at, left) + gain * drive, left);
+      }
+    }
+  });
+}

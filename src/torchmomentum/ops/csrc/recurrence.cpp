@@ -1,0 +1,416 @@
+// Recurrences over pre-activations, float32, behind a C interface: no headers but the compiler's.
+//
+// Rows of the batch are independent, so threads share out the rows and never meet; where there are
+// too few rows they share out the hidden units instead, and meet once a step. The recurrent product
+// of a tile of registers holds all gates of the same units, and their nonlinearities follow before
+// anything is written.
+//
+// All arrays are contiguous: sequences (T, B, width), states (B, H). Gates stand in torch.nn's
+// order. A backward leaves the gradients of the pre-activations, from which those of the weights
+// are one large product each, made outside.
+
+#include "adam.h"
+#include "filter.h"
+#include "product.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace {
+
+// --- what all recurrences share ------------------------------------------------------------------
+
+// A cell's tile<M, N>() makes one step of M rows and N vectors of units.
+template <class Cell, int N> struct Tile {
+  const Problem &p;
+  const Cell &cell;
+  int64_t t, unit;
+  template <int M> void run(int64_t row) const { cell.template tile<M, N>(p, t, row, unit); }
+};
+
+template <class Cell> void run_forward(const Problem &p, const Cell &cell) {
+  share_out(p, [&](Share rows, Share vectors, auto meet) {
+    for (int64_t t = 0; t < p.time; ++t) {
+      int64_t v = vectors.first;
+      for (; vectors.last - v >= Cell::VECTORS; v += Cell::VECTORS)
+        for_rows(rows, Tile<Cell, Cell::VECTORS>{p, cell, t, v * LANES});
+      for (; v < vectors.last; ++v)
+        for_rows(rows, Tile<Cell, 1>{p, cell, t, v * LANES});
+      meet();
+    }
+  });
+}
+
+// dh[row][units] += local[row] @ weights, for N vectors of units.
+template <int N> struct Pull {
+  const float *local, *weights;
+  float *dh;
+  int64_t width, hidden, unit;
+
+  template <int M> void run(int64_t row) const {
+    Vector acc[M][N];
+    for (int m = 0; m < M; ++m)
+      for (int n = 0; n < N; ++n) {
+        const int64_t at = unit + n * LANES;
+        acc[m][n] = load(dh + (row + m) * hidden + at, hidden - at);
+      }
+    multiply<M, N>(acc, local + row * width, width, 1, weights + unit * width, width * LANES, width);
+    for (int m = 0; m < M; ++m)
+      for (int n = 0; n < N; ++n) {
+        const int64_t at = unit + n * LANES;
+        store(dh + (row + m) * hidden + at, acc[m][n], hidden - at);
+      }
+  }
+};
+
+// A cell's pointwise() leaves in dh what goes past the weights; the product is added to it.
+template <class Cell> void run_backward(const Problem &p, const Cell &cell) {
+  const int64_t width = Cell::GATES * p.hidden;
+  share_out(p, [&](Share rows, Share vectors, auto meet) {
+    for (int64_t t = p.time - 1; t >= 0; --t) {
+      for (int64_t row = rows.first; row < rows.last; ++row)
+        for (int64_t v = vectors.first; v < vectors.last; ++v)
+          cell.pointwise(p, t, row, v * LANES);
+      meet();
+      const float *local = cell.recurrent + t * p.batch * width;
+      int64_t v = vectors.first;
+      for (; vectors.last - v >= 4; v += 4)
+        for_rows(rows, Pull<4>{local, cell.weights, cell.dh, width, p.hidden, v * LANES});
+      for (; v < vectors.last; ++v)
+        for_rows(rows, Pull<1>{local, cell.weights, cell.dh, width, p.hidden, v * LANES});
+    }
+  });
+}
+
+// --- LSTM ----------------------------------------------------------------------------------------
+
+struct Lstm {
+  static constexpr int GATES = 4, VECTORS = 1;
+
+  float *gates;       // in: pre-activations; out: i, f, g, o
+  float *out, *cells; // all h and c
+  const float *h0, *c0, *weights;
+
+  template <int M, int> void tile(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
+    const int64_t hidden = p.hidden, left = hidden - unit, area = p.batch * hidden;
+    const int64_t first = row * hidden;
+    const float *h = (t ? out + (t - 1) * area : h0) + first;
+    const float *c = (t ? cells + (t - 1) * area : c0) + first + unit;
+    float *gate = gates + (t * area + first) * GATES + unit;
+    float *new_h = out + t * area + first + unit, *new_c = cells + t * area + first + unit;
+    Vector acc[M][GATES];
+    for (int m = 0; m < M; ++m)
+      for (int g = 0; g < GATES; ++g)
+        acc[m][g] = load(gate + (m * GATES + g) * hidden, left);
+    multiply<M, GATES>(acc, h, hidden, 1, weights + unit * GATES * hidden, hidden * LANES, hidden);
+    for (int m = 0; m < M; ++m) {
+      const int64_t at = m * hidden;
+      if (!p.alive(t, row + m)) {
+        store(new_c + at, load(c + at, left), left);
+        store(new_h + at, load(h + at + unit, left), left);
+        continue;
+      }
+      Vector i = sigmoid(acc[m][0]), f = sigmoid(acc[m][1]);
+      Vector g = hyperbolic_tangent(acc[m][2]), o = sigmoid(acc[m][3]);
+      Vector cell = f * load(c + at, left) + i * g;
+      store(new_c + at, cell, left);
+      store(new_h + at, o * hyperbolic_tangent(cell), left);
+      float *kept = gate + at * GATES;
+      store(kept, i, left);
+      store(kept + hidden, f, left);
+      store(kept + 2 * hidden, g, left);
+      store(kept + 3 * hidden, o, left);
+    }
+  }
+};
+
+struct LstmGradient {
+  static constexpr int GATES = 4;
+
+  const float *gates, *cells, *c0, *grad_out, *weights;
+  float *recurrent; // gradients of the pre-activations
+  float *dh, *dc;   // in: of the last state; out: of the first
+
+  void pointwise(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
+    const int64_t hidden = p.hidden, left = hidden - unit, area = p.batch * hidden;
+    const int64_t at = row * hidden + unit, wide = (t * area + row * hidden) * GATES + unit;
+    Vector h = load(dh + at, left), c = load(dc + at, left);
+    if (grad_out)
+      h += load(grad_out + t * area + at, left);
+    if (!p.alive(t, row)) {
+      store(dh + at, h, left);
+      for (int g = 0; g < GATES; ++g)
+        store(recurrent + wide + g * hidden, Vector{}, left);
+      return;
+    }
+    Vector i = load(gates + wide, left), f = load(gates + wide + hidden, left);
+    Vector g = load(gates + wide + 2 * hidden, left), o = load(gates + wide + 3 * hidden, left);
+    Vector before = load((t ? cells + (t - 1) * area : c0) + at, left);
+    Vector squashed = hyperbolic_tangent(load(cells + t * area + at, left));
+    c += h * o * (1.0f - squashed * squashed);
+    store(recurrent + wide, c * g * i * (1.0f - i), left);
+    store(recurrent + wide + hidden, c * before * f * (1.0f - f), left);
+    store(recurrent + wide + 2 * hidden, c * i * (1.0f - g * g), left);
+    store(recurrent + wide + 3 * hidden, h * squashed * o * (1.0f - o), left);
+    store(dc + at, c * f, left);
+    store(dh + at, Vector{}, left);
+  }
+};
+
+// --- GRU -----------------------------------------------------------------------------------------
+
+struct Gru {
+  static constexpr int GATES = 3, VECTORS = 1;
+
+  float *gates;        // in: pre-activations; out: r, z, n
+  float *out, *inner;  // all h; the recurrent part of n, which r multiplies
+  const float *h0, *weights, *bias; // the bias of that part, (H), or null
+
+  template <int M, int> void tile(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
+    const int64_t hidden = p.hidden, left = hidden - unit, area = p.batch * hidden;
+    const int64_t first = row * hidden;
+    const float *h = (t ? out + (t - 1) * area : h0) + first;
+    float *gate = gates + (t * area + first) * GATES + unit;
+    float *new_h = out + t * area + first + unit, *new_inner = inner + t * area + first + unit;
+    const Vector start = bias ? load(bias + unit, left) : Vector{};
+    Vector acc[M][GATES];
+    for (int m = 0; m < M; ++m) {
+      acc[m][0] = load(gate + m * GATES * hidden, left);
+      acc[m][1] = load(gate + (m * GATES + 1) * hidden, left);
+      acc[m][2] = start;
+    }
+    multiply<M, GATES>(acc, h, hidden, 1, weights + unit * GATES * hidden, hidden * LANES, hidden);
+    for (int m = 0; m < M; ++m) {
+      const int64_t at = m * hidden;
+      const Vector before = load(h + at + unit, left);
+      if (!p.alive(t, row + m)) {
+        store(new_h + at, before, left);
+        continue;
+      }
+      float *kept = gate + at * GATES;
+      Vector r = sigmoid(acc[m][0]), z = sigmoid(acc[m][1]);
+      Vector n = hyperbolic_tangent(load(kept + 2 * hidden, left) + r * acc[m][2]);
+      store(new_h + at, n + z * (before - n), left);
+      store(new_inner + at, acc[m][2], left);
+      store(kept, r, left);
+      store(kept + hidden, z, left);
+      store(kept + 2 * hidden, n, left);
+    }
+  }
+};
+
+struct GruGradient {
+  static constexpr int GATES = 3;
+
+  const float *gates, *out, *inner, *h0, *grad_out, *weights;
+  float *local;     // gradients of the pre-activations
+  float *recurrent; // gradients of what weight_hh made
+  float *dh;        // in: of the last state; out: of the first
+
+  void pointwise(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
+    const int64_t hidden = p.hidden, left = hidden - unit, area = p.batch * hidden;
+    const int64_t at = row * hidden + unit, wide = (t * area + row * hidden) * GATES + unit;
+    Vector h = load(dh + at, left);
+    if (grad_out)
+      h += load(grad_out + t * area + at, left);
+    if (!p.alive(t, row)) {
+      store(dh + at, h, left);
+      for (int g = 0; g < GATES; ++g) {
+        store(local + wide + g * hidden, Vector{}, left);
+        store(recurrent + wide + g * hidden, Vector{}, left);
+      }
+      return;
+    }
+    Vector r = load(gates + wide, left), z = load(gates + wide + hidden, left);
+    Vector n = load(gates + wide + 2 * hidden, left);
+    Vector before = load((t ? out + (t - 1) * area : h0) + at, left);
+    Vector dn = h * (1.0f - z) * (1.0f - n * n);
+    Vector dz = h * (before - n) * z * (1.0f - z);
+    Vector dr = dn * load(inner + t * area + at, left) * r * (1.0f - r);
+    store(local + wide, dr, left);
+    store(local + wide + hidden, dz, left);
+    store(local + wide + 2 * hidden, dn, left);
+    store(recurrent + wide, dr, left);
+    store(recurrent + wide + hidden, dz, left);
+    store(recurrent + wide + 2 * hidden, dn * r, left);
+    store(dh + at, h * z, left);
+  }
+};
+
+// --- RNN -----------------------------------------------------------------------------------------
+
+struct Rnn {
+  static constexpr int GATES = 1, VECTORS = 4;
+
+  const float *pre;
+  float *out;
+  const float *h0, *weights;
+  bool relu;
+
+  template <int M, int N> void tile(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
+    const int64_t hidden = p.hidden, area = p.batch * hidden, first = row * hidden;
+    const float *h = (t ? out + (t - 1) * area : h0) + first;
+    const float *drive = pre + t * area + first;
+    Vector acc[M][N];
+    for (int m = 0; m < M; ++m)
+      for (int n = 0; n < N; ++n) {
+        const int64_t at = unit + n * LANES;
+        acc[m][n] = load(drive + m * hidden + at, hidden - at);
+      }
+    multiply<M, N>(acc, h, hidden, 1, weights + unit * hidden, hidden * LANES, hidden);
+    for (int m = 0; m < M; ++m)
+      for (int n = 0; n < N; ++n) {
+        const int64_t at = unit + n * LANES;
+        Vector y = relu ? at_least(acc[m][n], 0.0f) : hyperbolic_tangent(acc[m][n]);
+        if (!p.alive(t, row + m))
+          y = load(h + m * hidden + at, hidden - at);
+        store(out + t * area + first + m * hidden + at, y, hidden - at);
+      }
+  }
+};
+
+struct RnnGradient {
+  static constexpr int GATES = 1;
+
+  const float *out, *grad_out, *weights;
+  float *recurrent; // gradients of the pre-activations
+  float *dh;        // in: of the last state; out: of the first
+  bool relu;
+
+  void pointwise(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
+    const int64_t hidden = p.hidden, left = hidden - unit;
+    const int64_t at = row * hidden + unit, here = t * p.batch * hidden + at;
+    Vector h = load(dh + at, left);
+    if (grad_out)
+      h += load(grad_out + here, left);
+    if (!p.alive(t, row)) {
+      store(dh + at, h, left);
+      store(recurrent + here, Vector{}, left);
+      return;
+    }
+    Vector y = load(out + here, left);
+    store(recurrent + here, relu ? (y > Vector{} ? h : Vector{}) : h * (1.0f - y * y), left);
+    store(dh + at, Vector{}, left);
+  }
+};
+
+} // namespace
+
+extern "C" {
+
+// Asks for large pages behind a new array: its first use costs a fault for each page otherwise.
+void use_large_pages(void *array, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  const uintptr_t page = 4096, begin = ((uintptr_t)array + page - 1) / page * page;
+  const uintptr_t end = ((uintptr_t)array + bytes) / page * page;
+  if (begin < end)
+    madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#else
+  (void)array, (void)bytes;
+#endif
+}
+
+// How many floats pack_* write for a weight_hh (gates * hidden, hidden).
+int64_t packed_size(int64_t gates, int64_t hidden) {
+  return gates * hidden * ((hidden + LANES - 1) / LANES) * LANES;
+}
+
+// For the forward product: the gates of one vector of units stand side by side.
+void pack_forward(float *packed, const float *weight, int64_t gates, int64_t hidden,
+                  int64_t threads) {
+  share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
+    for (int64_t v = vectors.first; v < vectors.last; ++v)
+      for (int64_t g = 0; g < gates; ++g) {
+        const int64_t unit = v * LANES, left = hidden - unit;
+        pack(packed + (v * gates + g) * hidden * LANES, weight + (g * hidden + unit) * hidden,
+             hidden, left < LANES ? left : LANES, 1, hidden);
+      }
+  });
+}
+
+// For the product of the gates' gradients with the weights.
+void pack_backward(float *packed, const float *weight, int64_t gates, int64_t hidden,
+                   int64_t threads) {
+  share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
+    const int64_t first = vectors.first * LANES, last = vectors.last * LANES;
+    pack(packed + first * gates * hidden, weight + first, gates * hidden,
+         (last < hidden ? last : hidden) - first, hidden, 1);
+  });
+}
+
+// c (rows, columns) = start + a (rows, depth) @ b (depth, columns), a and b by their strides. The
+// start is one row for all; without one, c is added to.
+void matrix_product(float *c, const float *a, int64_t a_row, int64_t a_column, const float *b,
+                    int64_t b_row, int64_t b_column, int64_t rows, int64_t columns, int64_t depth,
+                    const float *start, int64_t threads) {
+  product(Matrix{a, a_row, a_column}, Matrix{b, b_row, b_column}, c, rows, columns, depth, start,
+          threads);
+}
+
+void filter(int64_t time, int64_t channels, const float *x, float *out, const float *decay,
+            int64_t decay_stride, const float *initial, double gain, int64_t reverse,
+            int64_t threads) {
+  linear_filter(time, channels, x, out, decay, decay_stride, initial, (float)gain, reverse != 0,
+                threads);
+}
+
+// The rule's numbers stand as in Adam of adam.h.
+void adam_rule_forward(int64_t time, int64_t batch, int64_t channels, const int64_t *lengths,
+                       int64_t threads, const float *rule, float *drives, float *v, float *r,
+                       const float *shift) {
+  adam_forward(Problem{time, batch, channels, lengths, threads}, Adam::from(rule), drives, v, r,
+               shift);
+}
+
+void adam_rule_backward(int64_t time, int64_t batch, int64_t channels, const int64_t *lengths,
+                        int64_t threads, const float *rule, const float *drives, float *grads,
+                        const float *v, const float *r, float *dv, float *dr, double *sums) {
+  adam_backward(Problem{time, batch, channels, lengths, threads}, Adam::from(rule), drives, grads,
+                v, r, dv, dr, sums);
+}
+
+void lstm_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
+                  int64_t threads, float *gates, float *out, float *cells, const float *h0,
+                  const float *c0, const float *weights) {
+  run_forward(Problem{time, batch, hidden, lengths, threads},
+              Lstm{gates, out, cells, h0, c0, weights});
+}
+
+void lstm_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
+                   int64_t threads, const float *gates, const float *cells, const float *c0,
+                   const float *grad_out, const float *weights, float *local, float *dh,
+                   float *dc) {
+  run_backward(Problem{time, batch, hidden, lengths, threads},
+               LstmGradient{gates, cells, c0, grad_out, weights, local, dh, dc});
+}
+
+void gru_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
+                 int64_t threads, float *gates, float *out, float *inner, const float *h0,
+                 const float *weights, const float *bias) {
+  run_forward(Problem{time, batch, hidden, lengths, threads},
+              Gru{gates, out, inner, h0, weights, bias});
+}
+
+void gru_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
+                  int64_t threads, const float *gates, const float *out, const float *inner,
+                  const float *h0, const float *grad_out, const float *weights, float *local,
+                  float *recurrent, float *dh) {
+  run_backward(Problem{time, batch, hidden, lengths, threads},
+               GruGradient{gates, out, inner, h0, grad_out, weights, local, recurrent, dh});
+}
+
+void rnn_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
+                 int64_t threads, const float *pre, float *out, const float *h0,
+                 const float *weights, int64_t relu) {
+  run_forward(Problem{time, batch, hidden, lengths, threads},
+              Rnn{pre, out, h0, weights, relu != 0});
+}
+
+void rnn_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
+                  int64_t threads, const float *out, const float *grad_out, const float *weights,
+                  float *local, float *dh, int64_t relu) {
+  run_backward(Problem{time, batch, hidden, lengths, threads},
+               RnnGradient{out, grad_out, weights, local, dh, relu != 0});
+}
+}

@@ -1,0 +1,103 @@
+// Vectors of floats of the machine's width, and the functions of them that the gates need.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+// Rows of one register tile beside four vectors of columns: what 32 or 16 registers hold.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int TILE = 6;
+#else
+constexpr int TILE = 3;
+#endif
+
+typedef float Vector __attribute__((vector_size(4 * LANES)));
+typedef int32_t Integers __attribute__((vector_size(4 * LANES)));
+
+static inline Vector splat(float x) { return x - Vector{}; }
+
+// The first `count` floats at p, at most a vector's; zeros behind them.
+static inline Vector load(const float *p, int64_t count) {
+  Vector v = {};
+  if (count >= LANES)
+    std::memcpy(&v, p, sizeof v);
+  else
+    std::memcpy(&v, p, 4 * count);
+  return v;
+}
+
+static inline void store(float *p, Vector v, int64_t count) {
+  if (count >= LANES)
+    std::memcpy(p, &v, sizeof v);
+  else
+    std::memcpy(p, &v, 4 * count);
+}
+
+// A NaN passes both.
+static inline Vector at_most(Vector x, float bound) { return x > splat(bound) ? splat(bound) : x; }
+static inline Vector at_least(Vector x, float bound) { return x < splat(bound) ? splat(bound) : x; }
+
+// exp(x) - 1 as scale * p + (scale - 1), where p = exp(r) - 1 for the small rest r.
+struct Exponential {
+  Vector scale, p;
+};
+
+static inline Exponential exponential(Vector x) {
+  x = at_least(at_most(x, 88.0f), -87.0f);
+  const float magic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  Vector shifted = x * 1.44269504f + magic;
+  Vector n = shifted - magic;
+  Vector r = x - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  Vector q = splat(1.9841270e-4f); // the series of exp: its rest is below a float's rounding here
+  q = q * r + 1.3888889e-3f;
+  q = q * r + 8.3333333e-3f;
+  q = q * r + 4.1666667e-2f;
+  q = q * r + 1.6666667e-1f;
+  q = q * r + 0.5f;
+  Vector p = q * r * r + r;
+  Integers bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits - 0x4B400000 + 127) << 23;
+  Exponential e;
+  std::memcpy(&e.scale, &bits, sizeof bits);
+  e.p = p;
+  return e;
+}
+
+static inline Vector sigmoid(Vector x) {
+  Exponential e = exponential(-x);
+  return 1.0f / (1.0f + (e.scale * e.p + e.scale));
+}
+
+static inline Vector hyperbolic_tangent(Vector x) {
+  Exponential e = exponential(at_least(at_most(x + x, 40.0f), -40.0f));
+  Vector m = e.scale * e.p + (e.scale - 1.0f); // exp(2x) - 1, exact near zero
+  return m / (m + 2.0f);
+}
+
+static inline Vector absolute(Vector x) { return x < Vector{} ? -x : x; }
+
+static inline Vector root(Vector x) {
+  float lanes[LANES];
+  std::memcpy(lanes, &x, sizeof lanes);
+  for (int i = 0; i < LANES; ++i)
+    lanes[i] = __builtin_sqrtf(lanes[i]);
+  std::memcpy(&x, lanes, sizeof lanes);
+  return x;
+}
+
+// sqrt(a * a + b * b) without overflow, zero where both are.
+static inline Vector hypotenuse(Vector a, Vector b) {
+  a = absolute(a), b = absolute(b);
+  Vector large = a > b ? a : b, small = a > b ? b : a;
+  Vector ratio = small / (large == Vector{} ? splat(1.0f) : large);
+  return large * root(1.0f + ratio * ratio);
+}

@@ -1,0 +1,84 @@
+"""``torch.func`` and forward mode, of every rule and cell."""
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import forward_ad
+from torch.func import functional_call, grad, hessian, jacrev, jvp, stack_module_state, vmap
+
+import torchmomentum.nn as tnn
+
+CELLS = {"lstm": tnn.LSTM, "gru": tnn.GRU, "rnn": tnn.RNN}
+RULES = {
+    "none": lambda: None,
+    "momentum": lambda: tnn.Momentum(0.6, 0.9, learnable=True),
+    "restarted": lambda: tnn.Nesterov(0.9, 3),
+    "adam": lambda: tnn.Adam(),
+}
+# torch's own forward mode still scripts some of its decompositions
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+both = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+cells = pytest.mark.parametrize("cell", CELLS)
+rules = pytest.mark.parametrize("rule", RULES)
+
+
+def _close(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def _loss(layer):
+    return lambda x: layer(x)[0].square().sum()
+
+
+def test_the_original_has_no_ensembles():
+    models = [nn.LSTM(3, 4).double() for _ in range(2)]
+    parameters, _ = stack_module_state(models)
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+
+    def run(p):
+        return functional_call(models[0], p, (x,))[0].sum()
+
+    with pytest.raises(RuntimeError):
+        vmap(run)(parameters)
+
+
+@both
+@cells
+@rules
+def test_ensembles(cell, rule, dtype):
+    models = [CELLS[cell](3, 4, momentum=RULES[rule]()).to(dtype) for _ in range(3)]
+    parameters, _ = stack_module_state(models)
+    x = torch.randn(5, 2, 3, dtype=dtype)
+
+    def run(p, x):
+        return functional_call(models[0], p, (x,))[0].square().sum()
+
+    _close(vmap(run, (0, None))(parameters, x), torch.stack([_loss(m)(x) for m in models]))
+    found = vmap(grad(run), (0, None))(parameters, x)
+    for k, model in enumerate(models):
+        _loss(model)(x).backward()
+        for name, parameter in model.named_parameters():
+            _close(found[name][k], parameter.grad)
+
+
+@both
+@cells
+@rules
+def test_forward_mode(cell, rule, dtype):
+    layer = CELLS[cell](3, 4, momentum=RULES[rule]()).to(dtype)
+    x, direction = torch.randn(2, 5, 2, 3, dtype=dtype)
+    expected = (grad(_loss(layer))(x) * direction).sum()
+    _close(jvp(_loss(layer), (x,), (direction,))[1], expected)
+    with forward_ad.dual_level():
+        out = _loss(layer)(forward_ad.make_dual(x, direction))
+        _close(forward_ad.unpack_dual(out).tangent, expected)
+
+
+@cells
+@rules
+def test_hessians_both_ways(cell, rule):
+    layer = CELLS[cell](3, 4, momentum=RULES[rule]()).double()
+    x = torch.randn(3, 2, 3, dtype=torch.float64)
+    forward_over_reverse = hessian(_loss(layer))(x)
+    _close(forward_over_reverse, jacrev(grad(_loss(layer)))(x))
+    assert forward_over_reverse.abs().max() > 1e-4

@@ -1,0 +1,219 @@
+"""The compiled kernels beside the definition in float64: outputs, states and all gradients."""
+
+import pytest
+import torch
+
+from torchmomentum.ops import GATES, Moments, compiled_layer, compiled_serves
+from torchmomentum.ops import _cpu as cpu
+from torchmomentum.ops._adam import adam_scan_definition
+from torchmomentum.ops._kernels import available
+from torchmomentum.ops._scan import scan_definition
+
+pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
+
+MODES = list(GATES)
+SHAPES = {  # T, B, I, H
+    "one of everything": (1, 1, 1, 1),
+    "one row": (7, 1, 3, 33),
+    "one step": (1, 9, 5, 16),
+    "odd": (11, 13, 17, 37),
+    "rows for each thread": (6, 41, 2, 19),
+    "several blocks": (3, 5, 270, 130),
+}
+
+
+@pytest.fixture
+def poisoned():
+    """Fills what is allocated with NaN: nothing that a kernel leaves unwritten may be read."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def _draw(*shape):
+    return torch.randn(*shape, requires_grad=True)
+
+
+def _arguments(mode, shape, *, bias=True, learned=False, moments=False):
+    time, batch, inputs, hidden = shape
+    rows = GATES[mode] * hidden
+    tensors = {"x": _draw(time, batch, inputs), "h": _draw(batch, hidden)}
+    if mode == "LSTM":
+        tensors["c"] = _draw(batch, hidden)
+    tensors["weight_ih"], tensors["weight_hh"] = _draw(rows, inputs), _draw(rows, hidden)
+    with torch.no_grad():
+        tensors["weight_ih"] /= inputs**0.5
+        tensors["weight_hh"] /= 2 * hidden**0.5
+    if bias:
+        tensors |= {"bias_ih": _draw(rows), "bias_hh": _draw(rows)}
+    if moments:
+        rms = torch.rand(batch, rows) + 0.1
+        tensors |= {"velocity": _draw(batch, rows), "rms": rms.requires_grad_()}
+    if learned:
+        tensors["mu"] = torch.tensor(0.6, requires_grad=True)
+        tensors["gain"] = torch.tensor(0.9, requires_grad=True)
+    return tensors
+
+
+def _split(tensors):
+    state = tuple(tensors[name] for name in ("h", "c") if name in tensors)
+    weights = [tensors.get(k) for k in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    return state, weights
+
+
+def _compiled(mode, tensors, lengths):
+    state, weights = _split(tensors)
+    moments = None
+    if "velocity" in tensors:
+        rule = tensors.get("mu", 0.6), tensors.get("gain", 0.9), 0.8, 1e-3
+        moments = Moments(tensors["velocity"], tensors["rms"], *rule)
+    return compiled_layer(mode, tensors["x"], state, weights, lengths, moments)
+
+
+def _defined(mode, tensors, lengths):
+    state, (weight_ih, weight_hh, bias_ih, bias_hh) = _split(tensors)
+    x = tensors["x"]
+    mask = None
+    if lengths is not None:
+        mask = (torch.arange(len(x)).unsqueeze(1) < lengths).unsqueeze(-1)
+    pre, moments = torch.nn.functional.linear(x, weight_ih, bias_ih), ()
+    if "velocity" in tensors:
+        mu, gain = (
+            tensors.get(name, torch.tensor(value, dtype=x.dtype))
+            for name, value in (("mu", 0.6), ("gain", 0.9))
+        )
+        pre, *moments = adam_scan_definition(
+            pre, tensors["velocity"], tensors["rms"], mu, gain, mask, 0.8, 1e-3
+        )
+    recurrent = (weight_hh, bias_hh, None)[: 3 if mode == "LSTM" else 2]
+    return *scan_definition(mode, pre, state, recurrent, mask), *moments
+
+
+def _check(mode, tensors, lengths=None):
+    exact = {k: x.detach().double().requires_grad_() for k, x in tensors.items()}
+    found, expected = _compiled(mode, tensors, lengths), _defined(mode, exact, lengths)
+    tolerance = {"rtol": 1e-4, "atol": 2e-5, "check_dtype": False}
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, **tolerance)
+    weights = [torch.randn_like(b) for b in expected]
+    grads = (
+        torch.autograd.grad(out, list(given.values()), [w.to(out[0].dtype) for w in weights])
+        for out, given in ((found, tensors), (expected, exact))
+    )
+    for name, a, b in zip(tensors, *grads, strict=True):
+        scale = max(1.0, b.abs().max().item())
+        torch.testing.assert_close(
+            a / scale, b / scale, **tolerance, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+@pytest.mark.parametrize("moments", [False, True])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_equals_the_definition(mode, shape, moments, threads, poisoned):
+    _check(mode, _arguments(mode, shape, moments=moments, learned=moments))
+
+
+@pytest.mark.parametrize("moments", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_lengths(mode, moments, threads, poisoned):
+    tensors = _arguments(mode, (9, 20, 3, 18), moments=moments)
+    lengths = torch.randint(1, 10, (20,))
+    lengths[0] = 9
+    _check(mode, tensors, lengths)
+    found = _compiled(mode, tensors, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        assert (found[0][length:, row] == found[0][length - 1, row]).all()
+    (grad,) = torch.autograd.grad(found[0].square().sum(), tensors["x"])
+    for row, length in enumerate(lengths.tolist()):
+        assert (grad[length:, row] == 0).all()
+
+
+@pytest.mark.parametrize("moments", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_chunks_of_time(mode, moments, monkeypatch, poisoned):
+    monkeypatch.setattr(cpu, "_CACHED", 1)
+    monkeypatch.setattr(cpu, "_ROWS", 12)
+    assert len(cpu._chunks(10, 4, 32)) == 4
+    for lengths in (None, torch.tensor([10, 1, 4, 6])):
+        _check(mode, _arguments(mode, (10, 4, 20, 8), moments=moments, learned=moments), lengths)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_without_bias_and_non_contiguous(mode):
+    tensors = _arguments(mode, (5, 6, 7, 9), bias=False)
+    for name, x in tensors.items():
+        swapped = x.detach().transpose(-1, -2).contiguous().transpose(-1, -2)
+        tensors[name] = swapped.requires_grad_()
+        assert not tensors[name].is_contiguous()
+    _check(mode, tensors)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_inference_keeps_changes_nothing(mode):
+    tensors = _arguments(mode, (50, 6, 7, 9), moments=True)
+    with torch.no_grad():
+        plain = _compiled(mode, tensors, None)
+    for a, b in zip(plain, _compiled(mode, tensors, None), strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_second_derivatives_go_through_the_definition(mode):
+    tensors = _arguments(mode, (3, 2, 3, 4))
+    exact = {k: x.detach().double().requires_grad_() for k, x in tensors.items()}
+    second = []
+    for function, given in ((_compiled, tensors), (_defined, exact)):
+        loss = function(mode, given, None)[0].square().sum()
+        (first,) = torch.autograd.grad(loss, given["x"], create_graph=True)
+        second.append(torch.autograd.grad(first.square().sum(), given["weight_hh"])[0])
+    torch.testing.assert_close(*second, rtol=1e-3, atol=1e-4, check_dtype=False)
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, 1e-40, 0.0])
+@pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH"])
+def test_extreme_pre_activations_stay_finite(mode, value):
+    tensors = _arguments(mode, (4, 3, 2, 5), moments=True)
+    with torch.no_grad():
+        tensors["x"].fill_(value)
+    found = _compiled(mode, tensors, None)
+    assert all(x.isfinite().all() for x in found)
+    for grad in torch.autograd.grad(found[0].sum(), [tensors["x"], tensors["weight_hh"]]):
+        assert grad.isfinite().all()
+
+
+def test_a_nan_shows():
+    tensors = _arguments("LSTM", (4, 3, 2, 5))
+    with torch.no_grad():
+        tensors["x"][2, 1] = float("nan")
+    out = _compiled("LSTM", tensors, None)[0]
+    assert out[2:, 1].isnan().all()
+    assert out[:2].isfinite().all()
+    assert out[:, [0, 2]].isfinite().all()
+
+
+def test_what_does_not_fit_never_reaches_a_kernel():
+    tensors = _arguments("LSTM", (4, 3, 2, 5))
+    for name, shape in (("h", (2, 5)), ("weight_ih", (20, 3)), ("bias_hh", (19,))):
+        with pytest.raises(ValueError, match=r"must have shape \(.*\), got \("):
+            _compiled("LSTM", tensors | {name: torch.zeros(shape)}, None)
+    with pytest.raises(ValueError, match="lengths must have shape"):
+        _compiled("LSTM", tensors, torch.tensor([1, 2]))
+
+
+def test_what_it_serves():
+    tensors = _arguments("LSTM", (4, 3, 2, 5))
+    state, weights = _split(tensors)
+    assert compiled_serves("LSTM", tensors["x"], state, [*weights, None])
+    assert not compiled_serves("LSTM", tensors["x"].double(), state, [*weights, None])
+    mixed = (state[0].double(), state[1])
+    assert not compiled_serves("LSTM", tensors["x"], mixed, [*weights, None])
+    assert not compiled_serves("LSTM", tensors["x"], state, [*weights, torch.ones(1, 5)])
