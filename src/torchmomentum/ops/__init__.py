@@ -9,6 +9,7 @@ from torchmomentum.ops._cpu import Moments
 from torchmomentum.ops._cpu import layer as compiled_layer
 from torchmomentum.ops._cpu import serves as compiled_serves
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
+from torchmomentum.ops._memory import empty_cache
 from torchmomentum.ops._native import native, native_packed
 from torchmomentum.ops._scan import scan, scan_definition
 from torchmomentum.ops._steps import GATES, STEPS
@@ -21,6 +22,7 @@ __all__ = [
     "adam_scan_definition",
     "compiled_layer",
     "compiled_serves",
+    "empty_cache",
     "largest_drive",
     "linear_scan",
     "linear_scan_definition",

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from torchmomentum.ops._adam import LARGEST, adam_scan_definition, largest_drive
-from torchmomentum.ops._kernels import available, call, empty
+from torchmomentum.ops._kernels import available, call
 from torchmomentum.ops._library import define_recurrence
+from torchmomentum.ops._memory import empty
 from torchmomentum.ops._scan import scan_definition
 from torchmomentum.ops._steps import State
 
@@ -144,9 +145,9 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
     kept_time = time if keep else chunks[0].stop
     gates = empty(x, kept_time, batch, width)
     kept = empty(x, kept_time if mode in _GATED else 0, batch, hidden)
-    out = empty(x, time, batch, hidden)
+    out = x.new_empty(time, batch, hidden)
     moments = [m.clone(memory_format=torch.contiguous_format) for m in layer.moments[:2]]
-    marks = x.new_empty(len(chunks) if layer.train and moments else 0, 2, batch, width)
+    marks = empty(x, len(chunks) if layer.train and moments else 0, 2, batch, width)
     if moments:
         rule, bias_ih, shift = layer.rule(), layer.bias_ih, layer.bias(None)
         bias = layer.weight_hh.new_zeros(width) if bias_ih is None else bias_ih.contiguous()
@@ -222,7 +223,7 @@ def _backward(
     local = empty(x, chunks[0].stop, batch, width)
     recurrent = empty(x, *local.shape) if layer.mode == "GRU" else local
     packed = _pack(layer.weight_hh, "backward")
-    grad_x = empty(x, *x.shape) if layer.input_grad else torch.zeros_like(x)
+    grad_x = x.new_empty(x.shape) if layer.input_grad else torch.zeros_like(x)
     narrow = inputs < _NARROW
     grad_ih = x.new_zeros((inputs, width) if narrow else (width, inputs))
     grad_hh = x.new_zeros(width, hidden)

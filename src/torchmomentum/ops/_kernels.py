@@ -10,8 +10,6 @@ from torch import Tensor
 
 from torchmomentum.ops import _build
 
-_LARGE = 2**20  # elements from which an array asks for large pages
-
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def available() -> bool:
@@ -38,11 +36,3 @@ def call(name: str, *args: Any) -> int:
     function.restype = ctypes.c_int64
     found: int = function(*map(_plain, args))
     return found
-
-
-def empty(like: Tensor, *shape: int) -> Tensor:
-    """A new array, on large pages where it is large."""
-    new = like.new_empty(shape)
-    if new.numel() >= _LARGE:
-        call("use_large_pages", new, new.numel() * new.element_size())
-    return new

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from torchmomentum.ops._kernels import available, call, empty
+from torchmomentum.ops._kernels import available, call
 from torchmomentum.ops._library import register, with_autograd
 
 _CHUNK = 32  # the most steps that one triangular matrix product filters
@@ -100,7 +100,7 @@ def _by_product(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float) 
 def _compiled(
     x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool
 ) -> Tensor:
-    x, out = x.contiguous(), empty(x, *x.shape)
+    x, out = x.contiguous(), x.new_empty(x.shape)
     start = initial.expand_as(x[0]).contiguous()
     each = isinstance(decay, Tensor)
     decay = decay.contiguous() if isinstance(decay, Tensor) else x.new_full((), decay)

@@ -13,10 +13,6 @@
 #include "filter.h"
 #include "product.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 namespace {
 
 // --- what all recurrences share ------------------------------------------------------------------
@@ -298,18 +294,6 @@ struct RnnGradient {
 } // namespace
 
 extern "C" {
-
-// Asks for large pages behind a new array: its first use costs a fault for each page otherwise.
-void use_large_pages(void *array, int64_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  const uintptr_t page = 4096, begin = ((uintptr_t)array + page - 1) / page * page;
-  const uintptr_t end = ((uintptr_t)array + bytes) / page * page;
-  if (begin < end)
-    madvise((void *)begin, end - begin, MADV_HUGEPAGE);
-#else
-  (void)array, (void)bytes;
-#endif
-}
 
 // How many floats pack_* write for a weight_hh (gates * hidden, hidden).
 int64_t packed_size(int64_t gates, int64_t hidden) {

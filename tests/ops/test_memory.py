@@ -1,0 +1,55 @@
+import gc
+
+import pytest
+import torch
+
+from torchmomentum.ops import _memory, empty_cache
+
+LIKE = torch.empty(0)
+LARGE = 2**20  # elements
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    fresh = _memory._Pool()
+    monkeypatch.setattr(_memory, "_POOL", fresh)
+    return fresh
+
+
+def test_a_block_is_used_again_once_every_view_of_it_is_gone(pool):
+    first = _memory.empty(LIKE, 4, LARGE)
+    view, place = first[1:], first.data_ptr()
+    del first
+    gc.collect()
+    assert pool.held() == 0
+    other = _memory.empty(LIKE, 4, LARGE)
+    assert other.data_ptr() != place
+    del view
+    gc.collect()
+    assert pool.held() == 4 * LARGE * 4
+    assert _memory.empty(LIKE, 3, LARGE + 300_000).data_ptr() == place
+
+
+def test_no_more_is_held_than_was_once_in_use(pool):
+    for size in range(2, 9):
+        array = _memory.empty(LIKE, size, LARGE)
+        array.fill_(1.0)
+        del array
+        assert pool.held() <= size * LARGE * 4
+
+
+def test_small_arrays_and_what_is_given_back(pool):
+    _memory.empty(LIKE, 100)
+    assert pool.held() == 0
+    array = _memory.empty(LIKE, LARGE)
+    del array
+    assert empty_cache() == LARGE * 4
+    assert empty_cache() == 0
+
+
+def test_type_and_shape(pool):
+    array = _memory.empty(torch.empty(0, dtype=torch.float64), 2, 3, LARGE)
+    assert array.shape == (2, 3, LARGE)
+    assert array.dtype == torch.float64
+    array.zero_()
+    assert (array == 0).all()
