@@ -53,3 +53,13 @@ def test_type_and_shape(pool):
     assert array.dtype == torch.float64
     array.zero_()
     assert (array == 0).all()
+
+
+def test_steps_of_one_kind_take_no_new_memory(pool, monkeypatch):
+    made = []
+    new_block = _memory._new_block
+    monkeypatch.setattr(_memory, "_new_block", lambda size: made.append(size) or new_block(size))
+    for _ in range(5):
+        kept = [_memory.empty(LIKE, rows, 1000) for rows in (410, 300, 2000)]
+        del kept
+    assert len(made) == 3

@@ -1,5 +1,7 @@
 """The compiled CPU kernels as layers: one recurrent layer from its input to its outputs, float32.
 
+The input is either what ``weight_ih`` multiplies or, without that, the pre-activations themselves.
+
 Time is cut into chunks whose pre-activations fit the cache. The forward makes a chunk's
 pre-activations by one matrix product, a rule of two moments changes them in place, and the cell
 turns them into activated gates in place. The backward makes a chunk's gradients in a buffer that is
@@ -47,7 +49,7 @@ class _Layer(NamedTuple):
 
     x: Tensor
     state: State
-    weight_ih: Tensor
+    weight_ih: Tensor | None
     weight_hh: Tensor
     bias_ih: Tensor | None
     bias_hh: Tensor | None
@@ -60,8 +62,15 @@ class _Layer(NamedTuple):
     eps: float
     learned: bool
 
-    def drive(self, steps: slice) -> Tensor:
+    def input(self, steps: slice) -> Tensor:
         return self.x[steps].reshape(-1, self.x.shape[-1])
+
+    def drive(self, steps: slice, out: Tensor, bias: Tensor) -> None:
+        """What the rule or the cell reads of these steps, into ``out`` ``(T, B, width)``."""
+        if self.weight_ih is None:
+            torch.add(self.x[steps], bias, out=out)
+        else:
+            _product(out.view(-1, len(bias)), self.input(steps), self.weight_ih.t(), bias)
 
     def problem(self, steps: slice, channels: int) -> list[Any]:
         """The arguments that every kernel along time begins with."""
@@ -120,6 +129,7 @@ def _check(layer: _Layer) -> None:
     expected = [
         ("weight_hh", layer.weight_hh, (gates * hidden, hidden)),
         ("weight_ih", layer.weight_ih, (width, inputs)),
+        ("pre", layer.x if layer.weight_ih is None else None, (*layer.x.shape[:2], width)),
         ("bias_ih", layer.bias_ih, (width,)),
         ("bias_hh", layer.bias_hh, (width,)),
         ("lengths", layer.lengths, (batch,)),
@@ -159,7 +169,7 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
     for k, steps in enumerate(chunks):
         here = steps if keep else slice(0, steps.stop - steps.start)
         pre, now = gates[here], kept[here]
-        _product(pre.view(-1, width), layer.drive(steps), layer.weight_ih.t(), bias)
+        layer.drive(steps, pre, bias)
         if moments:
             if layer.train:
                 marks[k, 0], marks[k, 1] = moments
@@ -225,7 +235,8 @@ def _backward(
     packed = _pack(layer.weight_hh, "backward")
     grad_x = x.new_empty(x.shape) if layer.input_grad else torch.zeros_like(x)
     narrow = inputs < _NARROW
-    grad_ih = x.new_zeros((inputs, width) if narrow else (width, inputs))
+    if layer.weight_ih is not None:
+        grad_ih = x.new_zeros((inputs, width) if narrow else (width, inputs))
     grad_hh = x.new_zeros(width, hidden)
     grad_bias_ih, grad_bias_hh = x.new_zeros(width), x.new_zeros(width)
     no_input, no_bias = x.new_zeros(inputs), x.new_zeros(width)
@@ -247,19 +258,24 @@ def _backward(
             grad_bias_hh += flat_hh.sum(0)
         if layer.moments:
             again = drives[:count]
-            _product(again.view(-1, width), layer.drive(steps), layer.weight_ih.t(), bias)
+            layer.drive(steps, again, bias)
             tail = (*marks[k], *carried[states:], sums if layer.learned else None)
             call("adam_rule_backward", *layer.problem(steps, width), rule, again, local, *tail)
-        drive = layer.drive(steps)
-        if narrow:
-            grad_ih.addmm_(drive.t(), flat)
-        else:
-            _product(grad_ih, flat.t(), drive)
         if layer.bias_ih is not None:
             grad_bias_ih += flat.sum(0)
+        if layer.weight_ih is None:
+            grad_x[steps] = local[:count]
+            continue
+        if narrow:
+            grad_ih.addmm_(layer.input(steps).t(), flat)
+        else:
+            _product(grad_ih, flat.t(), layer.input(steps))
         if layer.input_grad:
             _product(grad_x[steps].view(-1, inputs), flat, layer.weight_ih, no_input)
-    found = [grad_x, *carried[:states], grad_ih.t().contiguous() if narrow else grad_ih, grad_hh]
+    found = [grad_x, *carried[:states]]
+    if layer.weight_ih is not None:
+        found.append(grad_ih.t().contiguous() if narrow else grad_ih)
+    found.append(grad_hh)
     if layer.bias_ih is not None:
         found.append(grad_bias_ih)
     if layer.bias_hh is not None:
@@ -288,7 +304,11 @@ def _define(name: str, states: int, moments: bool) -> Any:
         mask = None
         if layer.lengths is not None:
             mask = (torch.arange(layer.x.shape[0]).unsqueeze(1) < layer.lengths).unsqueeze(-1)
-        pre, last = linear(layer.x, layer.weight_ih, layer.bias_ih), list[Tensor]()
+        pre, last = layer.x, list[Tensor]()
+        if layer.weight_ih is not None:
+            pre = linear(pre, layer.weight_ih)
+        if layer.bias_ih is not None:
+            pre = pre + layer.bias_ih
         if moments:
             velocity, rms, mu, gain = layer.moments
             pre, *last = adam_scan_definition(
@@ -320,7 +340,7 @@ def _define(name: str, states: int, moments: bool) -> Any:
         name,
         arguments="Tensor x, "
         + "".join(f"Tensor state_{i}, " for i in range(states))
-        + "Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? lengths"
+        + "Tensor? weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? lengths"
         + (", Tensor velocity, Tensor rms, Tensor mu, Tensor gain" if moments else ""),
         constants=_CONSTANTS,
         outputs=1 + states + 2 * moments,

@@ -30,6 +30,7 @@ class _Pool:
 
     def take(self, size: int) -> mmap.mmap:
         """A free block of about this size, or a new one."""
+        size = -(-size // _PAGE) * _PAGE
         with self._lock:
             fitting = [block for block in self._free if size <= len(block) <= 1.25 * size]
             block = min(fitting, key=len) if fitting else _new_block(size)
@@ -57,10 +58,9 @@ class _Pool:
 
 
 def _new_block(size: int) -> mmap.mmap:
-    rounded = -(-size // _PAGE) * _PAGE
     if not hasattr(mmap, "MAP_PRIVATE"):  # Windows
-        return mmap.mmap(-1, rounded)
-    block = mmap.mmap(-1, rounded, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return mmap.mmap(-1, size)
+    block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a system without large pages
             block.madvise(mmap.MADV_HUGEPAGE)

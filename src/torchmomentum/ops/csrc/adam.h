@@ -27,7 +27,7 @@ struct AdamBlocks {
   int64_t wide;
 
   explicit AdamBlocks(const Problem &problem) : p(problem) {
-    wide = 65536 / (p.time + 1); // both states of all steps stay in the cache
+    wide = 8192 / (p.time + 1); // both states of all steps stay in the nearest caches
     wide = wide > 256 ? 256 : wide < LANES ? LANES : wide / LANES * LANES;
   }
 

@@ -94,7 +94,11 @@ struct ProductBlock {
     int64_t column = 0;
     for (; columns - column > 3 * LANES; column += 4 * LANES)
       tile<M, 4>(rows, row_stride, k_stride, to, column);
-    for (; column < columns; column += LANES)
+    if (columns - column > 2 * LANES)
+      tile<M, 3>(rows, row_stride, k_stride, to, column);
+    else if (columns - column > LANES)
+      tile<M, 2>(rows, row_stride, k_stride, to, column);
+    else if (columns > column)
       tile<M, 1>(rows, row_stride, k_stride, to, column);
   }
 
@@ -103,8 +107,11 @@ struct ProductBlock {
       return row_of_tiles<M>(a.at(row, 0), a.row_stride, 1, c + row * stride);
     float rows[DEPTH * M]; // of a transposed matrix, side by side
     for (int64_t k = 0; k < depth; ++k)
-      for (int m = 0; m < M; ++m)
-        rows[k * M + m] = *a.at(row + m, k);
+      if (a.row_stride == 1)
+        std::memcpy(rows + k * M, a.at(row, k), 4 * M);
+      else
+        for (int m = 0; m < M; ++m)
+          rows[k * M + m] = *a.at(row + m, k);
     row_of_tiles<M>(rows, 1, M, c + row * stride);
   }
 };

@@ -73,8 +73,13 @@ template <class Cell> void run_backward(const Problem &p, const Cell &cell) {
       int64_t v = vectors.first;
       for (; vectors.last - v >= 4; v += 4)
         for_rows(rows, Pull<4>{local, cell.weights, cell.dh, width, p.hidden, v * LANES});
-      for (; v < vectors.last; ++v)
-        for_rows(rows, Pull<1>{local, cell.weights, cell.dh, width, p.hidden, v * LANES});
+      const float *weights = cell.weights;
+      if (vectors.last - v == 3)
+        for_rows(rows, Pull<3>{local, weights, cell.dh, width, p.hidden, v * LANES});
+      if (vectors.last - v == 2)
+        for_rows(rows, Pull<2>{local, weights, cell.dh, width, p.hidden, v * LANES});
+      if (vectors.last - v == 1)
+        for_rows(rows, Pull<1>{local, weights, cell.dh, width, p.hidden, v * LANES});
     }
   });
 }

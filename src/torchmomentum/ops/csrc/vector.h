@@ -5,6 +5,10 @@
 #include <cstring>
 
 #if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
 constexpr int LANES = 16;
 #elif defined(__AVX__)
 constexpr int LANES = 8;
@@ -94,8 +98,22 @@ static inline Vector root(Vector x) {
   return x;
 }
 
+static inline bool any(Integers mask) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#else
+  int32_t found = 0;
+  for (int i = 0; i < LANES; ++i)
+    found |= mask[i];
+  return found != 0;
+#endif
+}
+
 // sqrt(a * a + b * b) without overflow, zero where both are.
 static inline Vector hypotenuse(Vector a, Vector b) {
+  const Vector sum = a * a + b * b;
+  if (!any((sum < splat(1e-30f)) | (sum > splat(1e30f))))
+    return root(sum);
   a = absolute(a), b = absolute(b);
   Vector large = a > b ? a : b, small = a > b ? b : a;
   Vector ratio = small / (large == Vector{} ? splat(1.0f) : large);
