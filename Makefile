@@ -1,4 +1,4 @@
-# make demo   sets up and runs the main job on embedded data (about 2.5 minutes after installation)
+# make demo   sets up and runs the main job on embedded data (about 2 minutes after installation)
 # make test   sets up and runs every test
 # make check  lint, types, tests, doctests and the documentation
 PYTHON ?= python3.11
@@ -15,6 +15,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[experiments,dev]' -c constraints.txt
+	$(BIN)/python -m torchmomentum.ops build || true  # without a compiler all works, slower
 	touch $@
 
 setup: $(VENV)/installed

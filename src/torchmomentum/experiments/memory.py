@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from torchmomentum.ops import memory_changes
+
 
 def peak_memory(step: Callable[[], object], device: str) -> int:
     """Runs ``step`` once and returns how many bytes of tensors it had allocated at the most.
@@ -21,12 +23,16 @@ def peak_memory(step: Callable[[], object], device: str) -> int:
         step()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    with (
+        memory_changes() as internal,
+        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded,
+    ):
         step()
     if recorded.profiler is None or recorded.profiler.kineto_results is None:
         raise RuntimeError("the profiler recorded nothing")
     events = recorded.profiler.kineto_results.events()
-    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    seen = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
+    changes = sorted(seen + internal)
     held = highest = 0
     for _, change in changes:
         held += change

@@ -8,8 +8,9 @@ from torchmomentum.ops._adam import adam_scan, adam_scan_definition, largest_dri
 from torchmomentum.ops._cpu import Moments
 from torchmomentum.ops._cpu import layer as compiled_layer
 from torchmomentum.ops._cpu import serves as compiled_serves
+from torchmomentum.ops._kernels import available
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
-from torchmomentum.ops._memory import empty_cache
+from torchmomentum.ops._memory import empty_cache, memory_changes
 from torchmomentum.ops._native import native, native_packed
 from torchmomentum.ops._scan import scan, scan_definition
 from torchmomentum.ops._steps import GATES, STEPS
@@ -20,12 +21,14 @@ __all__ = [
     "Moments",
     "adam_scan",
     "adam_scan_definition",
+    "available",
     "compiled_layer",
     "compiled_serves",
     "empty_cache",
     "largest_drive",
     "linear_scan",
     "linear_scan_definition",
+    "memory_changes",
     "native",
     "native_packed",
     "scan",

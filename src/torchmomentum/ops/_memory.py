@@ -11,7 +11,9 @@ import ctypes
 import math
 import mmap
 import threading
+import time
 import weakref
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -27,9 +29,15 @@ class _Pool:
         self._lock = threading.RLock()  # a block may come back in the midst of anything
         self._free: list[mmap.mmap] = []  # the longest free first
         self._used = self._most = 0
+        self.changes: list[tuple[int, int]] | None = None  # while they are recorded
+
+    def _note(self, change: int) -> None:
+        if self.changes is not None:
+            self.changes.append((time.time_ns(), change))
 
     def take(self, size: int) -> mmap.mmap:
         """A free block of about this size, or a new one."""
+        self._note(size)
         size = -(-size // _PAGE) * _PAGE
         with self._lock:
             fitting = [block for block in self._free if size <= len(block) <= 1.25 * size]
@@ -40,7 +48,9 @@ class _Pool:
             self._most = max(self._most, self._used)
         return block
 
-    def give_back(self, block: mmap.mmap) -> None:
+    def give_back(self, block: mmap.mmap, size: int) -> None:
+        """Takes back a block of which so many bytes were used."""
+        self._note(-size)
         with self._lock:
             self._used -= len(block)
             self._free.append(block)
@@ -78,12 +88,27 @@ def empty(like: Tensor, *shape: int) -> Tensor:
         return like.new_empty(shape)
     block = _POOL.take(size)
     view = (ctypes.c_char * size).from_buffer(block)
-    weakref.finalize(view, _POOL.give_back, block).atexit = False
+    weakref.finalize(view, _POOL.give_back, block, size).atexit = False
     new = torch.frombuffer(view, dtype=like.dtype).view(shape)
     fill = getattr(torch.utils.deterministic, "fill_uninitialized_memory", False)
     if fill and torch.are_deterministic_algorithms_enabled():
         new.fill_(math.nan)  # as torch.empty does
     return new
+
+
+@contextlib.contextmanager
+def memory_changes() -> Iterator[list[tuple[int, int]]]:
+    """Records what the CPU kernels take for internal use, and return: PyTorch does not see it.
+
+    Yields:
+        A list that grows by ``(nanoseconds since the epoch, bytes)``, negative where returned.
+    """
+    changes: list[tuple[int, int]] = []
+    _POOL.changes = changes
+    try:
+        yield changes
+    finally:
+        _POOL.changes = None
 
 
 def empty_cache() -> int:
