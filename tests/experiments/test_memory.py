@@ -21,5 +21,6 @@ def test_counts_the_kernels_own_memory():
     _step(layer, x)
     for _ in range(2):  # used again or not, it counts
         found = peak_memory(lambda: _step(layer, x), "cpu")
-        # gates, outputs and cells; a buffer as large as the gates, for this is one chunk
-        assert 2 * gates + 2 * states <= found < 3 * gates
+        # gates, outputs and cells; a buffer as large as the gates, for this is one chunk; the
+        # gradients of outputs and weights
+        assert 2 * gates + 2 * states <= found < 3.5 * gates

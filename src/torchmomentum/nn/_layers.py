@@ -29,7 +29,7 @@ class _Sequence(NamedTuple):
     data: Tensor  # (T, B, I)
     batched: bool = True
     packed: PackedSequence | None = None
-    lengths: Tensor | None = None  # (B,), in decreasing order
+    lengths: Tensor | None = None  # (B,); packed ones in decreasing order
     alive: Tensor | None = None  # (T, B), whether a step counts
 
 
@@ -220,8 +220,26 @@ class _Recurrent(nn.RNNBase):
 
     # --- input and output ---------------------------------------------------------------------
 
-    def _prepare_input(self, input: Tensor | PackedSequence) -> _Sequence:
+    def _check_lengths(self, lengths: Any, data: Tensor) -> Tensor:
+        time, batch = data.shape[:2]
+        lengths = torch.as_tensor(lengths, device=data.device)
+        if lengths.is_floating_point() or lengths.dtype == torch.bool or lengths.is_complex():
+            raise TypeError(f"lengths must be integers, got {lengths.dtype}")
+        if tuple(lengths.shape) != (batch,):
+            raise ValueError(
+                f"lengths must have shape ({batch},), one for each sequence, "
+                f"got {tuple(lengths.shape)}"
+            )
+        if not torch.compiler.is_compiling() and batch:
+            low, high = (int(edge) for edge in torch.aminmax(lengths))
+            if low < 1 or high > time:
+                raise ValueError(f"lengths must be in [1, {time}], got {low} to {high}")
+        return lengths.long()
+
+    def _prepare_input(self, input: Tensor | PackedSequence, lengths: Any) -> _Sequence:
         if isinstance(input, PackedSequence):
+            if lengths is not None:
+                raise ValueError("a PackedSequence has its lengths in itself: pass no others")
             self.check_input(input.data, input.batch_sizes)
             return _unpack(input)
         if input.dim() not in (2, 3):
@@ -235,11 +253,21 @@ class _Recurrent(nn.RNNBase):
             data = data.transpose(0, 1)
         if data.shape[0] == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-        return _Sequence(data, batched)
+        if lengths is None:
+            return _Sequence(data, batched)
+        if not batched:
+            raise ValueError("lengths are for a batch; cut an unbatched sequence instead")
+        lengths = self._check_lengths(lengths, data)
+        alive = torch.arange(data.shape[0], device=data.device).unsqueeze(1) < lengths
+        # whatever stands in the padding, a NaN too, has no part in values and gradients
+        data = data.masked_fill(~alive.unsqueeze(-1), 0)
+        return _Sequence(data, batched, lengths=lengths, alive=alive)
 
     def _finish_output(self, data: Tensor, sequence: _Sequence) -> Tensor | PackedSequence:
         if sequence.packed is not None and sequence.alive is not None:
             return sequence.packed._replace(data=data[sequence.alive])
+        if sequence.alive is not None:
+            data = data.masked_fill(~sequence.alive.unsqueeze(-1), 0)
         if self.batch_first:
             data = data.transpose(0, 1)
         return data if sequence.batched else data.squeeze(0 if self.batch_first else 1)
@@ -258,7 +286,7 @@ class _Recurrent(nn.RNNBase):
 
     # --- the computation ----------------------------------------------------------------------
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Runs the layers over a sequence.
 
         Args:
@@ -266,16 +294,20 @@ class _Recurrent(nn.RNNBase):
                 ``PackedSequence``.
             hx: The state as the torch namesake takes it, or the same with the momentum's state
                 behind it (see :meth:`initial_state`). None starts from zeros.
+            lengths: How many steps of each sequence of a padded batch count, ``(B,)`` in any order:
+                an alternative to a ``PackedSequence``. The outputs are zero behind them, the state
+                is that of each sequence's last step, and what stands in the padding has no part in
+                anything. None for all steps.
 
         Returns:
             The outputs in the form of the input, and the state in the form of ``hx``.
 
         Raises:
-            ValueError: Input of another rank or type than expected.
+            ValueError: Input of another rank or type than expected, or lengths that do not fit it.
             RuntimeError: Input or state of another size than expected.
             TypeError: A state of another structure than expected.
         """
-        sequence = self._prepare_input(input)
+        sequence = self._prepare_input(input, lengths)
         states, memory = self._prepare_state(hx, sequence)
         data = sequence.data
         last_states: list[tuple[Tensor, ...]] = []
@@ -394,10 +426,16 @@ class _Recurrent(nn.RNNBase):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, state = x.to(dtype), tuple(s.to(dtype) for s in state)
             weights = [None if w is None else w.to(dtype) for w in weights]
-        if sequence.packed is None or sequence.alive is None:
+        if sequence.alive is None:
             return native(self.mode, x, state, weights)
         if compiled_serves(self.mode, x, state, weights):
             return compiled_layer(self.mode, x, state, weights, sequence.lengths)
+        if sequence.packed is None:
+            weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
+            if weight_ih is None:
+                raise TypeError("weight_ih must be a tensor")
+            drive = linear(x, weight_ih, bias_ih)
+            return self._recur(drive, state, (weight_hh, bias_hh, weight_hr), sequence)
         sizes = sequence.packed.batch_sizes
         out, *last = native_packed(self.mode, x[sequence.alive], sizes, state, weights)
         return _to_padded(out, sequence.alive), *last
