@@ -220,9 +220,9 @@ class _Recurrent(nn.RNNBase):
 
     # --- input and output ---------------------------------------------------------------------
 
-    def _check_lengths(self, lengths: Any, data: Tensor) -> Tensor:
+    def _check_lengths(self, given: Any, data: Tensor) -> Tensor:
         time, batch = data.shape[:2]
-        lengths = torch.as_tensor(lengths, device=data.device)
+        lengths = torch.as_tensor(given, device=data.device)
         if lengths.is_floating_point() or lengths.dtype == torch.bool or lengths.is_complex():
             raise TypeError(f"lengths must be integers, got {lengths.dtype}")
         if tuple(lengths.shape) != (batch,):
