@@ -43,15 +43,16 @@ docs: setup
 check: lint types test doctests docs
 
 bench: setup
-	$(BIN)/python benchmarks/layers.py
-	$(BIN)/python benchmarks/optimizers.py
+	for kind in layers optim memory streaming; do \
+		$(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
 
 # the README's and the docs' tables, from the recorded results
 readme: setup
 	$(BIN)/torchmomentum report results/pdigits/results.json --into README.md --mark pdigits
-	$(BIN)/torchmomentum report results/pdigits/results.json --into docs/results.md --mark pdigits
-	$(BIN)/torchmomentum report results/adding/results.json --into docs/results.md --mark adding
-	$(BIN)/python benchmarks/report.py docs/results.md
+	for name in pdigits adding; do $(BIN)/torchmomentum report \
+		results/$$name/results.json --into docs/results.md --mark $$name || exit 1; done
+	for kind in layers optim memory streaming; do $(BIN)/torchmomentum report \
+		results/benchmarks/$$kind.json --into docs/results.md --mark $$kind || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs site build

@@ -32,7 +32,8 @@ from torchmomentum.experiments.recipes import (
 if TYPE_CHECKING:
     from torchmomentum.experiments.training import Place
 
-COMMANDS = ("train", "compare", "report", "list")
+COMMANDS = ("train", "compare", "bench", "report", "list")
+BENCHMARKS = ("layers", "optim", "memory", "streaming")
 _RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")
 _OVERRIDES = (
     *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
@@ -130,7 +131,22 @@ def _parser() -> _Parser:
     _add_recipe_options(compare)
     _add_run_options(compare)
 
-    report = commands.add_parser("report", help="show a comparison's results again")
+    bench = commands.add_parser("bench", help="measure speed and memory on this machine")
+    bench.add_argument("kind", metavar="KIND", help=", ".join(BENCHMARKS))
+    bench.add_argument(
+        "--seconds", type=float, default=15.0, metavar="X", help="for each comparison (default 15)"
+    )
+    bench.add_argument(
+        "--shape",
+        action="append",
+        metavar="T,B,I,H",
+        help="of layers and memory, may be given again (default: the papers')",
+    )
+    bench.add_argument("--device", default="cpu", metavar="NAME", help=", ".join(DEVICES))
+    bench.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    bench.add_argument("--out", default="runs/bench", metavar="DIR", help="default %(default)s")
+
+    report = commands.add_parser("report", help="show recorded results again")
     report.add_argument("results", metavar="RESULTS.JSON", type=Path)
     report.add_argument(
         "--into", metavar="FILE", type=Path, help="a document with the marks of --mark"
@@ -275,17 +291,49 @@ def _show(results: dict[str, Any]) -> None:
     Console(width=max(console.width, 150)).print(shown)
 
 
+def _shape(text: str) -> tuple[int, int, int, int]:
+    try:
+        time, batch, inputs, hidden = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"shape must be four numbers T,B,I,H, got {text}") from None
+    if min(time, batch, inputs, hidden) < 1:
+        raise UsageError(f"shape must be of positive numbers, got {text}")
+    return time, batch, inputs, hidden
+
+
+def _bench(options: argparse.Namespace) -> None:
+    check_name("benchmark", options.kind, BENCHMARKS)
+    check_name("device", options.device, DEVICES)
+    if not options.seconds > 0:
+        raise UsageError(f"seconds must be positive, got {options.seconds}")
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"threads must be at least 1, got {options.threads}")
+    shapes = [_shape(text) for text in options.shape or ()]
+    import torch
+
+    from torchmomentum.experiments.bench.run import run
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda: PyTorch sees no GPU here")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    place = Path(options.out)
+    run(options.kind, seconds=options.seconds, device=options.device, out=place, shapes=shapes)
+    print(f"written to {place / options.kind}.json")
+
+
 def _report(options: argparse.Namespace) -> None:
-    _need_extra()
+    from torchmomentum.experiments.bench.report import markdown
     from torchmomentum.experiments.files import read_json
     from torchmomentum.experiments.report import insert, markdown_table
 
     try:
-        text = markdown_table(read_json(options.results))
+        results = read_json(options.results)
+        text = markdown(results) if "kind" in results else markdown_table(results)
     except FileNotFoundError as error:
         raise UsageError(f"{options.results} does not exist") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UsageError(f"{options.results} holds no comparison's results: {error}") from error
+        raise UsageError(f"{options.results} holds no recorded results: {error}") from error
     if options.into is None:
         print(text)
     else:
@@ -314,7 +362,13 @@ def _run(arguments: Sequence[str]) -> None:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         check_name("option", unknown[0].partition("=")[0], _option_names(parser, options.command))
-    actions = {"train": _train, "compare": _compare, "report": _report, "list": _list}
+    actions = {
+        "train": _train,
+        "compare": _compare,
+        "bench": _bench,
+        "report": _report,
+        "list": _list,
+    }
     if options.command is None:
         parser.print_help()
         return

@@ -1,19 +1,18 @@
-"""A step of SRSGD beside ``torch.optim.SGD`` with Nesterov's momentum.
-
-python benchmarks/optimizers.py [--threads N] [--seconds S] [--out FILE]
-"""
+"""A step of SRSGD beside ``torch.optim.SGD`` with Nesterov's momentum, of the same kind."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
-from timing import arguments, interleave, record
 
+from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.optim import SRSGD
 
 _WIDTHS = ((64, 64, 4), (64, 128, 4), (128, 256, 4), (256, 512, 4))  # in, out, 3x3 convolutions
-RESNET18 = [
+RESNET18: list[tuple[int, ...]] = [
     (64, 3, 7, 7),
     *((out, before if i == 0 else out, 3, 3) for before, out, n in _WIDTHS for i in range(n)),
     *((out, before, 1, 1) for before, out, _ in _WIDTHS[1:]),
@@ -24,13 +23,13 @@ RESNET18 = [
     (1000, 512),
     (1000,),
 ]
-SETS = {
+SETS: dict[str, list[tuple[int, ...]]] = {
     "ResNet-18, 62 tensors, 11.7 M": RESNET18,
     "500 small tensors, 0.47 M": [(31, 30)] * 500,
 }
 _SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 _SRSGD = partial(SRSGD, lr=0.01, restart_every=40, weight_decay=5e-4)
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "SGD foreach": partial(_SGD, foreach=True),
     "SRSGD foreach": partial(_SRSGD, foreach=True),
     "SGD loop": partial(_SGD, foreach=False),
@@ -40,27 +39,20 @@ OPTIMIZERS = {
 }
 
 
-def _parameters(shapes: list[tuple[int, ...]]) -> list[torch.nn.Parameter]:
-    params = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+def _parameters(shapes: list[tuple[int, ...]], device: str) -> list[torch.nn.Parameter]:
+    params = [torch.nn.Parameter(torch.randn(shape, device=device)) for shape in shapes]
     for p in params:
         p.grad = torch.randn_like(p)
     return params
 
 
-def main() -> None:
-    options = arguments(__doc__, 15.0, "optimizers.json")
-    rows = []
-    for name, shapes in SETS.items():
-        functions = {key: make(_parameters(shapes)).step for key, make in OPTIMIZERS.items()}
-        found = interleave(functions, seconds=options.seconds)
-        for key in ("foreach", "loop", "fused"):
-            ours, theirs = found[f"SRSGD {key}"], found[f"SGD {key}"]
-            ours["ratio_to_same_kind"] = ours["median_ms"] / theirs["median_ms"]
-        rows.append({"tensors": name, "optimizers": found})
-        shown = ", ".join(f"{key} {value['median_ms']:.2f} ms" for key, value in found.items())
-        print(f"{name}: {shown}", flush=True)
-    record(options.out, "optimizer step, float32", rows)
-
-
-if __name__ == "__main__":
-    main()
+def time_optimizers(name: str, *, seconds: float, device: str) -> dict[str, Any]:
+    """One row: the optimizers on one set of tensors."""
+    functions = {
+        key: make(_parameters(SETS[name], device)).step for key, make in OPTIMIZERS.items()
+    }
+    found = interleave(functions, seconds=seconds, device=device)
+    for key in ("foreach", "loop", "fused"):
+        ours, theirs = found[f"SRSGD {key}"], found[f"SGD {key}"]
+        ours["ratio_to_same_kind"] = ours["median_ms"] / theirs["median_ms"]
+    return {"tensors": name, "optimizers": found}

@@ -5,52 +5,47 @@ Each round has an order of its own, since what one leaves behind (memory, caches
 
 from __future__ import annotations
 
-import argparse
 import random
 import statistics
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from torchmomentum.experiments.files import write_json
-from torchmomentum.experiments.provenance import provenance
 
+def _waiting(function: Callable[[], object], device: str) -> Callable[[], object]:
+    """The function until the device has done what it asked for."""
+    if device != "cuda":
+        return function
 
-def arguments(description: str | None, seconds: float, out: str) -> argparse.Namespace:
-    """The options that every benchmark has; sets the threads."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--seconds", type=float, default=seconds, help="for each comparison")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks") / out)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    return options
+    def run() -> None:
+        function()
+        torch.cuda.synchronize()
 
-
-def record(path: Path, what: str, rows: list[dict[str, Any]]) -> None:
-    """Writes what was measured, with the command, versions and hardware."""
-    origin = provenance(["python", *sys.argv])
-    write_json(path, {"what": what, "rows": rows, "provenance": origin})
+    return run
 
 
 def interleave(
-    functions: dict[str, Callable[[], object]], *, seconds: float = 20.0, least: int = 7
+    steps: Mapping[str, Callable[[], object]],
+    *,
+    seconds: float = 20.0,
+    least: int = 7,
+    device: str = "cpu",
 ) -> dict[str, dict[str, Any]]:
     """Runs all functions round after round; the first is the baseline.
 
     Args:
-        functions: What to time, by name.
+        steps: What to time, by name.
         seconds: For how long, about.
         least: The fewest rounds.
+        device: Where they compute, ``cpu`` or ``cuda``.
 
     Returns:
         For each its median in milliseconds, and the median and quartiles over the rounds of its
         ratio to the baseline.
     """
+    functions = {name: _waiting(function, device) for name, function in steps.items()}
     for function in functions.values():  # first calls build caches
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}

@@ -1,0 +1,77 @@
+"""A training step of each layer beside ``torch.nn.LSTM``, at the shapes of the papers' tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import torchmomentum.nn as tnn
+from torchmomentum.experiments.bench.roofline import ceilings, least_seconds, lstm_training_cost
+from torchmomentum.experiments.bench.timing import interleave
+from torchmomentum.experiments.memory import peak_memory
+
+Shape = tuple[int, int, int, int]
+
+SHAPES: list[Shape] = [  # T, B, I, H
+    (784, 128, 1, 128),
+    (784, 128, 1, 256),
+    (200, 32, 129, 158),
+    (100, 16, 32, 64),
+    (70, 20, 400, 400),
+    (35, 20, 400, 1150),
+]
+LINEAR: dict[str, Callable[..., nn.Module]] = {
+    "LSTM": tnn.LSTM,
+    "MomentumLSTM": partial(tnn.MomentumLSTM, mu=0.6, step_size=0.6),
+    "SRLSTM": partial(tnn.SRLSTM, step_size=0.9, restart=40),
+}
+ADAPTIVE: dict[str, Callable[..., nn.Module]] = {  # apart: they may leave more memory behind
+    "RMSPropLSTM": partial(tnn.RMSPropLSTM, step_size=0.6, beta=0.9),
+    "AdamLSTM": partial(tnn.AdamLSTM, mu=0.6, step_size=0.6, beta=0.9),
+}
+
+
+def train_step(layer: nn.Module, x: Tensor) -> None:
+    """Forward and backward from the last output, gradients thrown away."""
+    layer(x)[0][-1].sum().backward()
+    layer.zero_grad()
+
+
+def _steps(
+    layers: dict[str, Callable[..., nn.Module]], shape: Shape, device: str
+) -> dict[str, Callable[[], None]]:
+    time, batch, inputs, hidden = shape
+    x = torch.randn(time, batch, inputs, device=device)
+    made = {"nn.LSTM": nn.LSTM, **layers}
+    return {
+        name: partial(train_step, make(inputs, hidden, device=device), x)
+        for name, make in made.items()
+    }
+
+
+def time_layers(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
+    """One row: the layers at one shape, with the part of the ceiling that each reaches."""
+    found: dict[str, Any] = {}
+    for group in (LINEAR, ADAPTIVE):
+        steps = _steps(group, shape, device)
+        found = interleave(steps, seconds=seconds, device=device) | found
+    found = {name: found[name] for name in ("nn.LSTM", *LINEAR, *ADAPTIVE)}
+    cost, most = lstm_training_cost(shape), ceilings(device)
+    for value in found.values():
+        value["roofline_fraction"] = 1e3 * least_seconds(cost, most) / value["median_ms"]
+    return {"shape": list(shape), "cost": cost, "ceilings": most, "layers": found}
+
+
+def measure_memory(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
+    """One row: the most memory that a training step holds, weights and input aside."""
+    found: dict[str, Any] = {}
+    for name, step in _steps(LINEAR | ADAPTIVE, shape, device).items():
+        step()  # first calls build caches
+        found[name] = {"peak_bytes": peak_memory(step, device)}
+    for value in found.values():
+        value["ratio"] = value["peak_bytes"] / found["nn.LSTM"]["peak_bytes"]
+    return {"shape": list(shape), "layers": found}

@@ -1,0 +1,58 @@
+"""What the machine can do at most, measured, and what a training step of an LSTM asks of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def _best(function: Callable[[], object], device: str, seconds: float = 0.5) -> float:
+    """The shortest time of one call, in seconds."""
+    shortest, began = float("inf"), time.perf_counter()
+    function()
+    while time.perf_counter() - began < seconds:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        function()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        shortest = min(shortest, time.perf_counter() - start)
+    return shortest
+
+
+def ceilings(device: str) -> dict[str, float]:
+    """The highest rates seen here: products in operations, copies in bytes, each per second."""
+    side = 8192 if device == "cuda" else 1536
+    a, b = torch.randn(2, side, side, device=device)
+    c = torch.empty_like(a)
+    flat = torch.empty(2**26, device=device)
+    copy = torch.empty_like(flat)
+    return {
+        "operations_per_s": 2 * side**3 / _best(lambda: torch.mm(a, b, out=c), device),
+        "bytes_per_s": 8 * flat.numel() / _best(lambda: copy.copy_(flat), device),
+    }
+
+
+def lstm_training_cost(shape: tuple[int, int, int, int]) -> dict[str, int]:
+    """What a training step cannot do without: its products, and each array written and read once.
+
+    Args:
+        shape: T, B, I, H. The gradient of the input is not asked for.
+
+    Returns:
+        Operations (a multiplication and an addition are two) and bytes in float32.
+    """
+    time_steps, batch, inputs, hidden = shape
+    rows = time_steps * batch
+    recurrent, from_input = rows * 4 * hidden * hidden, rows * 4 * hidden * inputs
+    arrays = rows * (4 * hidden + 2 * hidden) + rows * inputs  # gates, states, input
+    return {"operations": 2 * (3 * recurrent + 2 * from_input), "bytes": 2 * 4 * arrays}
+
+
+def least_seconds(cost: dict[str, int], most: dict[str, float]) -> float:
+    """How long that takes at the ceilings, the arithmetic and the memory one after the other."""
+    arithmetic = cost["operations"] / most["operations_per_s"]
+    return max(arithmetic, cost["bytes"] / most["bytes_per_s"])
