@@ -8,7 +8,7 @@ from torchmomentum.ops._adam import adam_scan, adam_scan_definition, largest_dri
 from torchmomentum.ops._cpu import Moments
 from torchmomentum.ops._cpu import layer as compiled_layer
 from torchmomentum.ops._cpu import serves as compiled_serves
-from torchmomentum.ops._kernels import available
+from torchmomentum.ops._kernels import available, product
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
 from torchmomentum.ops._memory import empty_cache, memory_changes
 from torchmomentum.ops._native import native, native_packed
@@ -31,6 +31,7 @@ __all__ = [
     "memory_changes",
     "native",
     "native_packed",
+    "product",
     "scan",
     "scan_definition",
 ]

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from torchmomentum.ops._adam import LARGEST, adam_scan_definition, largest_drive
-from torchmomentum.ops._kernels import available, call
+from torchmomentum.ops._kernels import available, call, product
 from torchmomentum.ops._library import define_recurrence
 from torchmomentum.ops._memory import empty
 from torchmomentum.ops._scan import scan_definition
@@ -70,7 +70,7 @@ class _Layer(NamedTuple):
         if self.weight_ih is None:
             torch.add(self.x[steps], bias, out=out)
         else:
-            _product(out.view(-1, len(bias)), self.input(steps), self.weight_ih.t(), bias)
+            product(out.view(-1, len(bias)), self.input(steps), self.weight_ih.t(), bias)
 
     def problem(self, steps: slice, channels: int) -> list[Any]:
         """The arguments that every kernel along time begins with."""
@@ -94,12 +94,6 @@ class _Layer(NamedTuple):
         old, new = math.sqrt(self.beta), math.sqrt(1 - self.beta)
         limits = largest_drive(self.x, gain), largest_drive(self.x), LARGEST
         return self.x.new_tensor([mu, gain, self.beta, self.eps, old, new, *limits])
-
-
-def _product(out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None) -> None:
-    """``out = start + a @ b``; without a start ``out`` is added to."""
-    strides = a, *a.stride(), b, *b.stride()
-    call("matrix_product", out, *strides, *out.shape, a.shape[1], start, torch.get_num_threads())
 
 
 def _pack(weight_hh: Tensor, direction: str) -> Tensor:
@@ -253,7 +247,7 @@ def _backward(
         flat, flat_hh = (part[:count].view(-1, width) for part in buffers)
         start = layer.state[0].unsqueeze(0)
         past = out[first - 1 : steps.stop - 1] if first else torch.cat([start, out[: count - 1]])
-        _product(grad_hh, flat_hh.t(), past.view(-1, hidden))
+        product(grad_hh, flat_hh.t(), past.view(-1, hidden))
         if layer.bias_hh is not None:
             grad_bias_hh += flat_hh.sum(0)
         if layer.moments:
@@ -269,9 +263,9 @@ def _backward(
         if narrow:
             grad_ih.addmm_(layer.input(steps).t(), flat)
         else:
-            _product(grad_ih, flat.t(), layer.input(steps))
+            product(grad_ih, flat.t(), layer.input(steps))
         if layer.input_grad:
-            _product(grad_x[steps].view(-1, inputs), flat, layer.weight_ih, no_input)
+            product(grad_x[steps].view(-1, inputs), flat, layer.weight_ih, no_input)
     found = [grad_x, *carried[:states]]
     if layer.weight_ih is not None:
         found.append(grad_ih.t().contiguous() if narrow else grad_ih)

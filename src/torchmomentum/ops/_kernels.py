@@ -36,3 +36,16 @@ def call(name: str, *args: Any) -> int:
     function.restype = ctypes.c_int64
     found: int = function(*map(_plain, args))
     return found
+
+
+def product(out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None) -> None:
+    """``out = start + a @ b`` for float32 matrices, ``out`` contiguous.
+
+    Args:
+        out: ``(M, N)``; without a ``start`` it is added to.
+        a: ``(M, K)``, of any strides.
+        b: ``(K, N)``, of any strides.
+        start: What each row begins from, ``(N,)``.
+    """
+    strides = a, *a.stride(), b, *b.stride()
+    call("matrix_product", out, *strides, *out.shape, a.shape[1], start, torch.get_num_threads())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import torchmomentum.nn as tnn
-from torchmomentum.experiments.bench.roofline import ceilings, least_seconds, lstm_training_cost
+from torchmomentum.experiments.bench.roofline import ceilings, lstm_training_cost
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.memory import peak_memory
 
@@ -54,16 +54,14 @@ def _steps(
 
 
 def time_layers(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
-    """One row: the layers at one shape, with the part of the ceiling that each reaches."""
+    """One row: the layers at one shape, with the step's cost and the machine's ceilings."""
     found: dict[str, Any] = {}
     for group in (LINEAR, ADAPTIVE):
         steps = _steps(group, shape, device)
         found = interleave(steps, seconds=seconds, device=device) | found
     found = {name: found[name] for name in ("nn.LSTM", *LINEAR, *ADAPTIVE)}
-    cost, most = lstm_training_cost(shape), ceilings(device)
-    for value in found.values():
-        value["roofline_fraction"] = 1e3 * least_seconds(cost, most) / value["median_ms"]
-    return {"shape": list(shape), "cost": cost, "ceilings": most, "layers": found}
+    cost = lstm_training_cost(shape)
+    return {"shape": list(shape), "cost": cost, "ceilings": ceilings(device), "layers": found}
 
 
 def measure_memory(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torchmomentum.experiments.bench.roofline import fraction
 from torchmomentum.experiments.files import write_with
 
 Table = list[str]  # the head, the line below it, the rows
@@ -25,10 +26,13 @@ def _layers(results: dict[str, Any]) -> Table:
     """Ratios to ``nn.LSTM``: the median over interleaved rounds, its quartiles behind it."""
     names = list(results["rows"][0]["layers"])[1:]
     head = ["T, B, I, H", "nn.LSTM, ms", *names, "ceiling: nn.LSTM", "ceiling: LSTM"]
+    seen = [row["ceilings"] for row in results["rows"]]
+    most = {key: max(ceiling[key] for ceiling in seen) for key in seen[0]}
     rows = []
     for row in results["rows"]:
         found = row["layers"]
-        reached = (f"{found[name]['roofline_fraction']:.0%}" for name in ("nn.LSTM", "LSTM"))
+        times = (found[name]["median_ms"] for name in ("nn.LSTM", "LSTM"))
+        reached = (f"{fraction(row['cost'], most, time):.0%}" for time in times)
         shape, milliseconds = ", ".join(map(str, row["shape"])), found["nn.LSTM"]["median_ms"]
         ratios = (_ratio(found[name]) for name in names)
         rows.append([shape, f"{milliseconds:.1f}", *ratios, *reached])

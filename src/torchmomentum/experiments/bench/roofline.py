@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import torch
 
+from torchmomentum.ops import available, product
+
 
 def _best(function: Callable[[], object], device: str, seconds: float = 0.5) -> float:
     """The shortest time of one call, in seconds."""
@@ -27,11 +29,14 @@ def ceilings(device: str) -> dict[str, float]:
     """The highest rates seen here: products in operations, copies in bytes, each per second."""
     side = 8192 if device == "cuda" else 1536
     a, b = torch.randn(2, side, side, device=device)
-    c = torch.empty_like(a)
+    c, bias = torch.empty_like(a), a.new_zeros(side)
+    products: list[Callable[[], object]] = [lambda: torch.mm(a, b, out=c)]
+    if device == "cpu" and available():
+        products.append(lambda: product(c, a, b, bias))
     flat = torch.empty(2**26, device=device)
     copy = torch.empty_like(flat)
     return {
-        "operations_per_s": 2 * side**3 / _best(lambda: torch.mm(a, b, out=c), device),
+        "operations_per_s": 2 * side**3 / min(_best(multiply, device) for multiply in products),
         "bytes_per_s": 8 * flat.numel() / _best(lambda: copy.copy_(flat), device),
     }
 
@@ -52,7 +57,7 @@ def lstm_training_cost(shape: tuple[int, int, int, int]) -> dict[str, int]:
     return {"operations": 2 * (3 * recurrent + 2 * from_input), "bytes": 2 * 4 * arrays}
 
 
-def least_seconds(cost: dict[str, int], most: dict[str, float]) -> float:
-    """How long that takes at the ceilings, the arithmetic and the memory one after the other."""
+def fraction(cost: dict[str, int], most: dict[str, float], milliseconds: float) -> float:
+    """Which part of the ceiling a time means: of that of arithmetic or memory, the lower one."""
     arithmetic = cost["operations"] / most["operations_per_s"]
-    return max(arithmetic, cost["bytes"] / most["bytes_per_s"])
+    return 1e3 * max(arithmetic, cost["bytes"] / most["bytes_per_s"]) / milliseconds
