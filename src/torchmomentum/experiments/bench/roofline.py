@@ -12,17 +12,17 @@ from torchmomentum.ops import available, product
 
 def _best(function: Callable[[], object], device: str, seconds: float = 0.5) -> float:
     """The shortest time of one call, in seconds."""
-    shortest, began = float("inf"), time.perf_counter()
-    function()
-    while time.perf_counter() - began < seconds:
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - began < seconds:
         if device == "cuda":
             torch.cuda.synchronize()
         start = time.perf_counter()
         function()
         if device == "cuda":
             torch.cuda.synchronize()
-        shortest = min(shortest, time.perf_counter() - start)
-    return shortest
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def ceilings(device: str) -> dict[str, float]:
