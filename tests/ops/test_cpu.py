@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from torchmomentum.ops import GATES, Moments, compiled_layer, compiled_serves
+from torchmomentum.ops import GATES, Moments, compiled_layer, compiled_serves, scan_definition
 from torchmomentum.ops import _cpu as cpu
 from torchmomentum.ops._adam import adam_scan_definition
 from torchmomentum.ops._kernels import available
-from torchmomentum.ops._scan import scan_definition
 
 pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
 

@@ -1,7 +1,21 @@
+from functools import partial
+
 import pytest
 import torch
 
-from torchmomentum.ops import GATES, STEPS, native, native_packed, scan, scan_definition
+from torchmomentum.ops import (
+    BACKENDS,
+    GATES,
+    STEPS,
+    available,
+    gru_scan,
+    lstm_scan,
+    native,
+    native_packed,
+    rnn_scan,
+    scan,
+    scan_definition,
+)
 
 T, B, H = 4, 3, 2
 
@@ -29,22 +43,22 @@ def test_equals_its_definition_with_both_orders_of_gradients(mode, bias, project
     if mode == "LSTM":
         weights.append(_draw(1, H) if projected else None)
     everything = [_draw(T, B, rows), *state, *weights]
-    mask = (torch.arange(T)[:, None] < torch.tensor([4, 2, 1])).unsqueeze(-1) if masked else None
+    lengths = torch.tensor([4, 2, 1]) if masked else None
 
-    def run(function):
+    def run(backend):
         def call(*tensors):
             given = iter(tensors)
             pre, *rest = (None if x is None else next(given) for x in everything)
             count = len(state)
-            return function(mode, pre, tuple(rest[:count]), rest[count:], mask)
+            return scan(mode, pre, tuple(rest[:count]), rest[count:], lengths, backend)
 
         return call
 
     tensors = [x for x in everything if x is not None]
-    for a, b in zip(run(scan)(*tensors), run(scan_definition)(*tensors), strict=True):
+    for a, b in zip(run(None)(*tensors), run("reference")(*tensors), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
-    assert torch.autograd.gradcheck(run(scan), tensors)
-    assert torch.autograd.gradgradcheck(run(scan), tensors, fast_mode=True)
+    assert torch.autograd.gradcheck(run(None), tensors)
+    assert torch.autograd.gradgradcheck(run(None), tensors, fast_mode=True)
 
 
 @pytest.mark.parametrize("mode", list(STEPS))
@@ -103,3 +117,57 @@ def test_wrong_calls_are_refused():
         scan("LTSM", pre, state, [torch.zeros(4 * H, H), None, None])
     with pytest.raises(ValueError, match="needs a weight_hh of 8 rows"):
         scan("LSTM", pre, state, [torch.zeros(4, H), None, None])
+
+
+def _small(mode, dtype=torch.float32):
+    state = tuple(torch.randn(B, H, dtype=dtype) for _ in range(2 if mode == "LSTM" else 1))
+    rows = GATES[mode] * H
+    weights = [torch.randn(rows, H, dtype=dtype), torch.randn(rows, dtype=dtype)]
+    return torch.randn(T, B, rows, dtype=dtype, requires_grad=True), state, weights
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("lengths", [None, torch.tensor([4, 2, 1])])
+@pytest.mark.parametrize("mode", list(STEPS))
+def test_backends_agree(mode, lengths, dtype):
+    pre, state, weights = _small(mode, dtype)
+    backends = [name for name in BACKENDS if name != "cpu" or available()]
+    found = {name: scan(mode, pre, state, weights, lengths, name) for name in backends}
+    assert found["torch"][0].dtype == dtype
+    grads = {
+        name: torch.autograd.grad(results[0].float().square().sum(), pre)[0]
+        for name, results in found.items()
+    }
+    close = {"rtol": 2e-2, "atol": 2e-2} if dtype == torch.bfloat16 else {}
+    for name in backends[1:]:
+        for a, b in zip(found[name], found["reference"], strict=True):
+            torch.testing.assert_close(a, b, **close)
+        torch.testing.assert_close(grads[name], grads["reference"], **close)
+
+
+def test_named_recurrences_equal_the_originals():
+    x = torch.randn(T, B, 5)
+    for original, function in (
+        (torch.nn.LSTM(5, H), lstm_scan),
+        (torch.nn.GRU(5, H), gru_scan),
+        (torch.nn.RNN(5, H), rnn_scan),
+        (torch.nn.RNN(5, H, nonlinearity="relu"), partial(rnn_scan, nonlinearity="relu")),
+    ):
+        weight_ih, weight_hh, bias_ih, bias_hh = original.parameters()
+        pre = torch.nn.functional.linear(x, weight_ih, bias_ih)
+        zeros = [torch.zeros(B, H)] * (2 if function is lstm_scan else 1)
+        out, *state = function(pre, *zeros, weight_hh, bias_hh)
+        expected, last = original(x)
+        torch.testing.assert_close(out, expected)
+        for a, b in zip(state, last if function is lstm_scan else [last], strict=True):
+            torch.testing.assert_close(a, b.squeeze(0))
+
+
+def test_backends_that_cannot_serve_say_so():
+    pre, state, weights = _small("GRU", torch.float64)
+    with pytest.raises(ValueError, match=r"serves float32.*got torch\.float64 on cpu"):
+        scan("GRU", pre, state, weights, backend="cpu")
+    with pytest.raises(ValueError, match="backend must be one of reference, torch, cpu"):
+        scan("GRU", pre, state, weights, backend="cuda")
+    with pytest.raises(ValueError, match="nonlinearity must be tanh or relu"):
+        rnn_scan(pre, *state, *weights, nonlinearity="sigmoid")

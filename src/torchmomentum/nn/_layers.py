@@ -409,11 +409,9 @@ class _Recurrent(nn.RNNBase):
         sequence: _Sequence,
     ) -> tuple[Tensor, ...]:
         used = weights if self.mode == "LSTM" else weights[:2]
-        mask = None if sequence.alive is None else sequence.alive.unsqueeze(-1)
         state = tuple(s.to(drive.dtype) for s in state)
-        return scan(
-            self.mode, drive, state, [None if w is None else w.to(drive.dtype) for w in used], mask
-        )
+        used = [None if w is None else w.to(drive.dtype) for w in used]
+        return scan(self.mode, drive, state, used, sequence.lengths)
 
     def _recur_native(
         self,

@@ -12,10 +12,11 @@ from torchmomentum.ops._kernels import available, product
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
 from torchmomentum.ops._memory import empty_cache, memory_changes
 from torchmomentum.ops._native import native, native_packed
-from torchmomentum.ops._scan import scan, scan_definition
-from torchmomentum.ops._steps import GATES, STEPS
+from torchmomentum.ops._scan import BACKENDS, gru_scan, lstm_scan, rnn_scan, scan
+from torchmomentum.ops._steps import GATES, STEPS, scan_definition
 
 __all__ = [
+    "BACKENDS",
     "GATES",
     "STEPS",
     "Moments",
@@ -25,13 +26,16 @@ __all__ = [
     "compiled_layer",
     "compiled_serves",
     "empty_cache",
+    "gru_scan",
     "largest_drive",
     "linear_scan",
     "linear_scan_definition",
+    "lstm_scan",
     "memory_changes",
     "native",
     "native_packed",
     "product",
+    "rnn_scan",
     "scan",
     "scan_definition",
 ]

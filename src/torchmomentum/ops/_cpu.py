@@ -24,8 +24,7 @@ from torchmomentum.ops._adam import LARGEST, adam_scan_definition, largest_drive
 from torchmomentum.ops._kernels import available, call, product
 from torchmomentum.ops._library import define_recurrence
 from torchmomentum.ops._memory import empty
-from torchmomentum.ops._scan import scan_definition
-from torchmomentum.ops._steps import State
+from torchmomentum.ops._steps import State, scan_definition, steps_alive
 
 _CACHED = 2**20  # floats of a chunk that stay in the cache
 _ROWS = 1024  # least rows of a chunk: fewer make the products with the weights slow
@@ -295,9 +294,7 @@ def _define(name: str, states: int, moments: bool) -> Any:
 
     def definition(*args: Any) -> State:
         layer = named(args)
-        mask = None
-        if layer.lengths is not None:
-            mask = (torch.arange(layer.x.shape[0]).unsqueeze(1) < layer.lengths).unsqueeze(-1)
+        mask = None if layer.lengths is None else steps_alive(len(layer.x), layer.lengths)
         pre, last = layer.x, list[Tensor]()
         if layer.weight_ih is not None:
             pre = linear(pre, layer.weight_ih)
@@ -380,7 +377,8 @@ def layer(
         mode: ``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``.
         x: The input, ``(T, B, I)``.
         state: ``(h, c)`` for an LSTM, ``(h,)`` otherwise, each ``(B, H)``.
-        weights: ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``, each bias or None.
+        weights: ``weight_ih`` (None where ``x`` is the pre-activations), ``weight_hh``, ``bias_ih``
+            and ``bias_hh``, each bias or None.
         lengths: How many steps of each sequence count, int64 ``(B,)``; the state stays as it is
             after them. None for all.
         moments: The Adam rule, which the pre-activations ``W x_t + b_ih`` go through.

@@ -15,8 +15,8 @@ from torch.nn.functional import linear
 
 from torchmomentum.ops import _cpu
 from torchmomentum.ops._library import define_recurrence, transformed
-from torchmomentum.ops._scan import scan, scan_definition
-from torchmomentum.ops._steps import State
+from torchmomentum.ops._scan import scan
+from torchmomentum.ops._steps import State, scan_definition
 
 _aten = torch.ops.aten
 _ATEN_LSTM = 2  # ATen's number for this kind of recurrence

@@ -1,4 +1,4 @@
-"""One step of each recurrence, as functions of pre-activations. The definition of every cell.
+"""One step of each recurrence, as functions of pre-activations: the definition of every cell.
 
 ``pre`` is what the input contributes to the gates (``W x_t + b_ih``, or what a momentum rule made
 of it), ``(B, G H)`` with the gates in the order of ``torch.nn``: i, f, g, o (LSTM), r, z, n (GRU).
@@ -6,7 +6,7 @@ of it), ``(B, G H)`` with the gates in the order of ``torch.nn``: i, f, g, o (LS
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -62,3 +62,39 @@ STEPS: dict[str, Step] = {
     "RNN_RELU": rnn_relu_step,
 }
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
+
+
+def steps_alive(time: int, lengths: Tensor) -> Tensor:
+    """Which of the steps count, ``(T, B, 1)``, for lengths ``(B,)``."""
+    steps = torch.arange(time, device=lengths.device)
+    return (steps.unsqueeze(1) < lengths).unsqueeze(-1)
+
+
+def scan_definition(
+    mode: str,
+    pre: Tensor,
+    state: State,
+    weights: Sequence[Tensor | None],
+    mask: Tensor | None = None,
+) -> State:
+    """A recurrence in plain PyTorch, one step after the other.
+
+    Args:
+        mode: ``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``.
+        pre: Pre-activations, ``(T, B, G H)``.
+        state: ``(h, c)`` for an LSTM, ``(h,)`` otherwise, each ``(B, H)``.
+        weights: ``weight_hh``, ``bias_hh`` or None and, for an LSTM, ``weight_hr`` or None.
+        mask: True where a step counts, ``(T, B, 1)``; the state stays as it is elsewhere.
+
+    Returns:
+        The outputs ``(T, B, H)``, and after them the last state.
+    """
+    step = STEPS[mode]
+    outputs: list[Tensor] = []
+    for t in range(pre.shape[0]):
+        new = step(pre[t], state, *weights)
+        if mask is not None:
+            new = tuple(torch.where(mask[t], a, b) for a, b in zip(new, state, strict=True))
+        state = new
+        outputs.append(state[0])
+    return torch.stack(outputs), *state
