@@ -16,8 +16,9 @@ SHAPES = {  # T, B, I, H
     "one row": (7, 1, 3, 33),
     "one step": (1, 9, 5, 16),
     "odd": (11, 13, 17, 37),
-    "rows for each thread": (6, 41, 2, 19),
-    "several blocks": (3, 5, 270, 130),
+    # enough to do for several threads, which share out rows or units
+    "rows for each thread": (6, 41, 2, 130),
+    "units for each thread": (3, 5, 270, 260),
 }
 
 

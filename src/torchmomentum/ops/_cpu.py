@@ -29,6 +29,7 @@ from torchmomentum.ops._steps import State, scan_definition, steps_alive
 _CACHED = 2**20  # floats of a chunk that stay in the cache
 _ROWS = 1024  # least rows of a chunk: fewer make the products with the weights slow
 _NARROW = 16  # inputs up to which the transposed product for their weights is the faster one
+_FEW = 8  # rows below which to pack weights for a product costs more than the product
 _GATED = ("LSTM", "GRU")  # their gradients need more than the outputs
 
 
@@ -68,6 +69,8 @@ class _Layer(NamedTuple):
         """What the rule or the cell reads of these steps, into ``out`` ``(T, B, width)``."""
         if self.weight_ih is None:
             torch.add(self.x[steps], bias, out=out)
+        elif len(self.input(steps)) < _FEW:
+            torch.addmm(bias, self.input(steps), self.weight_ih.t(), out=out.view(-1, len(bias)))
         else:
             product(out.view(-1, len(bias)), self.input(steps), self.weight_ih.t(), bias)
 
@@ -156,7 +159,9 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
         bias = layer.weight_hh.new_zeros(width) if bias_ih is None else bias_ih.contiguous()
     else:
         bias = layer.bias(layer.bias_ih)
-    packed = _pack(layer.weight_hh, "forward")
+    # a step alone, as in streaming, is not worth the packing
+    alone = time == 1 and batch < _FEW and mode != "GRU"
+    packed = None if alone else _pack(layer.weight_hh, "forward")
     inner_bias = None if layer.bias_hh is None else layer.bias_hh[2 * hidden :].contiguous()
     h, *cell = (s.contiguous() for s in layer.state)
     for k, steps in enumerate(chunks):
@@ -167,6 +172,8 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
             if layer.train:
                 marks[k, 0], marks[k, 1] = moments
             call("adam_rule_forward", *layer.problem(steps, width), rule, pre, *moments, shift)
+        if alone:
+            pre[0].addmm_(h, layer.weight_hh.t())
         problem = layer.problem(steps, hidden)
         if mode == "LSTM":
             call("lstm_forward", *problem, pre, out[steps], now, h, *cell, packed)

@@ -34,7 +34,8 @@ struct AdamBlocks {
   // Calls work(row, first channel, channels, part) for all of them.
   template <class Work> void each(const Work &work) const {
     const int64_t across = (p.hidden + wide - 1) / wide;
-    share_out(p.batch * across, p.threads, [&](Share share, int64_t part) {
+    const int64_t threads = worth(p.threads, p.time * p.batch * p.hidden, 1 << 13);
+    share_out(p.batch * across, threads, [&](Share share, int64_t part) {
       for (int64_t i = share.first; i < share.last; ++i) {
         const int64_t channel = i % across * wide;
         work(i / across, channel, p.hidden - channel < wide ? p.hidden - channel : wide, part);

@@ -7,10 +7,8 @@
 static inline void linear_filter(int64_t time, int64_t channels, const float *x, float *out,
                                  const float *decay, int64_t decay_stride, const float *initial,
                                  float gain, bool reverse, int64_t threads) {
-  const int64_t least = 4096; // elements that are worth a thread
-  const int64_t useful = time * channels / least + 1;
   const int64_t vectors = (channels + LANES - 1) / LANES;
-  share_out(vectors, threads < useful ? threads : useful, [=](Share share, int64_t) {
+  share_out(vectors, worth(threads, time * channels, 1 << 14), [=](Share share, int64_t) {
     for (int64_t step = 0; step < time; ++step) {
       const int64_t t = reverse ? time - 1 - step : step;
       const float *before = step ? out + (reverse ? t + 1 : t - 1) * channels : initial;

@@ -23,6 +23,12 @@ static inline Share share(int64_t count, int64_t parts, int64_t part) {
   return {count * part / parts, count * (part + 1) / parts};
 }
 
+// As many threads as have each at least this much to do: to wake one costs some microseconds.
+static inline int64_t worth(int64_t threads, int64_t work, int64_t least) {
+  const int64_t useful = work / least + 1;
+  return threads < useful ? threads : useful;
+}
+
 // Calls work(share, part) in every thread with its share of `count`.
 template <class Work>
 static inline void share_out(int64_t count, int64_t threads, const Work &work) {
@@ -42,10 +48,14 @@ static inline void share_out(int64_t count, int64_t threads, const Work &work) {
 template <class Work> static inline void share_out(const Problem &p, const Work &work) {
   const int64_t vectors = (p.hidden + LANES - 1) / LANES;
 #if defined(_OPENMP)
+  const int64_t step = 4 * p.batch * p.hidden * p.hidden; // multiplications
+  int64_t threads = worth(p.threads, step * p.time, 1 << 20);
   // a thread should have rows enough to use each weight for several of them
-  const bool by_rows = p.batch >= 8 * p.threads;
+  const bool by_rows = p.batch >= 8 * threads;
+  if (!by_rows)
+    threads = worth(threads, step, 1 << 18);
   const int64_t count = by_rows ? p.batch : vectors;
-#pragma omp parallel num_threads((int)(p.threads < count ? p.threads : count))
+#pragma omp parallel num_threads((int)(threads < count ? threads : count))
   {
     const Share own = share(count, omp_get_num_threads(), omp_get_thread_num());
     if (by_rows)

@@ -121,6 +121,7 @@ struct ProductBlock {
 static inline void product(Matrix a, Matrix b, float *c, int64_t rows, int64_t columns,
                            int64_t depth, const float *start, int64_t threads) {
   const int64_t wide = ProductBlock::VECTORS * LANES, deep = ProductBlock::DEPTH;
+  threads = worth(threads, rows * columns * depth, 1 << 20);
   share_out(rows, threads, [&](Share share, int64_t) {
     float *packed = new float[deep * wide];
     for (int64_t column = 0; column < columns; column += wide)

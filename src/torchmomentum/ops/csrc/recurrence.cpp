@@ -6,7 +6,7 @@
 // anything is written.
 //
 // All arrays are contiguous: sequences (T, B, width), states (B, H). Gates stand in torch.nn's
-// order. A backward leaves the gradients of the pre-activations, from which those of the weights
+// order. A forward without weights has its product in the pre-activations already. A backward leaves the gradients of the pre-activations, from which those of the weights
 // are one large product each, made outside.
 
 #include "adam.h"
@@ -104,7 +104,9 @@ struct Lstm {
     for (int m = 0; m < M; ++m)
       for (int g = 0; g < GATES; ++g)
         acc[m][g] = load(gate + (m * GATES + g) * hidden, left);
-    multiply<M, GATES>(acc, h, hidden, 1, weights + unit * GATES * hidden, hidden * LANES, hidden);
+    if (weights)
+      multiply<M, GATES>(acc, h, hidden, 1, weights + unit * GATES * hidden, hidden * LANES,
+                         hidden);
     for (int m = 0; m < M; ++m) {
       const int64_t at = m * hidden;
       if (!p.alive(t, row + m)) {
@@ -259,7 +261,8 @@ struct Rnn {
         const int64_t at = unit + n * LANES;
         acc[m][n] = load(drive + m * hidden + at, hidden - at);
       }
-    multiply<M, N>(acc, h, hidden, 1, weights + unit * hidden, hidden * LANES, hidden);
+    if (weights)
+      multiply<M, N>(acc, h, hidden, 1, weights + unit * hidden, hidden * LANES, hidden);
     for (int m = 0; m < M; ++m)
       for (int n = 0; n < N; ++n) {
         const int64_t at = unit + n * LANES;
@@ -308,6 +311,7 @@ int64_t packed_size(int64_t gates, int64_t hidden) {
 // For the forward product: the gates of one vector of units stand side by side.
 void pack_forward(float *packed, const float *weight, int64_t gates, int64_t hidden,
                   int64_t threads) {
+  threads = worth(threads, gates * hidden * hidden, 1 << 16);
   share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
     for (int64_t v = vectors.first; v < vectors.last; ++v)
       for (int64_t g = 0; g < gates; ++g) {
@@ -321,6 +325,7 @@ void pack_forward(float *packed, const float *weight, int64_t gates, int64_t hid
 // For the product of the gates' gradients with the weights.
 void pack_backward(float *packed, const float *weight, int64_t gates, int64_t hidden,
                    int64_t threads) {
+  threads = worth(threads, gates * hidden * hidden, 1 << 16);
   share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
     const int64_t first = vectors.first * LANES, last = vectors.last * LANES;
     pack(packed + first * gates * hidden, weight + first, gates * hidden,
