@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import torchmomentum.nn as tnn
 from torchmomentum.ops import GATES, Moments, compiled_layer, compiled_serves, scan_definition
 from torchmomentum.ops import _cpu as cpu
 from torchmomentum.ops._adam import adam_scan_definition
@@ -217,3 +218,105 @@ def test_what_it_serves():
     mixed = (state[0].double(), state[1])
     assert not compiled_serves("LSTM", tensors["x"], mixed, [*weights, None])
     assert not compiled_serves("LSTM", tensors["x"], state, [*weights, torch.ones(1, 5)])
+
+
+# --- what is known only when the backward comes, and what must not reach a pointer ---------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_gradient_that_the_forward_could_not_foresee(mode):
+    tensors = _arguments(mode, (5, 2, 3, 4), moments=True)
+    x, fixed = tensors["x"].detach(), {k: t.detach() for k, t in tensors.items()}
+
+    def run(x):
+        return _compiled(mode, fixed | {"x": x}, None)[0].square().sum()
+
+    xs = torch.stack([x, x + 1]).requires_grad_()
+    torch.func.vmap(run)(xs).sum().backward()
+    for found, one in zip(xs.grad, xs.detach(), strict=True):
+        one = one.clone().requires_grad_()
+        run(one).backward()
+        torch.testing.assert_close(found, one.grad)
+
+
+def test_exported_without_gradients_and_trained_all_the_same():
+    layer = tnn.LSTM(3, 4)
+    x = torch.randn(5, 2, 3)
+    with torch.no_grad():
+        module = torch.export.export(layer, (x,)).module()
+    grads = []
+    for function in (layer, module):
+        y = x.clone().requires_grad_()
+        function(y)[0].square().sum().backward()
+        grads.append(y.grad)
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+def test_the_default_type_changes_nothing(default):
+    tensors = _arguments("LSTM", (5, 2, 3, 4), moments=True)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        found = torch.autograd.grad(_compiled("LSTM", tensors, None)[0].sum(), tensors["h"])
+    finally:
+        torch.set_default_dtype(before)
+    expected = torch.autograd.grad(_compiled("LSTM", tensors, None)[0].sum(), tensors["h"])
+    torch.testing.assert_close(found, expected)
+
+
+def test_states_and_lengths_of_other_types():
+    tensors = _arguments("LSTM", (5, 2, 3, 4), moments=True)
+    expected = _compiled("LSTM", tensors, torch.tensor([5, 2]))[0]
+    doubled = tensors | {k: tensors[k].double() for k in ("velocity", "rms")}
+    torch.testing.assert_close(_compiled("LSTM", doubled, torch.tensor([5, 2]).int())[0], expected)
+
+
+def test_memory_of_elsewhere_is_refused():
+    tensors = _arguments("LSTM", (5, 2, 3, 4))
+    meta = tensors | {"h": tensors["h"].to("meta")}
+    state, weights = _split(meta)
+    assert not compiled_serves("LSTM", meta["x"], state, [*weights, None])
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        _compiled("LSTM", meta, None)
+
+
+def test_a_negated_view():
+    tensors = _arguments("LSTM", (5, 2, 3, 4))
+    z = torch.randn(5, 2, 3, dtype=torch.complex64)
+    view = z.conj().imag
+    assert view.is_neg()
+    found = _compiled("LSTM", tensors | {"x": view}, None)[0]
+    expected = _compiled("LSTM", tensors | {"x": view.clone().resolve_neg()}, None)[0]
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, and says so at every step
+def test_traced():
+    layer = tnn.MomentumLSTM(3, 4)
+    x = torch.randn(5, 2, 3)
+    traced = torch.jit.trace(layer, x, check_trace=False)
+    torch.testing.assert_close(traced(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize("kind", [tnn.LSTM, tnn.GRU, tnn.RNN])
+def test_the_last_state_may_be_changed_in_place(kind):
+    layer = kind(3, 4)
+    out, state = layer(torch.randn(5, 2, 3, requires_grad=True))
+    (state[0] if isinstance(state, tuple) else state).mul_(0.5)
+    out.sum().backward()
+
+
+# torch's own: its look at what is compiled, and a function of its own
+@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_gradients_of_transposed_input_in_a_compiled_graph():
+    layer = tnn.MomentumLSTM(3, 4, batch_first=True)
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, fullgraph=True)
+    grads = []
+    for function in (layer, compiled):
+        x = torch.ones(2, 5, 3, requires_grad=True)
+        function(x * 2)[0].square().sum().backward()
+        grads.append(x.grad)
+    torch.testing.assert_close(*grads)

@@ -76,3 +76,15 @@ def test_no_channels_and_non_contiguous_input():
     torch.testing.assert_close(
         linear_scan(x, 0.5, zero), linear_scan(x.contiguous(), 0.5, zero), rtol=0, atol=1e-6
     )
+
+
+def test_a_decay_of_another_length_is_refused():
+    with pytest.raises(ValueError, match="one entry for each of the 5 steps, got 1"):
+        linear_scan(torch.ones(5, 2, 3), torch.ones(1, 1, 1), torch.zeros(2, 3))
+
+
+def test_states_of_another_type():
+    x, decay = torch.randn(5, 2, 3), torch.full((5, 1, 1), 0.5)
+    expected = linear_scan(x, decay, torch.ones(2, 3))
+    found = linear_scan(x, decay.double(), torch.ones(2, 3, dtype=torch.float64))
+    torch.testing.assert_close(found, expected, check_dtype=False)

@@ -43,7 +43,10 @@ def cache_folder() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "torchmomentum"
+    try:
+        return Path(base).expanduser() / "torchmomentum"
+    except RuntimeError:  # a user without a home
+        return Path(tempfile.gettempdir()) / f"torchmomentum-{os.getuid()}"
 
 
 def _compiler() -> list[str]:
@@ -106,6 +109,13 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _load(path: str) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise BuildError(f"the built kernels do not load: {error}") from error
+
+
 def _compile(compiler: list[str], target: Path) -> None:
     """Compiles and links beside the target, then moves the finished file there."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -115,9 +125,11 @@ def _compile(compiler: list[str], target: Path) -> None:
         try:
             _run([*common, "-fopenmp", "-c", source, "-o", compiled])
             _run([*compiler, "-shared", compiled, *_openmp(), "-o", linked])
-        except BuildError:  # a compiler without OpenMP: one thread is better than none
+            _load(linked)
+        except BuildError:  # a compiler without this OpenMP: one thread is better than none
             _run([*common, "-c", source, "-o", compiled])
             _run([*compiler, "-shared", compiled, "-o", linked])
+            _load(linked)
         with open(linked, "rb") as file:
             os.fsync(file.fileno())
         os.replace(linked, target)
@@ -162,10 +174,7 @@ def library() -> ctypes.CDLL | None:
     if os.environ.get("TORCHMOMENTUM_CPU_KERNELS", "").lower() in ("off", "0"):
         return None
     try:
-        try:
-            return ctypes.CDLL(str(build()))
-        except OSError as error:
-            raise BuildError(f"the built kernels do not load: {error}") from error
+        return _load(str(build()))
     except BuildError as error:
         warnings.warn(
             "torchmomentum runs without its CPU kernels, on PyTorch's: several recurrences are "

@@ -133,8 +133,13 @@ def _check(layer: _Layer) -> None:
         *(("moments", s, (batch, width)) for s in layer.moments[:2]),
     ]
     for name, tensor, shape in expected:
-        if tensor is not None and tuple(tensor.shape) != shape:
+        if tensor is None:
+            continue
+        if tuple(tensor.shape) != shape:
             raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
+        dtype = torch.int64 if name == "lengths" else torch.float32
+        if tensor.dtype != dtype:
+            raise TypeError(f"{name} must be {dtype}, got {tensor.dtype}")
 
 
 def _forward(layer: _Layer) -> tuple[Tensor, ...]:
@@ -220,27 +225,31 @@ def _backward(
     layer: _Layer, results: Sequence[Tensor], grads: Sequence[Tensor | None]
 ) -> list[Tensor]:
     """The gradients of the input, the state, the weights and the moments, in this order."""
-    out, gates, kept, marks = results
+    if not layer.train:  # the forward could not see that a gradient would be asked for
+        layer = layer._replace(train=True)
+        out, *_, gates, kept, marks = _forward(layer)
+    else:
+        out, gates, kept, marks = results
     x, batch, inputs = layer.x, *layer.x.shape[1:]
     width, hidden = layer.weight_hh.shape
     chunks = _chunks(x.shape[0], batch, width)
     grad_out = None if grads[0] is None else grads[0].contiguous()
     carried = [
-        torch.zeros(s.shape) if g is None else g.clone(memory_format=torch.contiguous_format)
+        s.new_zeros(s.shape) if g is None else g.clone(memory_format=torch.contiguous_format)
         for s, g in zip((*layer.state, *layer.moments[:2]), grads[1:], strict=True)
     ]
     states = len(layer.state)
     local = empty(x, chunks[0].stop, batch, width)
     recurrent = empty(x, *local.shape) if layer.mode == "GRU" else local
     packed = _pack(layer.weight_hh, "backward")
-    grad_x = x.new_empty(x.shape) if layer.input_grad else torch.zeros_like(x)
+    grad_x = x.new_empty(x.shape) if layer.input_grad else x.new_zeros(x.shape)
     narrow = inputs < _NARROW
     if layer.weight_ih is not None:
         grad_ih = x.new_zeros((inputs, width) if narrow else (width, inputs))
     grad_hh = x.new_zeros(width, hidden)
     grad_bias_ih, grad_bias_hh = x.new_zeros(width), x.new_zeros(width)
     no_input, no_bias = x.new_zeros(inputs), x.new_zeros(width)
-    sums = torch.zeros(torch.get_num_threads(), 2, dtype=torch.float64)
+    sums = x.new_zeros(torch.get_num_threads(), 2, dtype=torch.float64)
     if layer.moments:
         rule, drives = layer.rule(), empty(x, *local.shape)
         bias = no_bias if layer.bias_ih is None else layer.bias_ih.contiguous()
@@ -343,6 +352,7 @@ def _define(name: str, states: int, moments: bool) -> Any:
         constants=_CONSTANTS,
         outputs=1 + states + 2 * moments,
         saved=3,
+        at_backward=lambda fixed, needs: (*fixed[:2], needs[0], *fixed[3:]),
         definition=definition,
         forward=forward,
         backward=backward,
@@ -364,10 +374,12 @@ _LAYERS, _MOMENT_LAYERS = _define_all(False), _define_all(True)
 
 def serves(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None]) -> bool:
     """Whether the compiled kernels run this layer: float32 on a CPU, without a projection."""
-    if x.device.type != "cpu" or weights[-1] is not None:
-        return False
-    tensors = (x, *state, *weights[:-1])
-    return all(t is None or t.dtype == torch.float32 for t in tensors) and available()
+    tensors = [t for t in (x, *state, *weights[:-1]) if t is not None]
+    return (
+        weights[-1] is None
+        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+        and available()
+    )
 
 
 def layer(
@@ -397,14 +409,14 @@ def layer(
         ValueError: A tensor has a shape that does not fit the others.
     """
     tensors = [x, *state, *weights[:4]]
-    tail: list[Any] = [lengths]
+    tail: list[Any] = [None if lengths is None else lengths.long()]
     op, beta, eps, learned = _LAYERS[mode], 0.0, 0.0, False
     if moments is not None:
         op, beta, eps = _MOMENT_LAYERS[mode], moments.beta, moments.eps
         pair = moments.mu, moments.gain
         learned = any(isinstance(s, Tensor) for s in pair)
         scalars = [s.to(x.dtype) if isinstance(s, Tensor) else x.new_full((), s) for s in pair]
-        tail += [moments.velocity, moments.rms, *scalars]
+        tail += [moments.velocity.to(x.dtype), moments.rms.to(x.dtype), *scalars]
     train = torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in (*tensors, *tail)
     )

@@ -18,8 +18,15 @@ def available() -> bool:
 
 
 def _plain(x: Any) -> Any:
-    if x is None or isinstance(x, Tensor):
-        return ctypes.c_void_p(None if x is None else x.data_ptr())
+    if x is None:
+        return ctypes.c_void_p(None)
+    if isinstance(x, Tensor):
+        place = x.data_ptr()
+        if x.device.type != "cpu" or (place == 0 and x.numel()):
+            raise RuntimeError(
+                f"the CPU kernels need memory of the CPU, got a {type(x).__name__} on {x.device}"
+            )
+        return ctypes.c_void_p(place)
     return ctypes.c_double(x) if isinstance(x, float) else ctypes.c_int64(x)
 
 

@@ -56,7 +56,11 @@ def register(schema: str, kernel: Callable[..., Any], fake: Callable[..., Any]) 
 
 def _captured() -> bool:
     """Whether operations are being recorded into a graph rather than just run."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._get_tracing_state() is not None
+    )
 
 
 def _in_transform() -> bool:
@@ -162,6 +166,8 @@ def with_autograd(
     full = _in_full_precision(kernel)
 
     def below(*args: Any) -> Any:
+        # a view of an imaginary part may be negated on reading, which a pointer does not show
+        args = tuple(x.resolve_neg() if isinstance(x, Tensor) else x for x in args)
         with torch._C._AutoDispatchBelowAutograd():
             results = full(*args)
         return tuple(results) if isinstance(results, list) else results
@@ -290,6 +296,8 @@ def define_recurrence(
     backward: Callable[..., Sequence[Tensor]],
     saved: int = 0,
     constants: str = "",
+    needs_states: bool = False,
+    at_backward: Callable[[Sequence[Any], Sequence[bool]], Sequence[Any]] | None = None,
 ) -> Any:
     """Registers ``torchmomentum::<name>`` with its kernels, fake kernel and two orders of autograd.
 
@@ -304,6 +312,9 @@ def define_recurrence(
             tensor of floating point.
         saved: How many further results the kernel keeps for its backward.
         constants: The schema of arguments that are no tensors.
+        needs_states: Whether the backward looks at the outputs behind the first.
+        at_backward: The constants for the backward, from those of the forward and from which
+            arguments need a gradient: what the forward sees may be less than what comes.
 
     Returns:
         The operator, to be called with all arguments by position.
@@ -321,10 +332,11 @@ def define_recurrence(
         return args[:a], args[a:b], args[b : b + outputs], args[b + outputs :]
 
     def backward_impl(*args: Any) -> list[Tensor]:
-        return list(backward(*split(args)))
+        return [grad.contiguous() for grad in backward(*split(args))]  # as the fake one says
 
     def backward_fake(*args: Any) -> list[Tensor]:
-        return [torch.empty_like(x) for x in _variables(split(args)[0])]
+        variables = _variables(split(args)[0])
+        return [torch.empty_like(x, memory_format=torch.contiguous_format) for x in variables]
 
     op = register(f"{name}({arguments}{tail}) -> ({results})", forward, fake)
     backward_op = register(
@@ -335,12 +347,18 @@ def define_recurrence(
 
     def setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs[:count], *output)
+        # the caller may change the last state in place, as between episodes
+        used = output if needs_states else (output[0], *output[outputs:])
+        ctx.save_for_backward(*inputs[:count], *used)
         ctx.fixed = inputs[count:]
 
     def differentiate(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         kept = ctx.saved_tensors
-        found = pull(*kept, *grads[:outputs], *ctx.fixed)
+        if not needs_states:  # the first result stands in for what is not looked at
+            first = [kept[count]] * outputs
+            kept = (*kept[:count], *first, *kept[count + 1 :])
+        fixed = ctx.fixed if at_backward is None else at_backward(ctx.fixed, ctx.needs_input_grad)
+        found = pull(*kept, *grads[:outputs], *fixed)
         return (*_spread(found, kept[:count]), *[None] * n_constants)
 
     def setup_twice(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:

@@ -116,7 +116,9 @@ def _kernel(
     if x.numel() == 0:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
     shared = not isinstance(decay, Tensor) or decay.numel() == decay.shape[0]
-    if shared and x.device.type == "cpu" and x.dtype == torch.float32 and available():
+    tensors = [t for t in (x, decay, initial) if isinstance(t, Tensor)]
+    plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+    if shared and plain and available():
         return _compiled(x, decay, initial, gain, reverse)
     if not shared or x.shape[0] == 1 or (x.device.type == "cpu" and x[0].numel() > _NARROW):
         if not isinstance(decay, Tensor):
@@ -206,11 +208,20 @@ def linear_scan(
     Returns:
         All the values, ``(T, B, N)``; the last one is the state to go on from.
 
+    Raises:
+        ValueError: The decay has another number of steps than the drive.
+
     Example:
         >>> x = torch.ones(4, 1, 1)
         >>> linear_scan(x, 0.5, torch.zeros(1, 1)).flatten().tolist()
         [1.0, 1.5, 1.75, 1.875]
     """
-    function = _varying if isinstance(decay, Tensor) else _constant
-    out: Tensor = function(x, decay, initial, gain, reverse)
+    if isinstance(decay, Tensor) and decay.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"decay must have one entry for each of the {x.shape[0]} steps, got {decay.shape[0]}"
+        )
+    function = _constant
+    if isinstance(decay, Tensor):
+        function, decay = _varying, decay.to(x.dtype)
+    out: Tensor = function(x, decay, initial.to(x.dtype), gain, reverse)
     return out

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import math
 import mmap
+import os
 import threading
 import time
 import weakref
@@ -78,6 +79,14 @@ def _new_block(size: int) -> mmap.mmap:
 
 
 _POOL = _Pool()
+
+
+def _renew_lock() -> None:
+    _POOL._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # another thread may have held it in that moment
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def empty(like: Tensor, *shape: int) -> Tensor:

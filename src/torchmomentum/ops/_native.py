@@ -115,6 +115,7 @@ _onednn_lstm = define_recurrence(
     "Tensor bias_ih, Tensor bias_hh",
     constants="bool train",
     outputs=3,
+    needs_states=True,
     saved=1,
     definition=_onednn_definition,
     forward=_onednn_forward,
