@@ -12,16 +12,28 @@ from torchmomentum.experiments.report import by_model, converged
 _CURVES = {"test_metric": "test {metric}", "train_loss": "training loss"}
 
 
-def plot_comparison(results: dict[str, Any], folder: Path) -> list[str]:
-    """Draws the curves as PNG and SVG, and returns their names without the ending."""
+def new_axes(width: float, height: float) -> Any:
+    """A figure without a window, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def save(figure: Any, path: Path, dpi: int = 150) -> None:
+    """Writes a figure as PNG and SVG, all of it or nothing; the path is without the ending."""
+    for ending in ("png", "svg"):
+        draw = partial(figure.savefig, format=ending, dpi=dpi)
+        write_with(path.with_suffix(f".{ending}"), draw)
+
+
+def plot_comparison(results: dict[str, Any], folder: Path) -> list[str]:
+    """Draws the curves as PNG and SVG, and returns their names without the ending."""
     names: list[str] = []
     for key, label in _CURVES.items():
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
+        figure, axes = new_axes(7, 4.2)
         for number, (model, runs) in enumerate(by_model(results).items()):
             runs = converged(runs)
             if not runs:
@@ -39,7 +51,6 @@ def plot_comparison(results: dict[str, Any], folder: Path) -> list[str]:
         axes.set_title(f"{results['task']}, {len(results['seeds'])} seeds")
         axes.grid(alpha=0.3)
         axes.legend()
-        for ending in ("png", "svg"):
-            write_with(folder / f"{key}.{ending}", partial(figure.savefig, format=ending, dpi=150))
+        save(figure, folder / key)
         names.append(key)
     return names

@@ -18,7 +18,14 @@ from torch.nn.functional import dropout, linear, pad
 from torch.nn.utils.rnn import PackedSequence
 
 from torchmomentum.nn._rules import AdamState, Rule, RuleState, bounded
-from torchmomentum.ops import compiled_layer, compiled_serves, native, native_packed, scan
+from torchmomentum.ops import (
+    compiled_layer,
+    compiled_serves,
+    native,
+    native_packed,
+    scan,
+    steps_alive,
+)
 
 Memory: TypeAlias = "tuple[RuleState, ...]"
 
@@ -258,10 +265,10 @@ class _Recurrent(nn.RNNBase):
         if not batched:
             raise ValueError("lengths are for a batch; cut an unbatched sequence instead")
         lengths = self._check_lengths(lengths, data)
-        alive = torch.arange(data.shape[0], device=data.device).unsqueeze(1) < lengths
+        alive = steps_alive(len(data), lengths)
         # whatever stands in the padding, a NaN too, has no part in values and gradients
-        data = data.masked_fill(~alive.unsqueeze(-1), 0)
-        return _Sequence(data, batched, lengths=lengths, alive=alive)
+        data = data.masked_fill(~alive, 0)
+        return _Sequence(data, batched, lengths=lengths, alive=alive.squeeze(-1))
 
     def _finish_output(self, data: Tensor, sequence: _Sequence) -> Tensor | PackedSequence:
         if sequence.packed is not None and sequence.alive is not None:
@@ -356,7 +363,8 @@ class _Recurrent(nn.RNNBase):
             x = _flip(x, lengths)
         weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = self._weights(k)
         rule, kept = self.momentum, cast("RuleState", ())
-        fused = self._recur_fused(k, x, state, memory, lengths)
+        weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+        fused = self._recur_fused(x, state, weights, memory, lengths)
         if fused is not None:
             results, kept = fused
         elif rule is not None and not rule.linear:
@@ -378,20 +386,20 @@ class _Recurrent(nn.RNNBase):
 
     def _recur_fused(
         self,
-        k: int,
         x: Tensor,
         state: tuple[Tensor, ...],
+        weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None],
         memory: RuleState | None,
         lengths: Tensor | None,
     ) -> tuple[tuple[Tensor, ...], RuleState] | None:
         """Both stages in one kernel, where there is one for the rule and the recurrence."""
-        rule, weights = self.momentum, self._weights(k)
+        rule = self.momentum
         if rule is None or rule.linear or torch.is_autocast_enabled(x.device.type):
             return None
         if not compiled_serves(self.mode, x, state, weights):
             return None
         if memory is None:
-            width = self._memory_width(k // self._directions)
+            width = len(weights[0])
             memory = rule.initial_state(x.shape[1], width, device=x.device, dtype=x.dtype)
         moments = rule.moments(memory)
         if moments is None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.ops import Moments, adam_scan, largest_drive, linear_scan
+from torchmomentum.ops import Moments, adam_scan, largest_drive, linear_scan, steps_alive
 from torchmomentum.schedules import nesterov_momentum
 
 RuleState = tuple[Tensor, ...]
@@ -451,10 +451,7 @@ class Adam(_Scaled):
         """See :meth:`Rule.scan`."""
         wide = _compute(drives)
         velocity, rms = self.fresh_state(drives) if state is None else state
-        mask = None
-        if lengths is not None:
-            steps = torch.arange(drives.shape[0], device=drives.device)
-            mask = (steps.unsqueeze(1) < lengths).unsqueeze(-1)  # (T, B, 1)
+        mask = None if lengths is None else steps_alive(len(drives), lengths)
         y, velocity, rms = adam_scan(
             wide,
             velocity,

@@ -13,7 +13,7 @@ from torchmomentum.ops._linear import linear_scan, linear_scan_definition
 from torchmomentum.ops._memory import empty_cache, memory_changes
 from torchmomentum.ops._native import native, native_packed
 from torchmomentum.ops._scan import BACKENDS, gru_scan, lstm_scan, rnn_scan, scan
-from torchmomentum.ops._steps import GATES, STEPS, scan_definition
+from torchmomentum.ops._steps import GATES, STEPS, scan_definition, steps_alive
 
 __all__ = [
     "BACKENDS",
@@ -38,4 +38,5 @@ __all__ = [
     "rnn_scan",
     "scan",
     "scan_definition",
+    "steps_alive",
 ]

@@ -24,7 +24,7 @@ from torchmomentum.ops._adam import LARGEST, adam_scan_definition, largest_drive
 from torchmomentum.ops._kernels import available, call, product
 from torchmomentum.ops._library import define_recurrence
 from torchmomentum.ops._memory import empty
-from torchmomentum.ops._steps import State, scan_definition, steps_alive
+from torchmomentum.ops._steps import GATES, State, scan_definition, steps_alive
 
 _CACHED = 2**20  # floats of a chunk that stay in the cache
 _ROWS = 1024  # least rows of a chunk: fewer make the products with the weights slow
@@ -121,9 +121,8 @@ def _chunks(time: int, batch: int, width: int) -> list[slice]:
 def _check(layer: _Layer) -> None:
     """The kernels check nothing: what does not fit must not reach them."""
     (batch, inputs), (width, hidden) = layer.x.shape[1:], layer.weight_hh.shape
-    gates = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1)
     expected = [
-        ("weight_hh", layer.weight_hh, (gates * hidden, hidden)),
+        ("weight_hh", layer.weight_hh, (GATES[layer.mode] * hidden, hidden)),
         ("weight_ih", layer.weight_ih, (width, inputs)),
         ("pre", layer.x if layer.weight_ih is None else None, (*layer.x.shape[:2], width)),
         ("bias_ih", layer.bias_ih, (width,)),
@@ -253,14 +252,12 @@ def _backward(
     if layer.moments:
         rule, drives = layer.rule(), empty(x, *local.shape)
         bias = no_bias if layer.bias_ih is None else layer.bias_ih.contiguous()
+    kept_results, buffers, start = (out, gates, kept), (local, recurrent), layer.state[0][None]
     for k, steps in reversed(list(enumerate(chunks))):
         first, count = steps.start, steps.stop - steps.start
         pulled = None if grad_out is None else grad_out[steps]
-        buffers = (local, recurrent)
-        chunk = (out, gates, kept)
-        _cell_backward(layer, steps, chunk, pulled, packed, buffers, carried[:states])
+        _cell_backward(layer, steps, kept_results, pulled, packed, buffers, carried[:states])
         flat, flat_hh = (part[:count].view(-1, width) for part in buffers)
-        start = layer.state[0].unsqueeze(0)
         past = out[first - 1 : steps.stop - 1] if first else torch.cat([start, out[: count - 1]])
         product(grad_hh, flat_hh.t(), past.view(-1, hidden))
         if layer.bias_hh is not None:

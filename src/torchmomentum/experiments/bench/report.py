@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torchmomentum.experiments.bench.roofline import fraction
-from torchmomentum.experiments.files import write_with
+from torchmomentum.experiments.plots import new_axes, save
 
 Table = list[str]  # the head, the line below it, the rows
 
@@ -22,44 +21,47 @@ def _table(head: list[str], rows: list[list[str]]) -> Table:
     return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
 
 
-def _layers(results: dict[str, Any]) -> Table:
-    """Ratios to ``nn.LSTM``: the median over interleaved rounds, its quartiles behind it."""
-    names = list(results["rows"][0]["layers"])[1:]
-    head = ["T, B, I, H", "nn.LSTM, ms", *names, "ceiling: nn.LSTM", "ceiling: LSTM"]
-    seen = [row["ceilings"] for row in results["rows"]]
-    most = {key: max(ceiling[key] for ceiling in seen) for key in seen[0]}
+def _beside(
+    results: dict[str, Any],
+    size: str,
+    baseline: Callable[[dict[str, Any]], str],
+    cell: Callable[[dict[str, Any]], str],
+) -> tuple[list[str], list[list[str]]]:
+    """The names of what is measured beside a baseline, and the rows: size, baseline, ratios."""
+    names = list(results["rows"][0]["layers"])
     rows = []
     for row in results["rows"]:
-        found = row["layers"]
-        times = (found[name]["median_ms"] for name in ("nn.LSTM", "LSTM"))
-        reached = (f"{fraction(row['cost'], most, time):.0%}" for time in times)
-        shape, milliseconds = ", ".join(map(str, row["shape"])), found["nn.LSTM"]["median_ms"]
-        ratios = (_ratio(found[name]) for name in names)
-        rows.append([shape, f"{milliseconds:.1f}", *ratios, *reached])
+        first, *others = (row["layers"][name] for name in names)
+        rows.append([", ".join(map(str, row[size])), baseline(first), *map(cell, others)])
+    return names[1:], rows
+
+
+def _layers(results: dict[str, Any]) -> Table:
+    """Ratios to ``nn.LSTM``: the median over interleaved rounds, its quartiles behind it."""
+    names, rows = _beside(results, "shape", lambda lstm: f"{lstm['median_ms']:.1f}", _ratio)
+    seen = [row["ceilings"] for row in results["rows"]]
+    most = {key: max(ceiling[key] for ceiling in seen) for key in seen[0]}
+    for cells, row in zip(rows, results["rows"], strict=True):
+        times = (row["layers"][name]["median_ms"] for name in ("nn.LSTM", "LSTM"))
+        cells += [f"{fraction(row['cost'], most, time):.0%}" for time in times]
+    head = ["T, B, I, H", "nn.LSTM, ms", *names, "ceiling: nn.LSTM", "ceiling: LSTM"]
     return _table(head, rows)
 
 
 def _memory(results: dict[str, Any]) -> Table:
     """Megabytes of ``nn.LSTM``, and the others' ratio to them."""
-    names = list(results["rows"][0]["layers"])[1:]
-    rows = []
-    for row in results["rows"]:
-        found = row["layers"]
-        megabytes = found["nn.LSTM"]["peak_bytes"] / 2**20
-        ratios = (f"{found[name]['ratio']:.2f}" for name in names)
-        rows.append([", ".join(map(str, row["shape"])), f"{megabytes:.1f}", *ratios])
+    names, rows = _beside(
+        results,
+        "shape",
+        lambda lstm: f"{lstm['peak_bytes'] / 2**20:.1f}",
+        lambda value: f"{value['ratio']:.2f}",
+    )
     return _table(["T, B, I, H", "nn.LSTM, MiB", *names], rows)
 
 
 def _streaming(results: dict[str, Any]) -> Table:
     """Microseconds of ``nn.LSTMCell``, and the others' ratio to them."""
-    names = list(results["rows"][0]["layers"])[1:]
-    rows = []
-    for row in results["rows"]:
-        found = row["layers"]
-        microseconds = 1e3 * found["nn.LSTMCell"]["median_ms"]
-        ratios = (_ratio(found[name]) for name in names)
-        rows.append([", ".join(map(str, row["size"])), f"{microseconds:.0f}", *ratios])
+    names, rows = _beside(results, "size", lambda cell: f"{1e3 * cell['median_ms']:.0f}", _ratio)
     return _table(["I, H", "nn.LSTMCell, us", *names], rows)
 
 
@@ -94,19 +96,15 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join([origin, "", *TABLES[results["kind"]](results)]) + "\n"
 
 
-def plot(results: dict[str, Any], place: Callable[[str], Path]) -> None:
+def plot(results: dict[str, Any], folder: Path) -> None:
     """Draws the ratios as PNG and SVG, where matplotlib is installed."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        figure, axes = new_axes(8, 4)
     except ImportError:
         return
     key = "optimizers" if results["kind"] == "optim" else "layers"
     rows = results["rows"]
     names = list(rows[0][key])
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
     width = 0.8 / len(names)
     for number, name in enumerate(names):
         at = [i + number * width for i in range(len(rows))]
@@ -117,6 +115,4 @@ def plot(results: dict[str, Any], place: Callable[[str], Path]) -> None:
     axes.set_ylabel(f"ratio to {names[0]}")
     axes.set_title(results["what"])
     axes.legend(fontsize=8)
-    for ending in ("png", "svg"):
-        name = f"{results['kind']}.{ending}"
-        write_with(place(name), partial(figure.savefig, format=ending, dpi=120))
+    save(figure, folder / results["kind"], dpi=120)

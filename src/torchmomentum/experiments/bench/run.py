@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,22 +16,21 @@ from torchmomentum.experiments.bench.streaming import SIZES, time_streaming
 from torchmomentum.experiments.files import write_json
 from torchmomentum.experiments.provenance import provenance
 
-WHAT = {
-    "layers": "training step, float32",
-    "optim": "optimizer step, float32",
-    "memory": "peak memory of a training step, float32",
-    "streaming": "one step of one sequence, float32, inference",
+
+class Kind(NamedTuple):
+    """A kind of benchmark: what it measures, on what, and the function that makes a row."""
+
+    what: str
+    items: Sequence[Any]
+    measure: Callable[..., dict[str, Any]]
+
+
+KINDS = {
+    "layers": Kind("training step, float32", SHAPES, time_layers),
+    "optim": Kind("optimizer step, float32", list(SETS), time_optimizers),
+    "memory": Kind("peak memory of a training step, float32", SHAPES, measure_memory),
+    "streaming": Kind("one step of one sequence, float32, inference", SIZES, time_streaming),
 }
-
-
-def _row(kind: str, item: Any, seconds: float, device: str) -> dict[str, Any]:
-    measure: dict[str, Callable[..., dict[str, Any]]] = {
-        "layers": time_layers,
-        "optim": time_optimizers,
-        "memory": measure_memory,
-        "streaming": time_streaming,
-    }
-    return measure[kind](item, seconds=seconds, device=device)
 
 
 def run(
@@ -46,26 +44,21 @@ def run(
     """Measures, prints the table as it grows, and writes ``<kind>.json`` and plots to ``out``.
 
     Args:
-        kind: A key of :data:`WHAT`.
+        kind: A key of :data:`KINDS`.
         seconds: For each comparison, about.
         device: ``cpu`` or ``cuda``.
         out: The folder to write to.
         shapes: T, B, I, H of ``layers`` and ``memory``; by default the papers'.
     """
-    items: dict[str, Sequence[Any]] = {
-        "layers": shapes or SHAPES,
-        "memory": shapes or SHAPES,
-        "optim": list(SETS),
-        "streaming": SIZES,
-    }
     torch.manual_seed(0)
+    what, items, measure = KINDS[kind]
     rows: list[dict[str, Any]] = []
-    results: dict[str, Any] = {"what": WHAT[kind], "kind": kind, "device": device, "rows": rows}
-    for number, item in enumerate(items[kind]):
-        rows.append(_row(kind, item, seconds, device))
+    results: dict[str, Any] = {"what": what, "kind": kind, "device": device, "rows": rows}
+    for number, item in enumerate(shapes if shapes and items is SHAPES else items):
+        rows.append(measure(item, seconds=seconds, device=device))
         lines = TABLES[kind](results)
         print("\n".join(lines if number == 0 else lines[-1:]), flush=True)
     results["provenance"] = provenance(["torchmomentum", *sys.argv[1:]])
     write_json(out / f"{kind}.json", results)
-    plot(results, partial(Path.joinpath, out))
+    plot(results, out)
     return results
