@@ -4,7 +4,14 @@ import pytest
 import torch
 
 import torchmomentum.nn as tnn
-from torchmomentum.ops import GATES, Moments, compiled_layer, compiled_serves, scan_definition
+from torchmomentum.ops import (
+    GATES,
+    Moments,
+    Options,
+    compiled_layer,
+    compiled_serves,
+    scan_definition,
+)
 from torchmomentum.ops import _cpu as cpu
 from torchmomentum.ops._adam import adam_scan_definition
 from torchmomentum.ops._kernels import available
@@ -55,6 +62,8 @@ def _arguments(mode, shape, *, bias=True, learned=False, moments=False):
         tensors["weight_hh"] /= 2 * hidden**0.5
     if bias:
         tensors |= {"bias_ih": _draw(rows), "bias_hh": _draw(rows)}
+    if mode == "RNN_MODRELU":
+        tensors["bias_modrelu"] = _draw(hidden)
     if moments:
         rms = torch.rand(batch, rows) + 0.1
         tensors |= {"velocity": _draw(batch, rows), "rms": rms.requires_grad_()}
@@ -66,21 +75,47 @@ def _arguments(mode, shape, *, bias=True, learned=False, moments=False):
 
 def _split(tensors):
     state = tuple(tensors[name] for name in ("h", "c") if name in tensors)
-    weights = [tensors.get(k) for k in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-    return state, weights
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "bias_modrelu")
+    return state, [tensors.get(name) for name in names]
 
 
-def _compiled(mode, tensors, lengths):
+def _some(*shape):
+    return torch.rand(*shape) < 0.4
+
+
+BESIDES = {
+    "lookahead": lambda t, b, h: {"steps": torch.arange(b) % 3, "restart": 4},
+    "lookahead for good": lambda t, b, h: {"steps": torch.arange(b) % 3},
+    "dropout": lambda t, b, h: {"dropout": _some(b, h), "scale": 1.7},
+    "zoneout": lambda t, b, h: {"zoneout_h": _some(t, b, h), "zoneout_c": _some(t, b, h)},
+    "zoneout's mean": lambda t, b, h: {"rate_h": 0.3, "rate_c": 0.2},
+    "all": lambda t, b, h: {
+        "steps": torch.arange(b) % 5,
+        "restart": 3,
+        "dropout": _some(b, h),
+        "scale": 1.7,
+        "zoneout_h": _some(t, b, h),
+        "rate_c": 0.2,
+    },
+}
+
+
+def _options(tensors, besides):
+    return Options(**besides, previous=tensors.get("previous"))
+
+
+def _compiled(mode, tensors, lengths, besides=()):
     state, weights = _split(tensors)
     moments = None
     if "velocity" in tensors:
         rule = tensors.get("mu", 0.6), tensors.get("gain", 0.9), 0.8, 1e-3
         moments = Moments(tensors["velocity"], tensors["rms"], *rule)
-    return compiled_layer(mode, tensors["x"], state, weights, lengths, moments)
+    options = _options(tensors, dict(besides))
+    return compiled_layer(mode, tensors["x"], state, weights, lengths, moments, options)
 
 
-def _defined(mode, tensors, lengths):
-    state, (weight_ih, weight_hh, bias_ih, bias_hh) = _split(tensors)
+def _defined(mode, tensors, lengths, besides=()):
+    state, (weight_ih, weight_hh, bias_ih, bias_hh, bias_modrelu) = _split(tensors)
     x = tensors["x"]
     mask = None
     if lengths is not None:
@@ -94,13 +129,15 @@ def _defined(mode, tensors, lengths):
         pre, *moments = adam_scan_definition(
             pre, tensors["velocity"], tensors["rms"], mu, gain, mask, 0.8, 1e-3
         )
-    recurrent = (weight_hh, bias_hh, None)[: 3 if mode == "LSTM" else 2]
-    return *scan_definition(mode, pre, state, recurrent, mask), *moments
+    recurrent = [weight_hh, bias_hh, *([bias_modrelu] if mode == "RNN_MODRELU" else [])]
+    options = _options(tensors, dict(besides))
+    return *scan_definition(mode, pre, state, recurrent, mask, options), *moments
 
 
-def _check(mode, tensors, lengths=None):
+def _check(mode, tensors, lengths=None, besides=()):
     exact = {k: x.detach().double().requires_grad_() for k, x in tensors.items()}
-    found, expected = _compiled(mode, tensors, lengths), _defined(mode, exact, lengths)
+    found = _compiled(mode, tensors, lengths, besides)
+    expected = _defined(mode, exact, lengths, besides)
     tolerance = {"rtol": 1e-4, "atol": 2e-5, "check_dtype": False}
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, **tolerance)
@@ -148,12 +185,27 @@ def test_chunks_of_time(mode, moments, monkeypatch, poisoned):
         _check(mode, _arguments(mode, (10, 4, 20, 8), moments=moments, learned=moments), lengths)
 
 
+@pytest.mark.parametrize("besides", BESIDES)
+@pytest.mark.parametrize("mode", MODES)
+def test_options(mode, besides, threads, poisoned, monkeypatch):
+    monkeypatch.setattr(cpu, "_CACHED", 1)
+    shapes = {(10, 5, 3, 18): 15, (1, 2, 3, 4): 15, (5, 70, 4, 60): 70, (4, 3, 2, 270): 9}
+    for (time, batch, inputs, hidden), rows in shapes.items():
+        monkeypatch.setattr(cpu, "_ROWS", rows)  # chunks of three steps, of one
+        tensors = _arguments(mode, (time, batch, inputs, hidden), moments=True)
+        given = BESIDES[besides](time, batch, hidden)
+        if "steps" in given:
+            tensors["previous"] = _draw(batch, hidden)
+        for lengths in (None, torch.randint(1, time + 1, (batch,))):
+            _check(mode, tensors, lengths, given)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_without_bias_and_non_contiguous(mode):
     tensors = _arguments(mode, (5, 6, 7, 9), bias=False)
     for name, x in tensors.items():
-        swapped = x.detach().transpose(-1, -2).contiguous().transpose(-1, -2)
-        tensors[name] = swapped.requires_grad_()
+        apart = torch.stack([x.detach(), x.detach()], -1)
+        tensors[name] = apart[..., 0].requires_grad_()
         assert not tensors[name].is_contiguous()
     _check(mode, tensors)
 
@@ -213,11 +265,13 @@ def test_what_does_not_fit_never_reaches_a_kernel():
 def test_what_it_serves():
     tensors = _arguments("LSTM", (4, 3, 2, 5))
     state, weights = _split(tensors)
-    assert compiled_serves("LSTM", tensors["x"], state, [*weights, None])
-    assert not compiled_serves("LSTM", tensors["x"].double(), state, [*weights, None])
+    assert compiled_serves("LSTM", tensors["x"], state, [*weights[:4], None])
+    assert not compiled_serves("LSTM", tensors["x"].double(), state, [*weights[:4], None])
     mixed = (state[0].double(), state[1])
-    assert not compiled_serves("LSTM", tensors["x"], mixed, [*weights, None])
-    assert not compiled_serves("LSTM", tensors["x"], state, [*weights, torch.ones(1, 5)])
+    assert not compiled_serves("LSTM", tensors["x"], mixed, [*weights[:4], None])
+    assert not compiled_serves("LSTM", tensors["x"], state, [*weights[:4], torch.ones(1, 5)])
+    normalized = Options(norm_hh=torch.ones(20))
+    assert not compiled_serves("LSTM", tensors["x"], state, [*weights[:4], None], normalized)
 
 
 # --- what is known only when the backward comes, and what must not reach a pointer ---------------
@@ -276,7 +330,7 @@ def test_memory_of_elsewhere_is_refused():
     tensors = _arguments("LSTM", (5, 2, 3, 4))
     meta = tensors | {"h": tensors["h"].to("meta")}
     state, weights = _split(meta)
-    assert not compiled_serves("LSTM", meta["x"], state, [*weights, None])
+    assert not compiled_serves("LSTM", meta["x"], state, [*weights[:4], None])
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
         _compiled("LSTM", meta, None)
 

@@ -7,6 +7,7 @@ from torchmomentum.ops import (
     BACKENDS,
     GATES,
     STEPS,
+    Options,
     available,
     gru_scan,
     lstm_scan,
@@ -42,6 +43,8 @@ def test_equals_its_definition_with_both_orders_of_gradients(mode, bias, project
     weights = [_draw(rows, width), _draw(rows) if bias else None]
     if mode == "LSTM":
         weights.append(_draw(1, H) if projected else None)
+    if mode == "RNN_MODRELU":
+        weights.append(_draw(H))
     everything = [_draw(T, B, rows), *state, *weights]
     lengths = torch.tensor([4, 2, 1]) if masked else None
 
@@ -61,7 +64,7 @@ def test_equals_its_definition_with_both_orders_of_gradients(mode, bias, project
     assert torch.autograd.gradgradcheck(run(None), tensors, fast_mode=True)
 
 
-@pytest.mark.parametrize("mode", list(STEPS))
+@pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_native_equals_the_definition(mode, dtype):
     rows = GATES[mode] * H
@@ -123,6 +126,8 @@ def _small(mode, dtype=torch.float32):
     state = tuple(torch.randn(B, H, dtype=dtype) for _ in range(2 if mode == "LSTM" else 1))
     rows = GATES[mode] * H
     weights = [torch.randn(rows, H, dtype=dtype), torch.randn(rows, dtype=dtype)]
+    if mode == "RNN_MODRELU":
+        weights.append(torch.randn(H, dtype=dtype))
     return torch.randn(T, B, rows, dtype=dtype, requires_grad=True), state, weights
 
 
@@ -169,5 +174,136 @@ def test_backends_that_cannot_serve_say_so():
         scan("GRU", pre, state, weights, backend="cpu")
     with pytest.raises(ValueError, match="backend must be one of reference, torch, cpu"):
         scan("GRU", pre, state, weights, backend="cuda")
-    with pytest.raises(ValueError, match="nonlinearity must be tanh or relu"):
+    with pytest.raises(ValueError, match="nonlinearity must be one of tanh, relu, modrelu"):
         rnn_scan(pre, *state, *weights, nonlinearity="sigmoid")
+
+
+# --- what a recurrence does besides -------------------------------------------------------------
+
+
+def _some(*shape):
+    return torch.rand(*shape) < 0.5
+
+
+BESIDES = {
+    "lookahead": lambda d, m: {
+        "steps": torch.tensor([0, 1, 5]),
+        "previous": torch.randn(B, H, **d),
+        "restart": 3,
+    },
+    "dropout": lambda d, m: {"dropout": _some(B, H), "scale": 2.0},
+    "zoneout": lambda d, m: {"zoneout_h": _some(T, B, H), "zoneout_c": _some(T, B, H)},
+    "zoneout's mean": lambda d, m: {"rate_h": 0.3, "rate_c": 0.2},
+    "normalization": lambda d, m: {
+        "norm_hh": torch.randn(GATES[m] * H, **d),
+        **(
+            {"norm_c": torch.randn(H, **d), "norm_c_bias": torch.randn(H, **d)}
+            if m == "LSTM"
+            else {}
+        ),
+    },
+}
+besides = pytest.mark.parametrize("besides", BESIDES)
+modes = pytest.mark.parametrize("mode", list(STEPS))
+
+
+def _with_options(mode, name, dtype):
+    pre, state, weights = _small(mode, dtype)
+    return pre, state, weights, BESIDES[name]({"dtype": dtype, "requires_grad": True}, mode)
+
+
+@besides
+@modes
+def test_options_have_both_orders_of_gradients(mode, besides):
+    pre, state, weights, given = _with_options(mode, besides, torch.float64)
+    names = [name for name, x in given.items() if getattr(x, "requires_grad", False)]
+    tensors = [x.detach().requires_grad_() for x in (pre, *state, *weights)]
+
+    def run(*values):
+        pre, *rest = values[: len(tensors)]
+        options = Options(**(given | dict(zip(names, values[len(tensors) :], strict=True))))
+        return scan(
+            *(mode, pre, rest[: len(state)], rest[len(state) :], torch.tensor([4, 2, 1])),
+            options=options,
+        )
+
+    values = [*tensors, *(given[name] for name in names)]
+    assert torch.autograd.gradcheck(run, values)
+    assert torch.autograd.gradgradcheck(run, values, fast_mode=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@besides
+@modes
+def test_backends_agree_on_options(mode, besides, dtype):
+    pre, state, weights, given = _with_options(mode, besides, dtype)
+    options = Options(**given)
+    serve = [b for b in BACKENDS if b != "cpu" or (available() and not options.normalized)]
+    found = {name: scan(mode, pre, state, weights, None, name, options) for name in serve}
+    close = (
+        {"rtol": 2e-2, "atol": 2e-2} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
+    )
+    expected = torch.autograd.grad(found["reference"][0].float().square().sum(), pre)
+    for name in serve[1:]:
+        for a, b in zip(found[name], found["reference"], strict=True):
+            torch.testing.assert_close(a, b, **close)
+        grads = torch.autograd.grad(found[name][0].float().square().sum(), pre)
+        torch.testing.assert_close(grads, expected, **close)
+
+
+# torch's own forward mode still scripts some of its decompositions
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@besides
+@modes
+def test_options_in_one_graph_and_in_transforms(mode, besides, dtype):
+    pre, state, weights, given = _with_options(mode, besides, dtype)
+    given = {k: x.detach() if isinstance(x, torch.Tensor) else x for k, x in given.items()}
+    options = Options(**given)
+
+    def run(pre):
+        return scan(mode, pre, state, weights, options=options)[0]
+
+    expected = run(pre)
+    (grad,) = torch.autograd.grad(expected.square().sum(), pre)
+    torch._dynamo.reset()
+    close = {"rtol": 1e-3, "atol": 1e-4}  # a normalization of two units is steep
+    compiled = torch.compile(run, fullgraph=True, dynamic=True, backend="aot_eager")(pre)
+    torch.testing.assert_close(compiled, expected, **close)
+    torch.testing.assert_close(torch.autograd.grad(compiled.square().sum(), pre)[0], grad, **close)
+
+    both = torch.stack([pre.detach(), pre.detach() + 1])
+    found = torch.func.vmap(torch.func.grad(lambda x: run(x).square().sum()))(both)
+    torch.testing.assert_close(found[0], grad, **close)
+    direction = torch.randn_like(pre)
+    pushed = torch.func.jvp(lambda x: run(x).square().sum(), (pre.detach(),), (direction,))[1]
+    torch.testing.assert_close(pushed, (grad * direction).sum(), **close)
+
+
+def test_options_by_hand():
+    pre, (h,), (weight_hh, _) = _small("RNN_TANH", torch.float64)
+    previous = torch.randn(B, H, dtype=torch.float64)
+    steps = torch.tensor([2, 0, 7])
+    options = Options(steps=steps, previous=previous, restart=3)
+    out, _ = rnn_scan(pre, h, weight_hh, options=options)
+    hs = [previous, h]
+    for t in range(T):
+        k = (steps + t) % 3
+        mu = (k / (k + 3)).unsqueeze(1)
+        ahead = (1 + mu) * hs[-1] - mu * hs[-2]
+        hs.append(torch.tanh(pre[t] + ahead @ weight_hh.T))
+    torch.testing.assert_close(out, torch.stack(hs[2:]))
+    with pytest.raises(ValueError, match="needs both steps and previous"):
+        rnn_scan(pre, h, weight_hh, options=Options(steps=steps))
+
+
+def test_modrelu_by_hand():
+    x = torch.tensor([[-3.0, -1.0, 0.0, 1.0, 3.0]])
+    weight, h = torch.zeros(5, 5), torch.zeros(1, 5)
+    for bias, expected in ((-2.0, [-1.0, 0, 0, 0, 1.0]), (0.5, [-3.5, -1.5, 0, 1.5, 3.5])):
+        found, _ = rnn_scan(
+            x[None], h, weight, None, torch.full((5,), bias), nonlinearity="modrelu"
+        )
+        assert found.flatten().tolist() == expected
+    with pytest.raises(ValueError, match="bias_modrelu belongs to the nonlinearity"):
+        rnn_scan(x[None], h, weight, nonlinearity="modrelu")

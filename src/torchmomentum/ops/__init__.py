@@ -12,14 +12,16 @@ from torchmomentum.ops._kernels import available, product
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
 from torchmomentum.ops._memory import empty_cache, memory_changes
 from torchmomentum.ops._native import native, native_packed
+from torchmomentum.ops._options import Options
 from torchmomentum.ops._scan import BACKENDS, gru_scan, lstm_scan, rnn_scan, scan
-from torchmomentum.ops._steps import GATES, STEPS, scan_definition, steps_alive
+from torchmomentum.ops._steps import GATES, STEPS, modrelu, scan_definition, steps_alive
 
 __all__ = [
     "BACKENDS",
     "GATES",
     "STEPS",
     "Moments",
+    "Options",
     "adam_scan",
     "adam_scan_definition",
     "available",
@@ -32,6 +34,7 @@ __all__ = [
     "linear_scan_definition",
     "lstm_scan",
     "memory_changes",
+    "modrelu",
     "native",
     "native_packed",
     "product",

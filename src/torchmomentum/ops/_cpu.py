@@ -24,6 +24,7 @@ from torchmomentum.ops._adam import LARGEST, adam_scan_definition, largest_drive
 from torchmomentum.ops._kernels import available, call, product
 from torchmomentum.ops._library import define_recurrence
 from torchmomentum.ops._memory import empty
+from torchmomentum.ops._options import CONSTANT_SCHEMA, NOTHING, TENSOR_SCHEMA, TENSORS, Options
 from torchmomentum.ops._steps import GATES, State, scan_definition, steps_alive
 
 _CACHED = 2**20  # floats of a chunk that stay in the cache
@@ -31,6 +32,7 @@ _ROWS = 1024  # least rows of a chunk: fewer make the products with the weights 
 _NARROW = 16  # inputs up to which the transposed product for their weights is the faster one
 _FEW = 8  # rows below which to pack weights for a product costs more than the product
 _GATED = ("LSTM", "GRU")  # their gradients need more than the outputs
+_ACTIVATIONS = {"RNN_TANH": 0, "RNN_RELU": 1, "RNN_MODRELU": 2}  # as the kernels number them
 
 
 class Moments(NamedTuple):
@@ -53,8 +55,10 @@ class _Layer(NamedTuple):
     weight_hh: Tensor
     bias_ih: Tensor | None
     bias_hh: Tensor | None
+    bias_modrelu: Tensor | None
     lengths: Tensor | None
     moments: Sequence[Tensor]  # velocity, rms, mu, gain; or none
+    options: Options
     mode: str
     train: bool
     input_grad: bool
@@ -79,6 +83,49 @@ class _Layer(NamedTuple):
         alive = None if self.lengths is None else self.lengths - steps.start
         size = steps.stop - steps.start, self.x.shape[1], channels
         return [*size, alive, torch.get_num_threads()]
+
+    @property
+    def keeps_gates(self) -> bool:
+        """Whether the backward needs more than the outputs."""
+        return self.train and (self.mode in _GATED or self.options.zones)
+
+    def zones(self, steps: slice) -> list[Any]:
+        """The arguments for zoneout, of each state."""
+        o = self.options
+        pairs = (o.zoneout_h, o.rate_h), (o.zoneout_c, o.rate_c)
+        found: list[Any] = []
+        for mask, rate in pairs[: len(self.state)]:
+            found += [None if mask is None else mask[steps].contiguous(), rate]
+        return found
+
+    def momenta(self) -> Tensor | None:
+        """How far each step looks ahead, ``(T + 2, B, 1)``: zero beyond the sequence."""
+        mu = self.options.momenta(len(self.x), self.x.dtype)
+        if mu is None:
+            return None
+        return torch.cat([mu, mu.new_zeros(2, *mu.shape[1:])])
+
+    def operand(self, rows: Tensor, mu: Tensor | None, first: int) -> list[Any]:
+        """The arguments for what the products read, from the step ``first`` on."""
+        if not self.options.changes_operand:
+            return [None, None, None, 1.0]
+        kept = self.options.dropout
+        kept = None if kept is None else kept.contiguous()
+        return [rows, None if mu is None else mu[first:], kept, self.options.scale]
+
+    def read(self, steps: slice, out: Tensor, mu: Tensor | None) -> Tensor:
+        """What the products of these steps read, ``(T, B, H)``: the last ``h`` or an operand."""
+        first, last = steps.start, steps.stop - 1
+        begin = self.state[0][None]
+        past = out[first - 1 : last] if first else torch.cat([begin, out[:last]])
+        if not self.options.changes_operand:
+            return past
+        before = None
+        if mu is not None and self.options.previous is not None:
+            head = self.options.previous[None] if not first else begin if first == 1 else None
+            head = out[first - 2 : first - 1] if head is None else head
+            before, mu = torch.cat([head, past[:-1]]), mu[steps]
+        return self.options.operand(past, before, mu).contiguous()
 
     def bias(self, bias_ih: Tensor | None) -> Tensor:
         """What is added to all pre-activations; a GRU's n has its recurrent one in the product."""
@@ -118,6 +165,12 @@ def _chunks(time: int, batch: int, width: int) -> list[slice]:
     return [slice(t, min(t + steps, time)) for t in range(0, time, steps)]
 
 
+_TYPES = {
+    **dict.fromkeys(("lengths", "steps"), torch.int64),
+    **dict.fromkeys(("dropout", "zoneout_h", "zoneout_c"), torch.bool),
+}
+
+
 def _check(layer: _Layer) -> None:
     """The kernels check nothing: what does not fit must not reach them."""
     (batch, inputs), (width, hidden) = layer.x.shape[1:], layer.weight_hh.shape
@@ -127,7 +180,13 @@ def _check(layer: _Layer) -> None:
         ("pre", layer.x if layer.weight_ih is None else None, (*layer.x.shape[:2], width)),
         ("bias_ih", layer.bias_ih, (width,)),
         ("bias_hh", layer.bias_hh, (width,)),
+        ("bias_modrelu", layer.bias_modrelu, (width,)),
         ("lengths", layer.lengths, (batch,)),
+        ("steps", layer.options.steps, (batch,)),
+        ("previous", layer.options.previous, (batch, hidden)),
+        ("dropout", layer.options.dropout, (batch, hidden)),
+        ("zoneout_h", layer.options.zoneout_h, (len(layer.x), batch, hidden)),
+        ("zoneout_c", layer.options.zoneout_c, (len(layer.x), batch, hidden)),
         *(("state", s, (batch, hidden)) for s in layer.state),
         *(("moments", s, (batch, width)) for s in layer.moments[:2]),
     ]
@@ -136,7 +195,7 @@ def _check(layer: _Layer) -> None:
             continue
         if tuple(tensor.shape) != shape:
             raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
-        dtype = torch.int64 if name == "lengths" else torch.float32
+        dtype = _TYPES.get(name, torch.float32)
         if tensor.dtype != dtype:
             raise TypeError(f"{name} must be {dtype}, got {tensor.dtype}")
 
@@ -148,7 +207,7 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
     beginnings.
     """
     _check(layer)
-    x, mode, keep = layer.x, layer.mode, layer.train and layer.mode in _GATED
+    x, mode, keep = layer.x, layer.mode, layer.keeps_gates
     time, batch, _ = x.shape
     width, hidden = layer.weight_hh.shape
     chunks = _chunks(time, batch, width)
@@ -168,6 +227,9 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
     packed = None if alone else _pack(layer.weight_hh, "forward")
     inner_bias = None if layer.bias_hh is None else layer.bias_hh[2 * hidden :].contiguous()
     h, *cell = (s.contiguous() for s in layer.state)
+    modrelu = None if layer.bias_modrelu is None else layer.bias_modrelu.contiguous()
+    mu = layer.momenta()
+    operands = empty(x, chunks[0].stop if layer.options.changes_operand else 0, batch, hidden)
     for k, steps in enumerate(chunks):
         here = steps if keep else slice(0, steps.stop - steps.start)
         pre, now = gates[here], kept[here]
@@ -176,16 +238,21 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
             if layer.train:
                 marks[k, 0], marks[k, 1] = moments
             call("adam_rule_forward", *layer.problem(steps, width), rule, pre, *moments, shift)
+        first = layer.read(slice(steps.start, steps.start + 1), out, mu)[0]
+        if layer.options.changes_operand:
+            operands[0] = first
         if alone:
-            pre[0].addmm_(h, layer.weight_hh.t())
+            pre[0].addmm_(first, layer.weight_hh.t())
         problem = layer.problem(steps, hidden)
+        besides = (*layer.operand(operands, mu, steps.start), *layer.zones(steps))
         if mode == "LSTM":
-            call("lstm_forward", *problem, pre, out[steps], now, h, *cell, packed)
+            call("lstm_forward", *problem, pre, out[steps], now, h, *cell, packed, *besides)
             cell = [now[-1]]
         elif mode == "GRU":
-            call("gru_forward", *problem, pre, out[steps], now, h, packed, inner_bias)
+            call("gru_forward", *problem, pre, out[steps], now, h, packed, inner_bias, *besides)
         else:
-            call("rnn_forward", *problem, pre, out[steps], h, packed, int(mode == "RNN_RELU"))
+            tail = _ACTIVATIONS[mode], modrelu, pre if keep else None, *besides
+            call("rnn_forward", *problem, pre, out[steps], h, packed, *tail)
         h = out[steps.stop - 1]
     if not keep:
         gates, kept = x.new_empty(0), x.new_empty(0)
@@ -200,6 +267,7 @@ def _cell_backward(
     packed: Tensor,
     buffers: Sequence[Tensor],
     carried: Sequence[Tensor],
+    besides: Sequence[Any],
 ) -> None:
     """The gradients of a chunk's pre-activations, and of what ``weight_hh`` made, into buffers."""
     out, gates, kept = results
@@ -210,14 +278,15 @@ def _cell_backward(
     if layer.mode == "LSTM":
         cell = kept[before] if steps.start else layer.state[1].contiguous()
         tail = [gates[steps], kept[steps], cell, pulled, packed, local, *carried]
-        call("lstm_backward", *problem, *tail)
+        call("lstm_backward", *problem, *tail, *besides)
     elif layer.mode == "GRU":
         h = out[before] if steps.start else layer.state[0].contiguous()
         tail = [gates[steps], out[steps], kept[steps], h, pulled, packed, local, recurrent]
-        call("gru_backward", *problem, *tail, *carried)
+        call("gru_backward", *problem, *tail, *carried, *besides)
     else:
-        tail = [out[steps], pulled, packed, local, *carried, int(layer.mode == "RNN_RELU")]
-        call("rnn_backward", *problem, *tail)
+        made = gates if layer.keeps_gates else out
+        tail = [made[steps], pulled, packed, local, _ACTIVATIONS[layer.mode], *carried]
+        call("rnn_backward", *problem, *tail, *besides)
 
 
 def _backward(
@@ -252,14 +321,27 @@ def _backward(
     if layer.moments:
         rule, drives = layer.rule(), empty(x, *local.shape)
         bias = no_bias if layer.bias_ih is None else layer.bias_ih.contiguous()
-    kept_results, buffers, start = (out, gates, kept), (local, recurrent), layer.state[0][None]
+    kept_results, buffers, mu = (out, gates, kept), (local, recurrent), layer.momenta()
+    # of what the products read, of a chunk's steps and of the two behind it
+    operands = empty(x, chunks[0].stop + 2 if layer.options.changes_operand else 0, batch, hidden)
+    grad_modrelu = x.new_zeros(hidden)
+    behind = x.new_zeros(2, batch, hidden)
     for k, steps in reversed(list(enumerate(chunks))):
         first, count = steps.start, steps.stop - steps.start
         pulled = None if grad_out is None else grad_out[steps]
-        _cell_backward(layer, steps, kept_results, pulled, packed, buffers, carried[:states])
+        if layer.options.changes_operand:
+            operands[count : count + 2] = behind
+        besides = (*layer.operand(operands, mu, first), *layer.zones(steps))
+        _cell_backward(
+            *(layer, steps, kept_results, pulled, packed, buffers, carried[:states], besides)
+        )
+        if layer.options.changes_operand:
+            behind = operands[:2].clone() if count > 1 else torch.stack([operands[0], behind[0]])
         flat, flat_hh = (part[:count].view(-1, width) for part in buffers)
-        past = out[first - 1 : steps.stop - 1] if first else torch.cat([start, out[: count - 1]])
-        product(grad_hh, flat_hh.t(), past.view(-1, hidden))
+        product(grad_hh, flat_hh.t(), layer.read(steps, out, mu).view(-1, hidden))
+        if layer.bias_modrelu is not None:
+            sign = torch.sign((gates if layer.keeps_gates else out)[steps])
+            grad_modrelu += (local[:count] * sign).sum((0, 1))
         if layer.bias_hh is not None:
             grad_bias_hh += flat_hh.sum(0)
         if layer.moments:
@@ -278,6 +360,14 @@ def _backward(
             product(grad_ih, flat.t(), layer.input(steps))
         if layer.input_grad:
             product(grad_x[steps].view(-1, inputs), flat, layer.weight_ih, no_input)
+    grad_previous = None
+    if layer.options.changes_operand:  # the first two products read the state that was given
+        through = layer.options.seen(behind)
+        carried[0] += through[0]
+        if mu is not None:
+            led = mu[:2] * through
+            carried[0] += led[0] - led[1]
+            grad_previous = -led[0]
     found = [grad_x, *carried[:states]]
     if layer.weight_ih is not None:
         found.append(grad_ih.t().contiguous() if narrow else grad_ih)
@@ -286,6 +376,10 @@ def _backward(
         found.append(grad_bias_ih)
     if layer.bias_hh is not None:
         found.append(grad_bias_hh)
+    if layer.bias_modrelu is not None:
+        found.append(grad_modrelu)
+    if grad_previous is not None:
+        found.append(grad_previous)
     if layer.moments:
         found += [*carried[states:], *sums.sum(0).to(x.dtype).unbind(0)]
     return found
@@ -293,17 +387,21 @@ def _backward(
 
 # --- the operators ------------------------------------------------------------------------------
 
-_CONSTANTS = "str mode, bool train, bool input_grad, float beta, float eps, bool learned"
+_CONSTANTS = (
+    "str mode, bool train, bool input_grad, float beta, float eps, bool learned, " + CONSTANT_SCHEMA
+)
+_NUMBERS = len(_CONSTANTS.split(","))
 
 
 def _define(name: str, states: int, moments: bool) -> Any:
     """Registers one cell's layer, with a rule of two moments or without."""
 
     def named(args: Sequence[Any]) -> _Layer:
-        fixed = len(args) - 6
-        rest = args[1 + states : fixed]
-        state, fixed_values = tuple(args[1 : 1 + states]), args[fixed:]
-        return _Layer._make((args[0], state, *rest[:5], rest[5:], *fixed_values))
+        tensors, constants = args[: len(args) - _NUMBERS], args[len(args) - _NUMBERS :]
+        state, rest = tuple(tensors[1 : 1 + states]), tensors[1 + states :]
+        weights, besides, moments = rest[:6], rest[6 : 6 + TENSORS], rest[6 + TENSORS :]
+        options = Options(*besides, *constants[6:])
+        return _Layer._make((tensors[0], state, *weights, moments, options, *constants[:6]))
 
     def definition(*args: Any) -> State:
         layer = named(args)
@@ -318,8 +416,11 @@ def _define(name: str, states: int, moments: bool) -> Any:
             pre, *last = adam_scan_definition(
                 pre, velocity, rms, mu, gain, mask, layer.beta, layer.eps
             )
-        recurrent = (layer.weight_hh, layer.bias_hh, None)[: 3 if states == 2 else 2]
-        return *scan_definition(layer.mode, pre, layer.state, recurrent, mask), *last
+        recurrent = [layer.weight_hh, layer.bias_hh]
+        if layer.bias_modrelu is not None:
+            recurrent.append(layer.bias_modrelu)
+        outputs = scan_definition(layer.mode, pre, layer.state, recurrent, mask, layer.options)
+        return *outputs, *last
 
     def forward(*args: Any) -> tuple[Tensor, ...]:
         return _forward(named(args))
@@ -332,10 +433,10 @@ def _define(name: str, states: int, moments: bool) -> Any:
         x, (width, hidden) = layer.x, layer.weight_hh.shape
         time, batch, _ = x.shape
         out = x.new_empty(time, batch, hidden)
-        keep = layer.train and layer.mode in _GATED
-        saved = (x.new_empty(time, batch, width), torch.empty_like(out))
-        if not keep:
-            saved = x.new_empty(0), x.new_empty(0)
+        saved = x.new_empty(0), x.new_empty(0)
+        if layer.keeps_gates:
+            cells = time if layer.mode in _GATED else 0
+            saved = x.new_empty(time, batch, width), x.new_empty(cells, batch, hidden)
         marks = -(-time // _chunk_steps(time, batch, width)) if layer.train and moments else 0
         last = (s.new_empty(s.shape) for s in (*layer.state, *layer.moments[:2]))
         return out, *last, *saved, x.new_empty(marks, 2, batch, width)
@@ -344,7 +445,8 @@ def _define(name: str, states: int, moments: bool) -> Any:
         name,
         arguments="Tensor x, "
         + "".join(f"Tensor state_{i}, " for i in range(states))
-        + "Tensor? weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? lengths"
+        + "Tensor? weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, "
+        + f"Tensor? bias_modrelu, Tensor? lengths, {TENSOR_SCHEMA}"
         + (", Tensor velocity, Tensor rms, Tensor mu, Tensor gain" if moments else ""),
         constants=_CONSTANTS,
         outputs=1 + states + 2 * moments,
@@ -363,20 +465,28 @@ def _define_all(moments: bool) -> dict[str, Any]:
         _define(f"{prefix}_{name}", states, moments)
         for name, states in (("lstm", 2), ("gru", 1), ("rnn", 1))
     )
-    return {"LSTM": lstm, "GRU": gru, "RNN_TANH": rnn, "RNN_RELU": rnn}
+    return {"LSTM": lstm, "GRU": gru, **dict.fromkeys(_ACTIVATIONS, rnn)}
 
 
 _LAYERS, _MOMENT_LAYERS = _define_all(False), _define_all(True)
 
 
-def serves(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None]) -> bool:
-    """Whether the compiled kernels run this layer: float32 on a CPU, without a projection."""
-    tensors = [t for t in (x, *state, *weights[:-1]) if t is not None]
-    return (
-        weights[-1] is None
-        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-        and available()
-    )
+def serves(
+    mode: str,
+    x: Tensor,
+    state: State,
+    weights: Sequence[Tensor | None],
+    options: Options = NOTHING,
+) -> bool:
+    """Whether the compiled kernels run this layer.
+
+    They run float32 on a CPU, without a projection and normalization.
+    """
+    projected = mode == "LSTM" and weights[-1] is not None
+    if projected or options.normalized:
+        return False
+    floats = [t for t in (x, *state, *weights, options.previous) if t is not None]
+    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in floats) and available()
 
 
 def layer(
@@ -386,18 +496,20 @@ def layer(
     weights: Sequence[Tensor | None],
     lengths: Tensor | None = None,
     moments: Moments | None = None,
+    options: Options = NOTHING,
 ) -> State:
     """One recurrent layer, one direction, on the compiled kernels. See :func:`native`.
 
     Args:
-        mode: ``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``.
+        mode: ``LSTM``, ``GRU``, ``RNN_TANH``, ``RNN_RELU`` or ``RNN_MODRELU``.
         x: The input, ``(T, B, I)``.
         state: ``(h, c)`` for an LSTM, ``(h,)`` otherwise, each ``(B, H)``.
         weights: ``weight_ih`` (None where ``x`` is the pre-activations), ``weight_hh``, ``bias_ih``
-            and ``bias_hh``, each bias or None.
+            and ``bias_hh``, each bias or None; for modReLU its bias behind them.
         lengths: How many steps of each sequence count, int64 ``(B,)``; the state stays as it is
             after them. None for all.
         moments: The Adam rule, which the pre-activations ``W x_t + b_ih`` go through.
+        options: What happens besides, but for normalization.
 
     Returns:
         The outputs ``(T, B, H)``, the last state, and with ``moments`` the last velocity and root.
@@ -405,8 +517,9 @@ def layer(
     Raises:
         ValueError: A tensor has a shape that does not fit the others.
     """
-    tensors = [x, *state, *weights[:4]]
-    tail: list[Any] = [None if lengths is None else lengths.long()]
+    bias_modrelu = weights[4] if mode == "RNN_MODRELU" else None
+    tensors = [x, *state, *weights[:4], bias_modrelu]
+    tail: list[Any] = [None if lengths is None else lengths.long(), *options[:TENSORS]]
     op, beta, eps, learned = _LAYERS[mode], 0.0, 0.0, False
     if moments is not None:
         op, beta, eps = _MOMENT_LAYERS[mode], moments.beta, moments.eps
@@ -417,6 +530,6 @@ def layer(
     train = torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in (*tensors, *tail)
     )
-    constants = (mode, train, x.requires_grad, beta, eps, learned)
+    constants = (mode, train, x.requires_grad, beta, eps, learned, *options[TENSORS:])
     results: State = op(*tensors, *tail, *constants)
     return results[: 1 + len(state) + (0 if moments is None else 2)]

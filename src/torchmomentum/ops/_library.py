@@ -8,8 +8,9 @@ through the definition, on every device.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -133,6 +134,18 @@ def _push_forward(definition: Callable[..., Any]) -> Callable[..., Any]:
         return (*pushed, *(torch.zeros_like(x) for x in outputs[len(pushed) :]))
 
     return jvp
+
+
+@contextlib.contextmanager
+def differentiation() -> Iterator[None]:
+    """Lets a kernel differentiate by itself: below an operator autograd is left out."""
+    keys = torch._C.DispatchKey
+    left_out = torch._C._dispatch_tls_local_exclude_set()
+    for key in (keys.AutogradFunctionality, keys.AutogradOther, keys.ADInplaceOrView):
+        left_out = left_out.remove(key)
+    taken_in = torch._C._dispatch_tls_local_include_set()
+    with torch._C._ForceDispatchKeyGuard(taken_in, left_out), torch.enable_grad():
+        yield
 
 
 def with_autograd(

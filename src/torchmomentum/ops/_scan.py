@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from torchmomentum.ops import _cpu, _gru_kernel, _lstm_kernel, _rnn_kernel
+from torchmomentum.ops._definition_kernel import scan_recomputed
 from torchmomentum.ops._library import define_recurrence
+from torchmomentum.ops._options import NOTHING, Options
 from torchmomentum.ops._steps import GATES, STEPS, State, scan_definition, steps_alive
 
 
@@ -76,17 +78,24 @@ _rnn_scan = define_recurrence(
 
 
 def _torch_scan(
-    mode: str, pre: Tensor, rest: Sequence[Tensor | None], lengths: Tensor | None
+    mode: str,
+    pre: Tensor,
+    state: State,
+    weights: Sequence[Tensor | None],
+    lengths: Tensor | None,
+    options: Options,
 ) -> State:
     """The kernels in plain PyTorch, on any device."""
     mask = None if lengths is None else steps_alive(pre.shape[0], lengths)
-    missing = [None] * ((5 if mode == "LSTM" else 3) - len(rest))
+    if mode == "RNN_MODRELU" or not options.plain:
+        return scan_recomputed(mode, pre, state, weights, mask, options)
+    missing = [None] * ((3 if mode == "LSTM" else 2) - len(weights))
     if mode == "LSTM":
-        results: State = _lstm_scan(pre, *rest, *missing, mask)[:3]
+        results: State = _lstm_scan(pre, *state, *weights, *missing, mask)[:3]
     elif mode == "GRU":
-        results = _gru_scan(pre, *rest, *missing, mask)[:2]
+        results = _gru_scan(pre, *state, *weights, *missing, mask)[:2]
     else:
-        results = _rnn_scan(pre, *rest, *missing, mask, mode == "RNN_RELU")
+        results = _rnn_scan(pre, *state, *weights, *missing, mask, mode == "RNN_RELU")
     return results
 
 
@@ -100,21 +109,24 @@ def scan(
     weights: Sequence[Tensor | None],
     lengths: Tensor | None = None,
     backend: str | None = None,
+    options: Options = NOTHING,
 ) -> State:
     """Runs a recurrence over pre-activations as one operator. See :func:`scan_definition`.
 
     Half-precision input is computed in float32 and returned in its own type.
 
     Args:
-        mode: ``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``.
+        mode: ``LSTM``, ``GRU``, ``RNN_TANH``, ``RNN_RELU`` or ``RNN_MODRELU``.
         pre: Pre-activations, ``(T, B, G H)``.
         state: ``(h, c)`` for an LSTM, ``(h,)`` otherwise, each ``(B, H)``.
-        weights: ``weight_hh``, ``bias_hh`` or None and, for an LSTM, ``weight_hr`` or None.
+        weights: ``weight_hh``, ``bias_hh`` or None and, for an LSTM, ``weight_hr`` or None; for
+            modReLU its bias.
         lengths: How many steps of each sequence count, int64 ``(B,)``; the state stays as it is
             after them. None for all.
         backend: ``reference`` (the definition, followed by autograd), ``torch`` (PyTorch operations
-            with the gradient written out) or ``cpu`` (compiled, float32 and shorter, without
-            projection); None takes the fastest that serves.
+            with the gradient written out, or with options made again) or ``cpu`` (compiled, float32
+            and shorter, without projection and normalization); None takes the fastest that serves.
+        options: What happens besides.
 
     Returns:
         The outputs ``(T, B, H)``, and after them the last state.
@@ -133,27 +145,30 @@ def scan(
         raise ValueError(
             f"{mode} needs a weight_hh of {width} rows for pre-activations {width} wide"
         )
+    if (options.steps is None) != (options.previous is None):
+        raise ValueError("a lookahead needs both steps and previous, got one of them")
     dtype = pre.dtype
     compute = torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
     pre = pre.to(compute)
     states = tuple(x.to(compute) for x in state)
     used = [x if x is None else x.to(compute) for x in weights]
-    weight_hh, bias_hh, weight_hr = (*used, None, None)[:3]
-    layer = (None, weight_hh, None, bias_hh, weight_hr)
+    options = options.to(compute)
+    weight_hh, bias_hh, third = (*used, None, None)[:3]
+    layer = (None, weight_hh, None, bias_hh, third)
     if backend is None:
-        backend = "cpu" if _cpu.serves(mode, pre, states, layer) else "torch"
-    elif backend == "cpu" and not _cpu.serves(mode, pre, states, layer):
+        backend = "cpu" if _cpu.serves(mode, pre, states, layer, options) else "torch"
+    elif backend == "cpu" and not _cpu.serves(mode, pre, states, layer, options):
         raise ValueError(
-            "backend 'cpu' serves float32 and shorter types on a CPU without projection, where its "
-            f"kernels could be built; got {dtype} on {pre.device}"
+            "backend 'cpu' serves float32 and shorter types on a CPU, without projection and "
+            f"normalization, where its kernels could be built; got {dtype} on {pre.device}"
         )
     if backend == "cpu":
-        results = _cpu.layer(mode, pre, states, layer, lengths)
+        results = _cpu.layer(mode, pre, states, layer, lengths, options=options)
     elif backend == "torch":
-        results = _torch_scan(mode, pre, (*states, *used), lengths)
+        results = _torch_scan(mode, pre, states, used, lengths, options)
     else:
         mask = None if lengths is None else steps_alive(pre.shape[0], lengths)
-        results = scan_definition(mode, pre, states, used, mask)
+        results = scan_definition(mode, pre, states, used, mask, options)
     return tuple(x.to(dtype) for x in results)
 
 
@@ -166,6 +181,7 @@ def lstm_scan(
     weight_hr: Tensor | None = None,
     *,
     lengths: Tensor | None = None,
+    options: Options = NOTHING,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""A long short-term memory over pre-activations.
@@ -182,6 +198,7 @@ def lstm_scan(
         bias_hh: :math:`b`, ``(4 H,)``, or None.
         weight_hr: A projection of :math:`h`, ``(P, H)``, or None.
         lengths: See :func:`scan`.
+        options: Lookahead, recurrent dropout, zoneout, normalization: see :class:`Options`.
         backend: See :func:`scan`.
 
     Returns:
@@ -193,7 +210,8 @@ def lstm_scan(
         >>> out.shape
         torch.Size([5, 2, 3])
     """
-    out, h, c = scan("LSTM", pre, (h, c), (weight_hh, bias_hh, weight_hr), lengths, backend)
+    weights = (weight_hh, bias_hh, weight_hr)
+    out, h, c = scan("LSTM", pre, (h, c), weights, lengths, backend, options)
     return out, h, c
 
 
@@ -204,14 +222,18 @@ def gru_scan(
     bias_hh: Tensor | None = None,
     *,
     lengths: Tensor | None = None,
+    options: Options = NOTHING,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A gated recurrent unit over pre-activations ``(T, B, 3 H)``, with ``torch.nn.GRU``'s gates.
 
     Args and returns are those of :func:`lstm_scan`, without cells.
     """
-    out, h = scan("GRU", pre, (h,), (weight_hh, bias_hh), lengths, backend)
+    out, h = scan("GRU", pre, (h,), (weight_hh, bias_hh), lengths, backend, options)
     return out, h
+
+
+NONLINEARITIES = ("tanh", "relu", "modrelu")
 
 
 def rnn_scan(
@@ -219,17 +241,26 @@ def rnn_scan(
     h: Tensor,
     weight_hh: Tensor,
     bias_hh: Tensor | None = None,
+    bias_modrelu: Tensor | None = None,
     *,
     nonlinearity: str = "tanh",
     lengths: Tensor | None = None,
+    options: Options = NOTHING,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """An Elman network over pre-activations ``(T, B, H)``, with ``tanh`` or ``relu``.
+    """An Elman network over pre-activations ``(T, B, H)``.
 
-    Args and returns are those of :func:`lstm_scan`, without cells.
+    Args and returns are those of :func:`lstm_scan`, without cells, and ``nonlinearity`` is
+    ``"tanh"``, ``"relu"`` or ``"modrelu"``, which takes ``bias_modrelu``, ``(H,)``: see
+    :func:`modrelu`.
     """
-    if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(f"nonlinearity must be tanh or relu, got {nonlinearity!r}")
+    if nonlinearity not in NONLINEARITIES:
+        raise ValueError(
+            f"nonlinearity must be one of {', '.join(NONLINEARITIES)}, got {nonlinearity!r}"
+        )
+    if (bias_modrelu is not None) != (nonlinearity == "modrelu"):
+        raise ValueError("bias_modrelu belongs to the nonlinearity 'modrelu' and only to it")
+    weights = (weight_hh, bias_hh, *(() if bias_modrelu is None else (bias_modrelu,)))
     mode = f"RNN_{nonlinearity.upper()}"
-    out, h = scan(mode, pre, (h,), (weight_hh, bias_hh), lengths, backend)
+    out, h = scan(mode, pre, (h,), weights, lengths, backend, options)
     return out, h

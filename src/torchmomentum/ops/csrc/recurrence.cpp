@@ -6,11 +6,13 @@
 // anything is written.
 //
 // All arrays are contiguous: sequences (T, B, width), states (B, H). Gates stand in torch.nn's
-// order. A forward without weights has its product in the pre-activations already. A backward leaves the gradients of the pre-activations, from which those of the weights
-// are one large product each, made outside.
+// order. A forward without weights has its product in the pre-activations already. A backward leaves
+// the gradients of the pre-activations, from which those of the weights are one large product each,
+// made outside.
 
 #include "adam.h"
 #include "filter.h"
+#include "options.h"
 #include "product.h"
 
 namespace {
@@ -38,10 +40,11 @@ template <class Cell> void run_forward(const Problem &p, const Cell &cell) {
   });
 }
 
-// dh[row][units] += local[row] @ weights, for N vectors of units.
+// to[row][units] = local[row] @ weights, or more than what is there, for N vectors of units.
 template <int N> struct Pull {
   const float *local, *weights;
-  float *dh;
+  float *to;
+  bool more;
   int64_t width, hidden, unit;
 
   template <int M> void run(int64_t row) const {
@@ -49,37 +52,40 @@ template <int N> struct Pull {
     for (int m = 0; m < M; ++m)
       for (int n = 0; n < N; ++n) {
         const int64_t at = unit + n * LANES;
-        acc[m][n] = load(dh + (row + m) * hidden + at, hidden - at);
+        acc[m][n] = more ? load(to + (row + m) * hidden + at, hidden - at) : Vector{};
       }
     multiply<M, N>(acc, local + row * width, width, 1, weights + unit * width, width * LANES, width);
     for (int m = 0; m < M; ++m)
       for (int n = 0; n < N; ++n) {
         const int64_t at = unit + n * LANES;
-        store(dh + (row + m) * hidden + at, acc[m][n], hidden - at);
+        store(to + (row + m) * hidden + at, acc[m][n], hidden - at);
       }
   }
 };
 
-// A cell's pointwise() leaves in dh what goes past the weights; the product is added to it.
+// A cell's pointwise() leaves in dh what goes past the weights; the product is added to it, or goes
+// to the gradient of the operand.
 template <class Cell> void run_backward(const Problem &p, const Cell &cell) {
   const int64_t width = Cell::GATES * p.hidden;
+  const Pulled &pulled = cell.pulled;
+  const bool more = pulled.operand.plain();
   share_out(p, [&](Share rows, Share vectors, auto meet) {
     for (int64_t t = p.time - 1; t >= 0; --t) {
       for (int64_t row = rows.first; row < rows.last; ++row)
         for (int64_t v = vectors.first; v < vectors.last; ++v)
           cell.pointwise(p, t, row, v * LANES);
       meet();
-      const float *local = cell.recurrent + t * p.batch * width;
+      const float *local = cell.recurrent + t * p.batch * width, *weights = cell.weights;
+      float *to = more ? pulled.dh : pulled.operand.rows + t * p.batch * p.hidden;
       int64_t v = vectors.first;
       for (; vectors.last - v >= 4; v += 4)
-        for_rows(rows, Pull<4>{local, cell.weights, cell.dh, width, p.hidden, v * LANES});
-      const float *weights = cell.weights;
+        for_rows(rows, Pull<4>{local, weights, to, more, width, p.hidden, v * LANES});
       if (vectors.last - v == 3)
-        for_rows(rows, Pull<3>{local, weights, cell.dh, width, p.hidden, v * LANES});
+        for_rows(rows, Pull<3>{local, weights, to, more, width, p.hidden, v * LANES});
       if (vectors.last - v == 2)
-        for_rows(rows, Pull<2>{local, weights, cell.dh, width, p.hidden, v * LANES});
+        for_rows(rows, Pull<2>{local, weights, to, more, width, p.hidden, v * LANES});
       if (vectors.last - v == 1)
-        for_rows(rows, Pull<1>{local, weights, cell.dh, width, p.hidden, v * LANES});
+        for_rows(rows, Pull<1>{local, weights, to, more, width, p.hidden, v * LANES});
     }
   });
 }
@@ -92,11 +98,14 @@ struct Lstm {
   float *gates;       // in: pre-activations; out: i, f, g, o
   float *out, *cells; // all h and c
   const float *h0, *c0, *weights;
+  Operand operand;
+  Zone zone_h, zone_c;
 
   template <int M, int> void tile(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
     const int64_t hidden = p.hidden, left = hidden - unit, area = p.batch * hidden;
     const int64_t first = row * hidden;
     const float *h = (t ? out + (t - 1) * area : h0) + first;
+    const float *multiplied = operand.plain() ? h : operand.rows + t * area + first;
     const float *c = (t ? cells + (t - 1) * area : c0) + first + unit;
     float *gate = gates + (t * area + first) * GATES + unit;
     float *new_h = out + t * area + first + unit, *new_c = cells + t * area + first + unit;
@@ -105,8 +114,8 @@ struct Lstm {
       for (int g = 0; g < GATES; ++g)
         acc[m][g] = load(gate + (m * GATES + g) * hidden, left);
     if (weights)
-      multiply<M, GATES>(acc, h, hidden, 1, weights + unit * GATES * hidden, hidden * LANES,
-                         hidden);
+      multiply<M, GATES>(acc, multiplied, hidden, 1, weights + unit * GATES * hidden,
+                         hidden * LANES, hidden);
     for (int m = 0; m < M; ++m) {
       const int64_t at = m * hidden;
       if (!p.alive(t, row + m)) {
@@ -116,9 +125,16 @@ struct Lstm {
       }
       Vector i = sigmoid(acc[m][0]), f = sigmoid(acc[m][1]);
       Vector g = hyperbolic_tangent(acc[m][2]), o = sigmoid(acc[m][3]);
-      Vector cell = f * load(c + at, left) + i * g;
+      const Vector before = load(c + at, left);
+      Vector cell = f * before + i * g, y = o * hyperbolic_tangent(cell);
+      if (zone_c.on())
+        cell += zone_c.at(p, t, row + m, unit) * (before - cell);
+      if (zone_h.on())
+        y += zone_h.at(p, t, row + m, unit) * (load(h + at + unit, left) - y);
       store(new_c + at, cell, left);
-      store(new_h + at, o * hyperbolic_tangent(cell), left);
+      store(new_h + at, y, left);
+      if (!operand.plain())
+        operand.make_next(p, t, row + m, unit, y, load(h + at + unit, left));
       float *kept = gate + at * GATES;
       store(kept, i, left);
       store(kept + hidden, f, left);
@@ -131,18 +147,18 @@ struct Lstm {
 struct LstmGradient {
   static constexpr int GATES = 4;
 
-  const float *gates, *cells, *c0, *grad_out, *weights;
+  const float *gates, *cells, *c0, *weights;
   float *recurrent; // gradients of the pre-activations
-  float *dh, *dc;   // in: of the last state; out: of the first
+  float *dc;        // in: of the last c; out: of the first
+  Pulled pulled;    // its dh: in, of the last h; out, of the first
+  Zone zone_h, zone_c;
 
   void pointwise(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
     const int64_t hidden = p.hidden, left = hidden - unit, area = p.batch * hidden;
     const int64_t at = row * hidden + unit, wide = (t * area + row * hidden) * GATES + unit;
-    Vector h = load(dh + at, left), c = load(dc + at, left);
-    if (grad_out)
-      h += load(grad_out + t * area + at, left);
+    Vector h = pulled.at(p, t, row, unit), c = load(dc + at, left);
     if (!p.alive(t, row)) {
-      store(dh + at, h, left);
+      store(pulled.dh + at, h, left);
       for (int g = 0; g < GATES; ++g)
         store(recurrent + wide + g * hidden, Vector{}, left);
       return;
@@ -150,14 +166,22 @@ struct LstmGradient {
     Vector i = load(gates + wide, left), f = load(gates + wide + hidden, left);
     Vector g = load(gates + wide + 2 * hidden, left), o = load(gates + wide + 3 * hidden, left);
     Vector before = load((t ? cells + (t - 1) * area : c0) + at, left);
-    Vector squashed = hyperbolic_tangent(load(cells + t * area + at, left));
+    Vector squashed = hyperbolic_tangent(f * before + i * g), past_h = {}, past_c = {};
+    if (zone_h.on()) {
+      past_h = zone_h.at(p, t, row, unit) * h;
+      h -= past_h;
+    }
+    if (zone_c.on()) {
+      past_c = zone_c.at(p, t, row, unit) * c;
+      c -= past_c;
+    }
     c += h * o * (1.0f - squashed * squashed);
     store(recurrent + wide, c * g * i * (1.0f - i), left);
     store(recurrent + wide + hidden, c * before * f * (1.0f - f), left);
     store(recurrent + wide + 2 * hidden, c * i * (1.0f - g * g), left);
     store(recurrent + wide + 3 * hidden, h * squashed * o * (1.0f - o), left);
-    store(dc + at, c * f, left);
-    store(dh + at, Vector{}, left);
+    store(dc + at, past_c + c * f, left);
+    store(pulled.dh + at, past_h, left);
   }
 };
 
@@ -169,11 +193,14 @@ struct Gru {
   float *gates;        // in: pre-activations; out: r, z, n
   float *out, *inner;  // all h; the recurrent part of n, which r multiplies
   const float *h0, *weights, *bias; // the bias of that part, (H), or null
+  Operand operand;
+  Zone zone;
 
   template <int M, int> void tile(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
     const int64_t hidden = p.hidden, left = hidden - unit, area = p.batch * hidden;
     const int64_t first = row * hidden;
     const float *h = (t ? out + (t - 1) * area : h0) + first;
+    const float *multiplied = operand.plain() ? h : operand.rows + t * area + first;
     float *gate = gates + (t * area + first) * GATES + unit;
     float *new_h = out + t * area + first + unit, *new_inner = inner + t * area + first + unit;
     const Vector start = bias ? load(bias + unit, left) : Vector{};
@@ -183,7 +210,8 @@ struct Gru {
       acc[m][1] = load(gate + (m * GATES + 1) * hidden, left);
       acc[m][2] = start;
     }
-    multiply<M, GATES>(acc, h, hidden, 1, weights + unit * GATES * hidden, hidden * LANES, hidden);
+    multiply<M, GATES>(acc, multiplied, hidden, 1, weights + unit * GATES * hidden,
+                       hidden * LANES, hidden);
     for (int m = 0; m < M; ++m) {
       const int64_t at = m * hidden;
       const Vector before = load(h + at + unit, left);
@@ -194,7 +222,11 @@ struct Gru {
       float *kept = gate + at * GATES;
       Vector r = sigmoid(acc[m][0]), z = sigmoid(acc[m][1]);
       Vector n = hyperbolic_tangent(load(kept + 2 * hidden, left) + r * acc[m][2]);
-      store(new_h + at, n + z * (before - n), left);
+      Vector y = n + z * (before - n);
+      if (zone.on())
+        y += zone.at(p, t, row + m, unit) * (before - y);
+      store(new_h + at, y, left);
+      operand.make_next(p, t, row + m, unit, y, before);
       store(new_inner + at, acc[m][2], left);
       store(kept, r, left);
       store(kept + hidden, z, left);
@@ -206,19 +238,18 @@ struct Gru {
 struct GruGradient {
   static constexpr int GATES = 3;
 
-  const float *gates, *out, *inner, *h0, *grad_out, *weights;
+  const float *gates, *out, *inner, *h0, *weights;
   float *local;     // gradients of the pre-activations
   float *recurrent; // gradients of what weight_hh made
-  float *dh;        // in: of the last state; out: of the first
+  Pulled pulled;    // its dh: in, of the last state; out, of the first
+  Zone zone;
 
   void pointwise(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
     const int64_t hidden = p.hidden, left = hidden - unit, area = p.batch * hidden;
     const int64_t at = row * hidden + unit, wide = (t * area + row * hidden) * GATES + unit;
-    Vector h = load(dh + at, left);
-    if (grad_out)
-      h += load(grad_out + t * area + at, left);
+    Vector h = pulled.at(p, t, row, unit), past = {};
     if (!p.alive(t, row)) {
-      store(dh + at, h, left);
+      store(pulled.dh + at, h, left);
       for (int g = 0; g < GATES; ++g) {
         store(local + wide + g * hidden, Vector{}, left);
         store(recurrent + wide + g * hidden, Vector{}, left);
@@ -228,6 +259,10 @@ struct GruGradient {
     Vector r = load(gates + wide, left), z = load(gates + wide + hidden, left);
     Vector n = load(gates + wide + 2 * hidden, left);
     Vector before = load((t ? out + (t - 1) * area : h0) + at, left);
+    if (zone.on()) {
+      past = zone.at(p, t, row, unit) * h;
+      h -= past;
+    }
     Vector dn = h * (1.0f - z) * (1.0f - n * n);
     Vector dz = h * (before - n) * z * (1.0f - z);
     Vector dr = dn * load(inner + t * area + at, left) * r * (1.0f - r);
@@ -237,11 +272,13 @@ struct GruGradient {
     store(recurrent + wide, dr, left);
     store(recurrent + wide + hidden, dz, left);
     store(recurrent + wide + 2 * hidden, dn * r, left);
-    store(dh + at, h * z, left);
+    store(pulled.dh + at, past + h * z, left);
   }
 };
 
 // --- RNN -----------------------------------------------------------------------------------------
+
+enum Activation : int64_t { TANH, RELU, MODRELU };
 
 struct Rnn {
   static constexpr int GATES = 1, VECTORS = 4;
@@ -249,11 +286,25 @@ struct Rnn {
   const float *pre;
   float *out;
   const float *h0, *weights;
-  bool relu;
+  int64_t activation;
+  const float *bias; // modReLU's, (H)
+  float *made;       // (T, B, H), what the activation made before zoneout; or null
+  Operand operand;
+  Zone zone;
+
+  Vector activate(Vector x, int64_t unit, int64_t left) const {
+    if (activation == RELU)
+      return at_least(x, 0.0f);
+    if (activation == TANH)
+      return hyperbolic_tangent(x);
+    const Vector size = at_least(absolute(x) + load(bias + unit, left), 0.0f);
+    return x == Vector{} ? x : x < Vector{} ? -size : size;
+  }
 
   template <int M, int N> void tile(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
     const int64_t hidden = p.hidden, area = p.batch * hidden, first = row * hidden;
     const float *h = (t ? out + (t - 1) * area : h0) + first;
+    const float *multiplied = operand.plain() ? h : operand.rows + t * area + first;
     const float *drive = pre + t * area + first;
     Vector acc[M][N];
     for (int m = 0; m < M; ++m)
@@ -262,14 +313,21 @@ struct Rnn {
         acc[m][n] = load(drive + m * hidden + at, hidden - at);
       }
     if (weights)
-      multiply<M, N>(acc, h, hidden, 1, weights + unit * hidden, hidden * LANES, hidden);
+      multiply<M, N>(acc, multiplied, hidden, 1, weights + unit * hidden, hidden * LANES, hidden);
     for (int m = 0; m < M; ++m)
       for (int n = 0; n < N; ++n) {
-        const int64_t at = unit + n * LANES;
-        Vector y = relu ? at_least(acc[m][n], 0.0f) : hyperbolic_tangent(acc[m][n]);
-        if (!p.alive(t, row + m))
-          y = load(h + m * hidden + at, hidden - at);
-        store(out + t * area + first + m * hidden + at, y, hidden - at);
+        const int64_t at = unit + n * LANES, left = hidden - at, place = first + m * hidden + at;
+        const Vector before = load(h + m * hidden + at, left);
+        Vector y = before;
+        if (p.alive(t, row + m)) {
+          y = activate(acc[m][n], at, left);
+          if (made)
+            store(made + t * area + place, y, left);
+          if (zone.on())
+            y += zone.at(p, t, row + m, at) * (before - y);
+        }
+        store(out + t * area + place, y, left);
+        operand.make_next(p, t, row + m, at, y, before);
       }
   }
 };
@@ -277,25 +335,31 @@ struct Rnn {
 struct RnnGradient {
   static constexpr int GATES = 1;
 
-  const float *out, *grad_out, *weights;
+  const float *made, *weights; // what the activation made
   float *recurrent; // gradients of the pre-activations
-  float *dh;        // in: of the last state; out: of the first
-  bool relu;
+  int64_t activation;
+  Pulled pulled; // its dh: in, of the last state; out, of the first
+  Zone zone;
 
   void pointwise(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
     const int64_t hidden = p.hidden, left = hidden - unit;
     const int64_t at = row * hidden + unit, here = t * p.batch * hidden + at;
-    Vector h = load(dh + at, left);
-    if (grad_out)
-      h += load(grad_out + here, left);
+    Vector h = pulled.at(p, t, row, unit), past = {};
     if (!p.alive(t, row)) {
-      store(dh + at, h, left);
+      store(pulled.dh + at, h, left);
       store(recurrent + here, Vector{}, left);
       return;
     }
-    Vector y = load(out + here, left);
-    store(recurrent + here, relu ? (y > Vector{} ? h : Vector{}) : h * (1.0f - y * y), left);
-    store(dh + at, Vector{}, left);
+    if (zone.on()) {
+      past = zone.at(p, t, row, unit) * h;
+      h -= past;
+    }
+    const Vector y = load(made + here, left);
+    Vector local = h * (1.0f - y * y);
+    if (activation != TANH)
+      local = y == Vector{} ? Vector{} : h;
+    store(recurrent + here, local, left);
+    store(pulled.dh + at, past, left);
   }
 };
 
@@ -364,47 +428,67 @@ void adam_rule_backward(int64_t time, int64_t batch, int64_t channels, const int
                 v, r, dv, dr, sums);
 }
 
+// Recurrences. Behind what a cell needs stand the options: for a forward the operands, mu and what
+// dropout keeps, for a backward the same with the operands' gradients, and zoneout for each state.
+
 void lstm_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, float *gates, float *out, float *cells, const float *h0,
-                  const float *c0, const float *weights) {
+                  const float *c0, const float *weights, float *operands, const float *mu,
+                  const uint8_t *kept, double scale, const uint8_t *zone_h, double rate_h,
+                  const uint8_t *zone_c, double rate_c) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Lstm{gates, out, cells, h0, c0, weights});
+              Lstm{gates, out, cells, h0, c0, weights, Operand{operands, mu, kept, (float)scale},
+                   Zone{zone_h, (float)rate_h}, Zone{zone_c, (float)rate_c}});
 }
 
 void lstm_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                    int64_t threads, const float *gates, const float *cells, const float *c0,
-                   const float *grad_out, const float *weights, float *local, float *dh,
-                   float *dc) {
+                   const float *grad_out, const float *weights, float *local, float *dh, float *dc,
+                   float *operands, const float *mu, const uint8_t *kept, double scale,
+                   const uint8_t *zone_h, double rate_h, const uint8_t *zone_c, double rate_c) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               LstmGradient{gates, cells, c0, grad_out, weights, local, dh, dc});
+               LstmGradient{gates, cells, c0, weights, local, dc,
+                            Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
+                            Zone{zone_h, (float)rate_h}, Zone{zone_c, (float)rate_c}});
 }
 
 void gru_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                  int64_t threads, float *gates, float *out, float *inner, const float *h0,
-                 const float *weights, const float *bias) {
+                 const float *weights, const float *bias, float *operands, const float *mu,
+                 const uint8_t *kept, double scale, const uint8_t *zone, double rate) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Gru{gates, out, inner, h0, weights, bias});
+              Gru{gates, out, inner, h0, weights, bias, Operand{operands, mu, kept, (float)scale},
+                  Zone{zone, (float)rate}});
 }
 
 void gru_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, const float *gates, const float *out, const float *inner,
                   const float *h0, const float *grad_out, const float *weights, float *local,
-                  float *recurrent, float *dh) {
+                  float *recurrent, float *dh, float *operands, const float *mu,
+                  const uint8_t *kept, double scale, const uint8_t *zone, double rate) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               GruGradient{gates, out, inner, h0, grad_out, weights, local, recurrent, dh});
+               GruGradient{gates, out, inner, h0, weights, local, recurrent,
+                           Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
+                           Zone{zone, (float)rate}});
 }
 
 void rnn_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                  int64_t threads, const float *pre, float *out, const float *h0,
-                 const float *weights, int64_t relu) {
+                 const float *weights, int64_t activation, const float *bias, float *made,
+                 float *operands, const float *mu, const uint8_t *kept, double scale,
+                 const uint8_t *zone, double rate) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Rnn{pre, out, h0, weights, relu != 0});
+              Rnn{pre, out, h0, weights, activation, bias, made,
+                  Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}});
 }
 
 void rnn_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
-                  int64_t threads, const float *out, const float *grad_out, const float *weights,
-                  float *local, float *dh, int64_t relu) {
+                  int64_t threads, const float *made, const float *grad_out, const float *weights,
+                  float *local, int64_t activation, float *dh, float *operands, const float *mu,
+                  const uint8_t *kept, double scale, const uint8_t *zone, double rate) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               RnnGradient{out, grad_out, weights, local, dh, relu != 0});
+               RnnGradient{made, weights, local, activation,
+                           Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
+                           Zone{zone, (float)rate}});
 }
 }

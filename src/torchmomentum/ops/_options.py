@@ -1,0 +1,121 @@
+"""What a recurrence may do beyond the plain cell, each part off by default."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmomentum.schedules import nesterov_momentum
+
+
+class Options(NamedTuple):
+    r"""What a recurrence does besides; see :func:`lstm_scan` for the cell itself.
+
+    With :math:`\tilde h_{t-1}` in place of :math:`h_{t-1}` in the product with ``weight_hh``,
+
+    .. math::
+        \tilde h_{t-1} = \frac{k_t}{1-p}\,\bigl(h_{t-1} + \mu_t (h_{t-1} - h_{t-2})\bigr), \qquad
+        h_t = z_t h_{t-1} + (1 - z_t)\, \text{cell}(\tilde h_{t-1}, \dots)
+
+    and :math:`c_t` likewise. The lookahead is the released code's SRLSTM, :math:`k` the recurrent
+    dropout of Gal and Ghahramani (2016), :math:`z` the zoneout of Krueger et al. (2017), and the
+    normalization that of Ba et al. (2016), equations (20) to (22), without its redundant shifts.
+
+    Attributes:
+        steps: With lookahead, how many steps were done before the first, int64 ``(B,)``: they give
+            :math:`\mu_t`, see :func:`~torchmomentum.schedules.nesterov_momentum`.
+        previous: With lookahead, :math:`h_{-1}`, ``(B, H)``.
+        dropout: Where ``weight_hh`` sees :math:`h`, :math:`k`, bool ``(B, H)``, the same each step.
+        zoneout_h: Where :math:`h` stays as it is, bool ``(T, B, H)``.
+        zoneout_c: Where :math:`c` stays as it is, bool ``(T, B, H)``.
+        norm_hh: Normalizes what ``weight_hh`` makes over all gates, with these gains ``(G H,)``.
+        norm_c: Normalizes :math:`c` where :math:`h` is made of it, with these gains ``(H,)``.
+        norm_c_bias: What is added to it then, ``(H,)``.
+        restart: With lookahead, the steps between restarts; 0 for none.
+        scale: What a kept :math:`h` is scaled by, :math:`1 / (1 - p)`.
+        rate_h: Without ``zoneout_h``, how much of :math:`h` stays, in [0, 1): zoneout's mean.
+        rate_c: The same of :math:`c`.
+    """
+
+    steps: Tensor | None = None
+    previous: Tensor | None = None
+    dropout: Tensor | None = None
+    zoneout_h: Tensor | None = None
+    zoneout_c: Tensor | None = None
+    norm_hh: Tensor | None = None
+    norm_c: Tensor | None = None
+    norm_c_bias: Tensor | None = None
+    restart: int = 0
+    scale: float = 1.0
+    rate_h: float = 0.0
+    rate_c: float = 0.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing besides."""
+        return all(x is None for x in self[:TENSORS]) and not (self.rate_h or self.rate_c)
+
+    @property
+    def normalized(self) -> bool:
+        """Whether the cell normalizes."""
+        return self.norm_hh is not None or self.norm_c is not None
+
+    @property
+    def changes_operand(self) -> bool:
+        """Whether ``weight_hh`` reads something else than :math:`h`."""
+        return self.steps is not None or self.dropout is not None
+
+    @property
+    def zones(self) -> bool:
+        """Whether parts of the state stay."""
+        masks = self.zoneout_h is not None or self.zoneout_c is not None
+        return masks or bool(self.rate_h or self.rate_c)
+
+    def to(self, dtype: torch.dtype) -> Options:
+        """The same with its tensors of floating point in another type."""
+        if self.plain:
+            return self
+        floats = {
+            name: x.to(dtype)
+            for name, x in self._asdict().items()
+            if isinstance(x, Tensor) and x.is_floating_point()
+        }
+        return self._replace(**floats)
+
+    def momenta(self, time: int, dtype: torch.dtype) -> Tensor | None:
+        r"""All :math:`\mu_t`, ``(T, B, 1)``; None without lookahead."""
+        if self.steps is None:
+            return None
+        done = torch.arange(time, device=self.steps.device).unsqueeze(1) + self.steps
+        exact = nesterov_momentum(done.to(torch.float64), self.restart or None)
+        return torch.as_tensor(exact).to(dtype).unsqueeze(-1)
+
+    def seen(self, change: Tensor) -> Tensor:
+        """What recurrent dropout leaves of ``(..., B, H)``; its own adjoint."""
+        return change if self.dropout is None else change * self.dropout * self.scale
+
+    def operand(self, h: Tensor, before: Tensor | None, mu: Tensor | None) -> Tensor:
+        """What ``weight_hh`` reads: of one step's ``(B, H)`` or of several."""
+        if mu is not None and before is not None:
+            h = h + mu * (h - before)
+        return self.seen(h)
+
+    def zoned(self, t: int, new: tuple[Tensor, ...], old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The states of a step where parts of the old ones stay."""
+        zones = (self.zoneout_h, self.rate_h), (self.zoneout_c, self.rate_c)
+        kept = []
+        for a, b, (mask, rate) in zip(new, old, zones[: len(new)], strict=True):
+            if mask is not None:
+                a = torch.where(mask[t], b, a)
+            elif rate:
+                a = a + rate * (b - a)
+            kept.append(a)
+        return tuple(kept)
+
+
+TENSORS = Options._fields.index("restart")
+TENSOR_SCHEMA = ", ".join(f"Tensor? {name}" for name in Options._fields[:TENSORS])
+CONSTANT_SCHEMA = "int restart, float scale, float rate_h, float rate_c"
+NOTHING = Options()
