@@ -9,7 +9,14 @@ import torchmomentum.nn as tnn
     [(tnn.LSTMCell, tnn.LSTM), (tnn.GRUCell, tnn.GRU), (tnn.RNNCell, tnn.RNN)],
 )
 @pytest.mark.parametrize(
-    "rule", [tnn.Momentum(0.6, 0.9), tnn.Nesterov(0.9, 3), tnn.Adam(), tnn.RMSProp()]
+    "rule",
+    [
+        tnn.Momentum(0.6, 0.9),
+        tnn.Nesterov(0.9, 3),
+        tnn.NesterovLookahead(0.9, 3),
+        tnn.Adam(),
+        tnn.RMSProp(),
+    ],
 )
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_cell_step_by_step_is_the_layer(cell_type, layer_type, rule, bias):
@@ -41,7 +48,13 @@ def test_the_listings_form():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 @pytest.mark.parametrize(
-    "rule", [tnn.Momentum(0.6, 0.9), tnn.Nesterov(0.9, 3), tnn.Adam(), tnn.Momentum(learnable=True)]
+    "rule",
+    [
+        tnn.Momentum(0.6, 0.9),
+        tnn.NesterovLookahead(0.9, 3),
+        tnn.Adam(),
+        tnn.Momentum(learnable=True),
+    ],
 )
 def test_types(rule, dtype):
     cell = tnn.LSTMCell(3, 4, momentum=rule, dtype=dtype)

@@ -5,13 +5,10 @@ import torch
 from torch import nn
 
 import torchmomentum.nn as tnn
+from tests.reference import layers
 
-CELLS = {"lstm": tnn.LSTM, "gru": tnn.GRU, "rnn": tnn.RNN}
-RULES = {
-    "momentum": lambda: tnn.Momentum(0.6, 0.9),
-    "restarted": lambda: tnn.Nesterov(0.9, 3),
-    "adam": lambda: tnn.Adam(),
-}
+CELLS = {**layers.CELLS, "normalized gru": layers.NORMALIZED["normalized gru"]}
+RULES = layers.EACH_KIND
 
 
 def _graphs(layer):

@@ -6,21 +6,13 @@ import torch
 from torch import nn
 
 import torchmomentum.nn as tnn
-from tests.reference import cells
+from tests.reference import cells, layers
 from torchmomentum.testing import check_rnn
 
-RULES = {
-    "none": lambda: None,
-    "momentum": lambda: tnn.Momentum(0.6, 0.9),
-    "nesterov": lambda: tnn.Nesterov(0.9),
-    "restarted": lambda: tnn.Nesterov(0.9, restart=3),
-    "adam": lambda: tnn.Adam(0.6, 0.9, 0.7),
-    "rmsprop": lambda: tnn.RMSProp(0.9, 0.7),
-}
+RULES = layers.RULES
 CELLS = {
-    "lstm": tnn.LSTM,
-    "gru": tnn.GRU,
-    "rnn": tnn.RNN,
+    **layers.CELLS,
+    **layers.NORMALIZED,
     "rnn_relu": partial(tnn.RNN, nonlinearity="relu"),
 }
 
@@ -70,13 +62,23 @@ def test_projections(rule, two):
     ],
 )
 def test_equals_the_papers_recurrence(rule, transcription):
+    _equals(rule, partial(cells.lstm, transcription))
+
+
+@pytest.mark.parametrize("restart", [1, 2, 4, 40])
+def test_equals_the_released_recurrence(restart):
+    released = partial(cells.released_lstm, 0.8, restart)
+    _equals(tnn.NesterovLookahead(0.8, restart), released)
+
+
+def _equals(rule, transcription):
     layer = tnn.LSTM(3, 5, momentum=rule, dtype=torch.float64)
     x = torch.randn(9, 4, 3, dtype=torch.float64, requires_grad=True)
     weights = [
         layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
     ]  # fmt: skip
     out, (h, c) = layer(x)
-    expected, last_h, last_c = cells.lstm(transcription, x, *weights)
+    expected, last_h, last_c = transcription(x, *weights)
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(h[0], last_h, rtol=0, atol=1e-12)
     torch.testing.assert_close(c[0], last_c, rtol=0, atol=1e-12)
@@ -245,7 +247,8 @@ def test_packed_streams_go_on_where_each_sequence_ended(rule):
 def test_names_have_honest_signatures():
     parameters = list(inspect.signature(tnn.AdamLSTM).parameters)
     original = list(inspect.signature(tnn.LSTM).parameters)
-    assert parameters == [*original[:-1], "mu", "step_size", "beta", "eps", "learnable"]
+    original.remove("momentum")
+    assert parameters == [*original, "mu", "step_size", "beta", "eps", "learnable"]
     assert inspect.signature(tnn.SRLSTM).parameters["restart"].default == 40
     with pytest.raises(TypeError, match="unexpected keyword argument 'restart'"):
         tnn.MomentumLSTM(3, 4, restart=4)

@@ -6,14 +6,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import torchmomentum.nn as tnn
+from tests.reference import layers
 
-CELLS = {"lstm": tnn.LSTM, "gru": tnn.GRU, "rnn": tnn.RNN}
-RULES = {
-    "none": lambda: None,
-    "momentum": lambda: tnn.Momentum(0.6, 0.9),
-    "restarted": lambda: tnn.Nesterov(0.9, 3),
-    "adam": lambda: tnn.Adam(),
-}
+CELLS = {**layers.CELLS, "normalized lstm": layers.NORMALIZED["normalized lstm"]}
+RULES = layers.EACH_KIND
 LENGTHS = torch.tensor([3, 7, 1, 5])
 
 

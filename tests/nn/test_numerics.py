@@ -11,6 +11,7 @@ RULES = {
     "momentum": tnn.Momentum(0.6, 1.0),
     "heavy": tnn.Momentum(math.nextafter(1.0, 0.0), 9e5),
     "nesterov": tnn.Nesterov(1.0),
+    "released": tnn.NesterovLookahead(9e5),
     "adam": tnn.Adam(0.6, 1.0, 0.01),
     "adam_long": tnn.Adam(0.99, 1.0, 0.0),
     "adam_extreme": tnn.Adam(math.nextafter(1.0, 0.0), 9e5, 0.999, 1e-16),

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchmomentum.nn import LSTM, Adam, Momentum, Nesterov, RMSProp, Rule
+from torchmomentum.nn import LSTM, Adam, Momentum, Nesterov, NesterovLookahead, RMSProp, Rule
 
 RULES = {
     "momentum": lambda **k: Momentum(0.6, 0.9, **k),
     "nesterov": lambda **k: Nesterov(0.9, **k),
     "restarted": lambda **k: Nesterov(0.9, restart=3, **k),
+    "released": lambda **k: NesterovLookahead(0.9, restart=3, **k),
     "adam": lambda **k: Adam(0.6, 0.9, 0.7, **k),
     "rmsprop": lambda **k: RMSProp(0.9, 0.7, **k),
 }

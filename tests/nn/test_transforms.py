@@ -7,13 +7,12 @@ from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacrev, jvp, stack_module_state, vmap
 
 import torchmomentum.nn as tnn
+from tests.reference import layers
 
-CELLS = {"lstm": tnn.LSTM, "gru": tnn.GRU, "rnn": tnn.RNN}
+CELLS = {**layers.CELLS, "normalized rnn": layers.NORMALIZED["normalized rnn"]}
 RULES = {
-    "none": lambda: None,
+    **layers.EACH_KIND,
     "momentum": lambda: tnn.Momentum(0.6, 0.9, learnable=True),
-    "restarted": lambda: tnn.Nesterov(0.9, 3),
-    "adam": lambda: tnn.Adam(),
 }
 # torch's own forward mode still scripts some of its decompositions
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")

@@ -52,3 +52,19 @@ def adam(mu, s, beta, eps):
         return v / (m.sqrt() + eps), (v, m)
 
     return gates_of
+
+
+def released_lstm(s, restart, xs, w, u, b, c):
+    """The released code's SRLSTM: momentum on the whole pre-activation, k = 1, ..., F."""
+    size = u.shape[1]
+    h = cell = xs.new_zeros(xs.shape[1], size)
+    before, outputs, k = 0.0, [], 1
+    for x in xs:
+        now = h @ u.T + c - s * (x @ w.T + b)
+        total = now + (k - 1) / (k + 2) * (now - before)
+        before, k = now, k + 1 if k < restart else 1
+        i, f, g, o = (total[:, j * size : (j + 1) * size] for j in range(4))
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * cell.tanh()
+        outputs.append(h)
+    return torch.stack(outputs), h, cell

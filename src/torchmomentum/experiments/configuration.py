@@ -71,7 +71,7 @@ class RunConfig:
 
 def rule_of(model: str) -> str | None:
     """The rule in a model's name, None for a plain cell."""
-    rule, dash, _ = model.partition("-")
+    rule, dash, _ = model.rpartition("-")
     return rule if dash else None
 
 

@@ -15,6 +15,7 @@ _RULES: dict[str, Callable[..., tnn.Rule]] = {
     "momentum": tnn.Momentum,
     "nag": tnn.Nesterov,
     "sr": tnn.Nesterov,
+    "released-sr": tnn.NesterovLookahead,
     "adam": tnn.Adam,
     "rmsprop": tnn.RMSProp,
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 CELLS = ("lstm", "gru", "rnn")
-RULES = ("momentum", "nag", "sr", "adam", "rmsprop")
+RULES = ("momentum", "nag", "sr", "released-sr", "adam", "rmsprop")
 # "lstm", "momentum-lstm", ...: every rule with every cell, and every cell without
 MODELS = tuple(name for cell in CELLS for name in (cell, *(f"{rule}-{cell}" for rule in RULES)))
 PRESETS = ("smoke", "desk", "paper")
@@ -19,6 +19,7 @@ HYPERPARAMETERS = {
     "momentum": ("mu", "step_size"),
     "nag": ("step_size",),
     "sr": ("step_size", "restart"),
+    "released-sr": ("step_size", "restart"),
     "adam": ("mu", "step_size", "beta", "eps"),
     "rmsprop": ("step_size", "beta", "eps"),
 }
@@ -191,7 +192,11 @@ def recipe(task: str, preset: str) -> Recipe:
 
 
 def rule_options(task: str, rule: str, sizes: dict[str, int | None]) -> dict[str, Any]:
-    """The hyperparameters of a rule for a task, with the paper's exceptions for these sizes."""
+    """The hyperparameters of a rule for a task, with the paper's exceptions for these sizes.
+
+    The paper prints one form of its SRLSTM and released another: both have the same numbers.
+    """
+    rule = rule.removeprefix("released-")
     options = dict(RECIPES[task][0].rules[rule])
     for where, which, test, difference in EXCEPTIONS:
         if (where, which) == (task, rule) and all(sizes.get(k) == v for k, v in test.items()):

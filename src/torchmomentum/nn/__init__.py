@@ -8,6 +8,8 @@ from torchmomentum.nn._names import (
     SRLSTM,
     AdamLSTM,
     AdamLSTMCell,
+    LookaheadSRLSTM,
+    LookaheadSRLSTMCell,
     MomentumGRU,
     MomentumLSTM,
     MomentumLSTMCell,
@@ -17,7 +19,14 @@ from torchmomentum.nn._names import (
     RMSPropLSTMCell,
     SRLSTMCell,
 )
-from torchmomentum.nn._rules import Adam, Momentum, Nesterov, RMSProp, Rule
+from torchmomentum.nn._rules import (
+    Adam,
+    Momentum,
+    Nesterov,
+    NesterovLookahead,
+    RMSProp,
+    Rule,
+)
 
 __all__ = [
     "GRU",
@@ -30,6 +39,8 @@ __all__ = [
     "AdamLSTMCell",
     "GRUCell",
     "LSTMCell",
+    "LookaheadSRLSTM",
+    "LookaheadSRLSTMCell",
     "Momentum",
     "MomentumGRU",
     "MomentumLSTM",
@@ -37,6 +48,7 @@ __all__ = [
     "MomentumRNN",
     "NAGLSTMCell",
     "Nesterov",
+    "NesterovLookahead",
     "RMSProp",
     "RMSPropLSTM",
     "RMSPropLSTMCell",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from torchmomentum.nn._rules import Rule, RuleState
+from torchmomentum.nn._rules import NesterovLookahead, Rule, RuleState
 from torchmomentum.ops import GATES, STEPS
 
 
@@ -50,6 +50,8 @@ class _Cell(nn.RNNCellBase):
 
     def _memory(self, v: Tensor | RuleState | None, batch: int, like: Tensor) -> RuleState:
         width = self.weight_ih.shape[0]
+        if self.momentum.looks_ahead:
+            width += self.hidden_size
         if v is None:
             dtype = torch.promote_types(like.dtype, torch.float32)
             return self.momentum.initial_state(batch, width, device=like.device, dtype=dtype)
@@ -99,9 +101,20 @@ class _Cell(nn.RNNCellBase):
         state = self._states(hidden, input)
         self._check(input, state)
         memory = self._memory(v, input.shape[0], input)
-        drive = linear(input, self.weight_ih, self.bias_ih)
-        pre, memory = self.momentum.step(drive, memory)
-        state = STEPS[self.mode](pre.to(drive.dtype), state, self.weight_hh, self.bias_hh)
+        drive, rule, hidden = linear(input, self.weight_ih, self.bias_ih), self.momentum, state[0]
+        operand = hidden
+        if isinstance(rule, NesterovLookahead):
+            held, options = rule.separate(memory, drive.shape[1])
+            mu = options.momenta(1, drive.dtype)
+            before = options.previous
+            operand = options.operand(hidden, before, None if mu is None else mu[0])
+            operand = operand.to(drive.dtype)
+            pre, held = rule.step(drive, held)
+            memory = rule.join(held, hidden)
+        else:
+            pre, memory = rule.step(drive, memory)
+        weights = self.weight_hh, self.bias_hh
+        state = STEPS[self.mode](pre.to(drive.dtype), state, *weights, operand=operand)
         return state[0], self._hidden(state), memory[0] if len(memory) == 1 else memory
 
 

@@ -10,15 +10,24 @@ Everything before it brings input and state into that form; everything after it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear, pad
+from torch.nn.functional import dropout, layer_norm, linear, pad
 from torch.nn.utils.rnn import PackedSequence
 
-from torchmomentum.nn._rules import AdamState, Rule, RuleState, bounded
+from torchmomentum.nn._regularization import Regularization
+from torchmomentum.nn._rules import (
+    AdamState,
+    LookaheadState,
+    NesterovLookahead,
+    Rule,
+    RuleState,
+    bounded,
+)
 from torchmomentum.ops import (
+    Options,
     compiled_layer,
     compiled_serves,
     native,
@@ -63,6 +72,14 @@ def _flip(x: Tensor, lengths: Tensor | None) -> Tensor:
     return x[source, torch.arange(batch, device=x.device)]
 
 
+def _before_last(out: Tensor, first: Tensor, lengths: Tensor | None) -> Tensor:
+    """The state before each sequence's last step, of outputs ``(T, B, H)`` and ``first``."""
+    if lengths is None:
+        return torch.cat([first.unsqueeze(0), out[-2:]])[-2]
+    rows = torch.arange(out.shape[1], device=out.device)
+    return torch.where(lengths.unsqueeze(1) > 1, out[(lengths - 2).clamp(min=0), rows], first)
+
+
 def _stack(parts: tuple[Tensor, ...]) -> Tensor:
     return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
 
@@ -84,14 +101,33 @@ class _Recurrent(nn.RNNBase):
 
     _kind: str
 
-    def __init__(self, mode: str, *args: Any, momentum: Rule | None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        mode: str,
+        *args: Any,
+        momentum: Rule | None,
+        recurrent_dropout: float,
+        weight_dropout: float,
+        zoneout: float | tuple[float, float],
+        layer_norm: bool,
+        **kwargs: Any,
+    ) -> None:
         if momentum is not None and not isinstance(momentum, Rule):
             raise TypeError(
                 "momentum must be a rule such as torchmomentum.nn.Momentum(0.6, 0.6) or None, "
                 f"got {type(momentum).__name__}"
             )
+        if not isinstance(layer_norm, bool):
+            raise TypeError(f"layer_norm must be a bool, got {type(layer_norm).__name__}")
+        self.regularization = Regularization.checked(recurrent_dropout, weight_dropout, zoneout)
+        self.layer_norm = False
         super().__init__(mode, *args, **kwargs)
         weight: Tensor = getattr(self, "weight_ih_l0")  # noqa: B009 - the type is not declared
+        self.layer_norm = layer_norm
+        if layer_norm:
+            for name, width in self._norms():
+                self.register_parameter(name, nn.Parameter(weight.new_empty(width)))
+            self._reset_norms()
         if momentum is not None:
             momentum = momentum.to(device=weight.device)
         self.momentum = momentum
@@ -102,9 +138,35 @@ class _Recurrent(nn.RNNBase):
         for names in self._all_weights:
             for name in names:
                 nn.init.uniform_(getattr(self, name), -bound, bound)
+        if self.layer_norm:
+            self._reset_norms()
         rule: Rule | None = getattr(self, "momentum", None)
         if rule is not None:
             rule.reset_parameters()
+
+    def _norms(self) -> list[tuple[str, int]]:
+        """The normalizations' parameters by name, and how wide they are."""
+        found = []
+        for layer in range(self.num_layers):
+            for direction in range(self._directions):
+                suffix = self._suffix(layer * self._directions + direction)
+                rows = getattr(self, f"weight_hh{suffix}").shape[0]
+                found += [(f"norm_ih{suffix}", rows), (f"norm_hh{suffix}", rows)]
+                if self.mode == "LSTM":
+                    size = self.hidden_size
+                    found += [(f"norm_c{suffix}", size), (f"norm_c_bias{suffix}", size)]
+        return found
+
+    def _reset_norms(self) -> None:
+        for name, _ in self._norms():
+            nn.init.constant_(getattr(self, name), 0.0 if "bias" in name else 1.0)
+
+    def extra_repr(self) -> str:
+        """What the original shows, and what this layer does besides."""
+        besides = {k: v for k, v in self.regularization._asdict().items() if v}
+        if self.layer_norm:
+            besides["layer_norm"] = True
+        return ", ".join([super().extra_repr(), *(f"{k}={v}" for k, v in besides.items())])
 
     # --- state --------------------------------------------------------------------------------
 
@@ -112,15 +174,26 @@ class _Recurrent(nn.RNNBase):
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1
 
+    def _suffix(self, k: int) -> str:
+        """What the names of the parameters of one layer and direction end with."""
+        layer, direction = divmod(k, self._directions)
+        return f"_l{layer}" + ("_reverse" if direction else "")
+
     def _state_widths(self) -> tuple[int, ...]:
         return (self.hidden_size,)
+
+    def _filters_input(self, rule: Rule) -> bool:
+        """Whether a rule runs on the input: one that commutes with all up to the gates."""
+        return rule.linear and not self.layer_norm
 
     def _memory_width(self, layer: int) -> int:
         """How many channels the rule of a layer carries: its input's, or its gates'."""
         weight: Tensor = getattr(self, f"weight_ih_l{layer}")
-        if self.momentum is not None and self.momentum.linear:
-            return weight.shape[1] + (1 if self.bias else 0)
-        return weight.shape[0]
+        rule, width = self.momentum, weight.shape[0]
+        if rule is not None and self._filters_input(rule):
+            width = weight.shape[1] + (1 if self.bias else 0)
+        ahead = rule is not None and rule.looks_ahead
+        return width + (self._state_widths()[0] if ahead else 0)
 
     def _zeros(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:
         layers = self.num_layers * self._directions
@@ -358,18 +431,23 @@ class _Recurrent(nn.RNNBase):
         reverse: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], RuleState]:
         """One layer in one direction: the rule along time, then the recurrence."""
-        lengths = sequence.lengths
+        lengths, rule = sequence.lengths, self.momentum
         if reverse:
             x = _flip(x, lengths)
         weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = self._weights(k)
-        rule, kept = self.momentum, cast("RuleState", ())
+        weight_hh = self.regularization.weight(weight_hh, self.training)
         weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
-        fused = self._recur_fused(x, state, weights, memory, lengths)
+        options, memory = self._options(k, x, state, memory)
+        kept: RuleState = ()
+        fused = self._recur_fused(x, state, weights, memory, lengths, options)
         if fused is not None:
             results, kept = fused
-        elif rule is not None and not rule.linear:
-            drive, kept = rule.scan(linear(bounded(x), weight_ih, bias_ih), memory, lengths)
-            results = self._recur(drive, state, (weight_hh, bias_hh, weight_hr), sequence)
+        elif self.layer_norm or not (rule is None or rule.linear):
+            drive = self._drive(k, x, weight_ih, bias_ih)
+            if rule is not None:
+                drive, kept = rule.scan(drive, memory, lengths)
+            recurrent = (weight_hh, bias_hh, weight_hr)
+            results = self._recur(drive, state, recurrent, sequence, options)
         else:
             if rule is not None:
                 # y_t = W v_t + b a_t, where the rule makes v_t of x_t and a_t of ones
@@ -380,9 +458,43 @@ class _Recurrent(nn.RNNBase):
                     weight_ih = torch.cat([weight_ih, bias_ih.unsqueeze(1)], 1)
                     bias_ih = torch.zeros_like(bias_ih)
             weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
-            results = self._recur_native(x, state, weights, sequence)
+            results = self._recur_native(x, state, weights, sequence, options)
         out, *last = results
+        if isinstance(rule, NesterovLookahead):
+            kept = rule.join(LookaheadState(*kept), _before_last(out, state[0], lengths))
         return _flip(out, lengths) if reverse else out, tuple(last), kept
+
+    def _options(
+        self, k: int, x: Tensor, state: tuple[Tensor, ...], memory: RuleState | None
+    ) -> tuple[Options, RuleState | None]:
+        """What the recurrence does besides, and what of the memory is left to the rule."""
+        options = self.regularization.draw(x.shape[0], state, self.training)
+        if self.layer_norm:
+            suffix = self._suffix(k)
+            options = options._replace(
+                norm_hh=getattr(self, f"norm_hh{suffix}"),
+                norm_c=getattr(self, f"norm_c{suffix}", None),
+                norm_c_bias=getattr(self, f"norm_c_bias{suffix}", None),
+            )
+        rule = self.momentum
+        if isinstance(rule, NesterovLookahead):
+            width, size = self._memory_width(k // self._directions), state[0].shape[1]
+            if memory is None:
+                wide = torch.promote_types(x.dtype, torch.float32)
+                memory = rule.initial_state(x.shape[1], width, device=x.device, dtype=wide)
+            memory, ahead = rule.separate(memory, width - size)
+            options = options._replace(
+                steps=ahead.steps, previous=ahead.previous, restart=ahead.restart
+            )
+        return options, memory
+
+    def _drive(self, k: int, x: Tensor, weight_ih: Tensor, bias_ih: Tensor | None) -> Tensor:
+        """What the input contributes to the gates before the rule, ``(T, B, G H)``."""
+        if not self.layer_norm:
+            return linear(bounded(x), weight_ih, bias_ih)
+        gain: Tensor = getattr(self, f"norm_ih{self._suffix(k)}")
+        drive = layer_norm(linear(bounded(x), weight_ih), gain.shape, gain)
+        return drive if bias_ih is None else drive + bias_ih
 
     def _recur_fused(
         self,
@@ -391,12 +503,13 @@ class _Recurrent(nn.RNNBase):
         weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None],
         memory: RuleState | None,
         lengths: Tensor | None,
+        options: Options,
     ) -> tuple[tuple[Tensor, ...], RuleState] | None:
         """Both stages in one kernel, where there is one for the rule and the recurrence."""
         rule = self.momentum
         if rule is None or rule.linear or torch.is_autocast_enabled(x.device.type):
             return None
-        if not compiled_serves(self.mode, x, state, weights):
+        if not compiled_serves(self.mode, x, state, weights, options):
             return None
         if memory is None:
             width = len(weights[0])
@@ -405,7 +518,7 @@ class _Recurrent(nn.RNNBase):
         if moments is None:
             return None
         *results, velocity, rms = compiled_layer(
-            self.mode, bounded(x), state, weights, lengths, moments
+            self.mode, bounded(x), state, weights, lengths, moments, options
         )
         return tuple(results), AdamState(velocity, rms)
 
@@ -415,11 +528,12 @@ class _Recurrent(nn.RNNBase):
         state: tuple[Tensor, ...],
         weights: Sequence[Tensor | None],
         sequence: _Sequence,
+        options: Options,
     ) -> tuple[Tensor, ...]:
         used = weights if self.mode == "LSTM" else weights[:2]
         state = tuple(s.to(drive.dtype) for s in state)
         used = [None if w is None else w.to(drive.dtype) for w in used]
-        return scan(self.mode, drive, state, used, sequence.lengths)
+        return scan(self.mode, drive, state, used, sequence.lengths, options=options)
 
     def _recur_native(
         self,
@@ -427,24 +541,25 @@ class _Recurrent(nn.RNNBase):
         state: tuple[Tensor, ...],
         weights: Sequence[Tensor | None],
         sequence: _Sequence,
+        options: Options,
     ) -> tuple[Tensor, ...]:
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, state = x.to(dtype), tuple(s.to(dtype) for s in state)
             weights = [None if w is None else w.to(dtype) for w in weights]
-        if sequence.alive is None:
+        if sequence.alive is None and options.plain:
             return native(self.mode, x, state, weights)
-        if compiled_serves(self.mode, x, state, weights):
-            return compiled_layer(self.mode, x, state, weights, sequence.lengths)
-        if sequence.packed is None:
-            weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
-            if weight_ih is None:
-                raise TypeError("weight_ih must be a tensor")
-            drive = linear(x, weight_ih, bias_ih)
-            return self._recur(drive, state, (weight_hh, bias_hh, weight_hr), sequence)
-        sizes = sequence.packed.batch_sizes
-        out, *last = native_packed(self.mode, x[sequence.alive], sizes, state, weights)
-        return _to_padded(out, sequence.alive), *last
+        if compiled_serves(self.mode, x, state, weights, options):
+            return compiled_layer(self.mode, x, state, weights, sequence.lengths, options=options)
+        packed, alive = sequence.packed, sequence.alive
+        if packed is not None and alive is not None and options.plain:
+            out, *last = native_packed(self.mode, x[alive], packed.batch_sizes, state, weights)
+            return _to_padded(out, alive), *last
+        weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
+        if weight_ih is None:
+            raise TypeError("weight_ih must be a tensor")
+        drive = linear(x, weight_ih, bias_ih)
+        return self._recur(drive, state, (weight_hh, bias_hh, weight_hr), sequence, options)
 
 
 def _kinds(value: Any) -> str:
@@ -474,6 +589,10 @@ class RNN(_Recurrent):
         device: Where the parameters are made.
         dtype: Of which type.
         momentum: A rule of :mod:`torchmomentum.nn`, or None.
+        recurrent_dropout: See :class:`LSTM`, as for the next three.
+        weight_dropout: Of the recurrent weights.
+        zoneout: Of ``h``.
+        layer_norm: Of what the weights make of input and state.
         proj_size: Refused, as ``torch.nn.RNN`` does.
 
     Example:
@@ -499,6 +618,10 @@ class RNN(_Recurrent):
         dtype: Any = None,
         *,
         momentum: Rule | None = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        layer_norm: bool = False,
         proj_size: int = 0,
     ) -> None:
         _refuse_projection(proj_size)
@@ -519,6 +642,10 @@ class RNN(_Recurrent):
             device=device,
             dtype=dtype,
             momentum=momentum,
+            recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
+            zoneout=zoneout,
+            layer_norm=layer_norm,
         )
 
 
@@ -543,6 +670,14 @@ class LSTM(_Recurrent):
         device: Where the parameters are made.
         dtype: Of which type.
         momentum: A rule of :mod:`torchmomentum.nn`, or None.
+        recurrent_dropout: Probability in [0, 1) that the recurrent weights do not see a unit of
+            ``h``, in training, drawn once for a sequence (Gal and Ghahramani, 2016).
+        weight_dropout: Probability in [0, 1) that a recurrent weight is left out, in training,
+            drawn once for a sequence (Merity et al., 2018).
+        zoneout: Probability in [0, 1] that a unit of ``h`` or ``c`` stays as it is, one number or
+            two, in training drawn at each step (Krueger et al., 2017); in evaluation the mean.
+        layer_norm: Normalizes what the weights make of input and state, and ``c`` (Ba et al., 2016,
+            equations 20 to 22). Linear rules then run on the gates instead of the input.
 
     Example:
         >>> layer = LSTM(3, 4, momentum=Adam(mu=0.6, step_size=1.0, beta=0.99))
@@ -568,6 +703,10 @@ class LSTM(_Recurrent):
         dtype: Any = None,
         *,
         momentum: Rule | None = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float | tuple[float, float] = 0.0,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__(
             "LSTM",
@@ -582,6 +721,10 @@ class LSTM(_Recurrent):
             device,
             dtype,
             momentum=momentum,
+            recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
+            zoneout=zoneout,
+            layer_norm=layer_norm,
         )
 
     def _state_widths(self) -> tuple[int, ...]:
@@ -630,6 +773,10 @@ class GRU(_Recurrent):
         device: Where the parameters are made.
         dtype: Of which type.
         momentum: A rule of :mod:`torchmomentum.nn`, or None.
+        recurrent_dropout: See :class:`LSTM`, as for the next three.
+        weight_dropout: Of the recurrent weights.
+        zoneout: Of ``h``.
+        layer_norm: Of what the weights make of input and state.
         proj_size: Refused, as ``torch.nn.GRU`` does.
 
     Example:
@@ -654,6 +801,10 @@ class GRU(_Recurrent):
         dtype: Any = None,
         *,
         momentum: Rule | None = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        layer_norm: bool = False,
         proj_size: int = 0,
     ) -> None:
         _refuse_projection(proj_size)
@@ -669,6 +820,10 @@ class GRU(_Recurrent):
             device=device,
             dtype=dtype,
             momentum=momentum,
+            recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
+            zoneout=zoneout,
+            layer_norm=layer_norm,
         )
 
 

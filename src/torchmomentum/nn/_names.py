@@ -12,7 +12,14 @@ from typing import Any, ClassVar
 
 from torchmomentum.nn._cells import LSTMCell
 from torchmomentum.nn._layers import GRU, LSTM, RNN
-from torchmomentum.nn._rules import Adam, Momentum, Nesterov, RMSProp, Rule
+from torchmomentum.nn._rules import (
+    Adam,
+    Momentum,
+    Nesterov,
+    NesterovLookahead,
+    RMSProp,
+    Rule,
+)
 
 
 class _Named:
@@ -92,6 +99,12 @@ def _scheduled(step_size: float = 1.0, restart: int = 40, *, learnable: bool = F
     return Nesterov(step_size, restart, learnable=learnable)
 
 
+def _released(
+    step_size: float = 1.0, restart: int = 40, *, learnable: bool = False
+) -> NesterovLookahead:
+    return NesterovLookahead(step_size, restart, learnable=learnable)
+
+
 class NAGLSTM(_Named, LSTM):
     """:class:`LSTM` with :class:`Nesterov`, never restarted (the paper's section 2.4)."""
 
@@ -102,6 +115,12 @@ class SRLSTM(_Named, LSTM):
     """:class:`LSTM` with :class:`Nesterov`, restarted: the paper's SRLSTM (section 2.4)."""
 
     rule = staticmethod(_scheduled)
+
+
+class LookaheadSRLSTM(_Named, LSTM):
+    """:class:`LSTM` with :class:`NesterovLookahead`, restarted: the released code's SRLSTM."""
+
+    rule = staticmethod(_released)
 
 
 class MomentumLSTMCell(_Named, LSTMCell):
@@ -139,3 +158,9 @@ class SRLSTMCell(_Named, LSTMCell):
     """:class:`LSTMCell` with :class:`Nesterov`, restarted."""
 
     rule = staticmethod(_scheduled)
+
+
+class LookaheadSRLSTMCell(_Named, LSTMCell):
+    """:class:`LSTMCell` with :class:`NesterovLookahead`, restarted."""
+
+    rule = staticmethod(_released)

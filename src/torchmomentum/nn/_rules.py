@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.ops import Moments, adam_scan, largest_drive, linear_scan, steps_alive
+from torchmomentum.ops import Moments, Options, adam_scan, largest_drive, linear_scan, steps_alive
 from torchmomentum.schedules import nesterov_momentum
 
 RuleState = tuple[Tensor, ...]
@@ -33,6 +33,13 @@ class NesterovState(NamedTuple):
     """The velocity ``v``, ``(B, N)``, and the number of steps done, ``(B,)``."""
 
     velocity: Tensor
+    step: Tensor
+
+
+class LookaheadState(NamedTuple):
+    """The last drive, behind it the ``h`` before the last, ``(B, N + H)``; the steps, ``(B,)``."""
+
+    previous: Tensor
     step: Tensor
 
 
@@ -77,9 +84,12 @@ class Rule(nn.Module):
     Attributes:
         linear: Whether the rule is linear in its drive. A linear rule commutes with the input map,
             so that a layer may run it on ``[x_t; 1]`` instead of ``W x_t + b``.
+        looks_ahead: Whether the rule acts on what the recurrent weights read as well. Its state is
+            then wider by ``h``: see :class:`NesterovLookahead`.
     """
 
     linear: bool = False
+    looks_ahead: bool = False
 
     @abstractmethod
     def initial_state(
@@ -381,6 +391,73 @@ class Nesterov(_Scaled):
         """The hyperparameters as :func:`repr` shows them."""
         learned = ", learnable=True" if self.learnable else ""
         return f"step_size={self._initial_step_size:g}, restart={self.restart}{learned}"
+
+
+class NesterovLookahead(Nesterov):
+    r"""Nesterov's momentum on the whole pre-activation: the SRLSTM of the released code.
+
+    .. math:: p_t = U h_{t-1} + b_{hh} - s\, d_t, \qquad
+              \text{gates}_t = p_t + \mu_t (p_t - p_{t-1})
+
+    with :math:`\mu_t` as :class:`Nesterov` has it, zero at the first step and at each restart. The
+    paper prints another recurrence (section 2.4), which is :class:`Nesterov`. Being linear, the
+    momentum goes to what the weights read: one product with
+    :math:`h_{t-1} + \mu_t (h_{t-1} - h_{t-2})` instead of two, and the same of the input. The
+    minus sign is the released code's.
+
+    Args:
+        step_size: Step size :math:`s`, positive and below a million.
+        restart: Steps between restarts :math:`F`, at least 1; None never restarts.
+        learnable: Trains the step size, kept positive by an exponential.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range or not finite.
+        TypeError: A hyperparameter is not a number.
+
+    Example:
+        >>> y, _ = NesterovLookahead(1.0, restart=2).scan(torch.tensor([1.0, 2, 4]).view(3, 1, 1))
+        >>> y.flatten().tolist()  # the input's part: -(d_t + mu_t (d_t - d_{t-1}))
+        [-1.0, -2.25, -4.0]
+    """
+
+    looks_ahead = True
+
+    def initial_state(self, batch_size: int, width: int, **options: Any) -> LookaheadState:  # type: ignore[override]
+        """Zeros, ``(B, N)`` with ``h`` counted in, and a count of zero steps, ``(B,)``."""
+        return LookaheadState(*super().initial_state(batch_size, width, **options))
+
+    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, LookaheadState]:  # type: ignore[override]
+        """The input's part of the released recurrence."""
+        y, new = self.scan(drive.unsqueeze(0), state)
+        return y.squeeze(0), new
+
+    def scan(  # type: ignore[override]
+        self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, LookaheadState]:
+        """See :meth:`Rule.scan`; of the input's part."""
+        time, wide = drives.shape[0], _compute(drives)
+        previous, count = self.fresh_state(drives) if state is None else state
+        steps = torch.arange(time, device=drives.device).unsqueeze(-1) + count
+        mu = self._coefficient(steps, wide.dtype).unsqueeze(-1)
+        scaled = self._scaled(wide)
+        # one more and then one less: a length of T - 1 would be a case of its own in an export
+        before = torch.cat([self._scaled(previous).unsqueeze(0), scaled])[:-1]
+        y = mu * (before - scaled) - scaled
+        done = time if lengths is None else lengths
+        return y.to(drives.dtype), LookaheadState(last_step(wide, lengths), count + done)
+
+    def separate(self, state: RuleState, width: int) -> tuple[LookaheadState, Options]:
+        """A whole state as that of the drives, so many wide, and what the recurrence does."""
+        previous, step = state
+        options = Options(
+            steps=step, previous=previous[:, width:].contiguous(), restart=self.restart or 0
+        )
+        return LookaheadState(previous[:, :width], step), options
+
+    def join(self, state: LookaheadState, before: Tensor) -> LookaheadState:
+        """The whole state again: that of the drives and the ``h`` before the last, ``(B, H)``."""
+        previous = torch.cat([state.previous, before.to(state.previous.dtype)], 1)
+        return state._replace(previous=previous)
 
 
 class Adam(_Scaled):

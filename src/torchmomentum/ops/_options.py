@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -77,7 +77,7 @@ class Options(NamedTuple):
         """The same with its tensors of floating point in another type."""
         if self.plain:
             return self
-        floats = {
+        floats: dict[str, Any] = {
             name: x.to(dtype)
             for name, x in self._asdict().items()
             if isinstance(x, Tensor) and x.is_floating_point()

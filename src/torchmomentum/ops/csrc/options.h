@@ -77,4 +77,11 @@ struct Zone {
       return splat(rate);
     return flags(mask + (t * p.batch + row) * p.hidden + unit, p.hidden - unit);
   }
+
+  // What becomes of a state: a unit that stays does so to the last bit.
+  Vector mix(const Problem &p, int64_t t, int64_t row, int64_t unit, Vector now,
+             Vector before) const {
+    const Vector stays = at(p, t, row, unit);
+    return mask ? (stays > Vector{} ? before : now) : now + stays * (before - now);
+  }
 };

@@ -128,9 +128,9 @@ struct Lstm {
       const Vector before = load(c + at, left);
       Vector cell = f * before + i * g, y = o * hyperbolic_tangent(cell);
       if (zone_c.on())
-        cell += zone_c.at(p, t, row + m, unit) * (before - cell);
+        cell = zone_c.mix(p, t, row + m, unit, cell, before);
       if (zone_h.on())
-        y += zone_h.at(p, t, row + m, unit) * (load(h + at + unit, left) - y);
+        y = zone_h.mix(p, t, row + m, unit, y, load(h + at + unit, left));
       store(new_c + at, cell, left);
       store(new_h + at, y, left);
       if (!operand.plain())
@@ -224,7 +224,7 @@ struct Gru {
       Vector n = hyperbolic_tangent(load(kept + 2 * hidden, left) + r * acc[m][2]);
       Vector y = n + z * (before - n);
       if (zone.on())
-        y += zone.at(p, t, row + m, unit) * (before - y);
+        y = zone.mix(p, t, row + m, unit, y, before);
       store(new_h + at, y, left);
       operand.make_next(p, t, row + m, unit, y, before);
       store(new_inner + at, acc[m][2], left);
@@ -324,7 +324,7 @@ struct Rnn {
           if (made)
             store(made + t * area + place, y, left);
           if (zone.on())
-            y += zone.at(p, t, row + m, at) * (before - y);
+            y = zone.mix(p, t, row + m, at, y, before);
         }
         store(out + t * area + place, y, left);
         operand.make_next(p, t, row + m, at, y, before);

@@ -1,0 +1,18 @@
+"""The layers and rules that every contract is tried on."""
+
+from functools import partial
+
+import torchmomentum.nn as tnn
+
+CELLS = {"lstm": tnn.LSTM, "gru": tnn.GRU, "rnn": tnn.RNN}
+NORMALIZED = {f"normalized {name}": partial(cell, layer_norm=True) for name, cell in CELLS.items()}
+RULES = {
+    "none": lambda: None,
+    "momentum": lambda: tnn.Momentum(0.6, 0.9),
+    "nesterov": lambda: tnn.Nesterov(0.9),
+    "restarted": lambda: tnn.Nesterov(0.9, restart=3),
+    "released": lambda: tnn.NesterovLookahead(0.9, restart=3),
+    "adam": lambda: tnn.Adam(0.6, 0.9, 0.7),
+    "rmsprop": lambda: tnn.RMSProp(0.9, 0.7),
+}
+EACH_KIND = {name: RULES[name] for name in ("none", "momentum", "restarted", "released", "adam")}
