@@ -30,11 +30,11 @@ from torchmomentum.ops import (
     Options,
     compiled_layer,
     compiled_serves,
-    native,
     native_packed,
     scan,
     steps_alive,
 )
+from torchmomentum.ops import layer as recurrent_layer
 
 Memory: TypeAlias = "tuple[RuleState, ...]"
 
@@ -547,19 +547,16 @@ class _Recurrent(nn.RNNBase):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, state = x.to(dtype), tuple(s.to(dtype) for s in state)
             weights = [None if w is None else w.to(dtype) for w in weights]
-        if sequence.alive is None and options.plain:
-            return native(self.mode, x, state, weights)
-        if compiled_serves(self.mode, x, state, weights, options):
-            return compiled_layer(self.mode, x, state, weights, sequence.lengths, options=options)
         packed, alive = sequence.packed, sequence.alive
-        if packed is not None and alive is not None and options.plain:
+        if (
+            packed is not None
+            and alive is not None
+            and options.plain
+            and not compiled_serves(self.mode, x, state, weights)
+        ):
             out, *last = native_packed(self.mode, x[alive], packed.batch_sizes, state, weights)
             return _to_padded(out, alive), *last
-        weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
-        if weight_ih is None:
-            raise TypeError("weight_ih must be a tensor")
-        drive = linear(x, weight_ih, bias_ih)
-        return self._recur(drive, state, (weight_hh, bias_hh, weight_hr), sequence, options)
+        return recurrent_layer(self.mode, x, state, weights, sequence.lengths, options)
 
 
 def _kinds(value: Any) -> str:

@@ -9,6 +9,7 @@ from torchmomentum.ops._cpu import Moments
 from torchmomentum.ops._cpu import layer as compiled_layer
 from torchmomentum.ops._cpu import serves as compiled_serves
 from torchmomentum.ops._kernels import available, product
+from torchmomentum.ops._layer import layer
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
 from torchmomentum.ops._memory import empty_cache, memory_changes
 from torchmomentum.ops._native import native, native_packed
@@ -30,6 +31,7 @@ __all__ = [
     "empty_cache",
     "gru_scan",
     "largest_drive",
+    "layer",
     "linear_scan",
     "linear_scan_definition",
     "lstm_scan",

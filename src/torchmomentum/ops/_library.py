@@ -73,7 +73,7 @@ def transformed() -> bool:
     return _in_transform() or torch.autograd.forward_ad._current_level >= 0
 
 
-def _each_member(call: Callable[..., Any]) -> Callable[..., Any]:
+def each_member(call: Callable[..., Any]) -> Callable[..., Any]:
     """The rule for ``vmap``: one call for each member, their results stacked."""
 
     def vmap(info: Any, in_dims: Sequence[Any], *args: Any) -> tuple[Any, Any]:
@@ -155,6 +155,7 @@ def with_autograd(
     backward: Callable[..., Any],
     setup_context: Callable[..., None],
     definition: Callable[..., Any],
+    members: Callable[..., Any] = each_member,
 ) -> Callable[..., Any]:
     """Makes an operator differentiable, and gives the function to call it by.
 
@@ -169,6 +170,7 @@ def with_autograd(
         backward: The gradient, as ``torch.autograd.Function`` has it.
         setup_context: What is kept for it, likewise.
         definition: The differentiable results in plain PyTorch, for forward mode.
+        members: Makes the rule for ``vmap`` of the function returned.
 
     Returns:
         A function of the operator's arguments, by position.
@@ -197,14 +199,14 @@ def with_autograd(
             return apply(*args)
         return below(*args)
 
-    members = {
+    methods = {
         "forward": staticmethod(below),
         "setup_context": staticmethod(setup),
         "backward": staticmethod(backward),
-        "vmap": staticmethod(_each_member(call)),
+        "vmap": staticmethod(members(call)),
         "jvp": staticmethod(_push_forward(definition)),
     }
-    function: Any = type(name, (torch.autograd.Function,), members)
+    function: Any = type(name, (torch.autograd.Function,), methods)
     apply = function.apply
     return call
 
@@ -311,6 +313,7 @@ def define_recurrence(
     constants: str = "",
     needs_states: bool = False,
     at_backward: Callable[[Sequence[Any], Sequence[bool]], Sequence[Any]] | None = None,
+    members: Callable[..., Any] = each_member,
 ) -> Any:
     """Registers ``torchmomentum::<name>`` with its kernels, fake kernel and two orders of autograd.
 
@@ -328,6 +331,7 @@ def define_recurrence(
         needs_states: Whether the backward looks at the outputs behind the first.
         at_backward: The constants for the backward, from those of the forward and from which
             arguments need a gradient: what the forward sees may be less than what comes.
+        members: Makes the rule for ``vmap``; by default one call for each member.
 
     Returns:
         The operator, to be called with all arguments by position.
@@ -407,5 +411,6 @@ def define_recurrence(
     pull = with_autograd(
         *(f"{name}_backward", backward_op, backward_impl),
         *(differentiate_twice, setup_twice, pull_definition),
+        members=members,
     )
-    return with_autograd(name, op, forward, differentiate, setup, definition)
+    return with_autograd(name, op, forward, differentiate, setup, definition, members)

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from torchmomentum.ops import _cpu
-from torchmomentum.ops._library import define_recurrence, transformed
-from torchmomentum.ops._scan import scan
+from torchmomentum.ops._library import define_recurrence
 from torchmomentum.ops._steps import State, scan_definition
 
 _aten = torch.ops.aten
@@ -28,7 +26,7 @@ _HAS_ONEDNN_BF16 = _HAS_ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_support
 # --- oneDNN's LSTM ------------------------------------------------------------------------------
 
 
-def _onednn_serves(mode: str, x: Tensor, weights: Sequence[Tensor | None]) -> bool:
+def onednn_serves(mode: str, x: Tensor, weights: Sequence[Tensor | None]) -> bool:
     """Whether PyTorch would run this very layer on oneDNN: an LSTM on a CPU, without projection."""
     if mode != "LSTM" or x.device.type != "cpu" or weights[-1] is not None:
         return False
@@ -64,6 +62,10 @@ def _onednn_forward(
     bias_hh: Tensor,
     train: bool,
 ) -> tuple[Tensor, ...]:
+    # what has strides of its own would be read as if it had none
+    x, h, c, weight_ih, weight_hh, bias_ih, bias_hh = (
+        t.contiguous() for t in (x, h, c, weight_ih, weight_hh, bias_ih, bias_hh)
+    )
     # the kernel hands out the workspace that its backward needs only where gradients are enabled
     with torch.set_grad_enabled(train):
         out, h_n, c_n, workspace = _aten.mkldnn_rnn_layer.default(
@@ -79,7 +81,7 @@ def _onednn_backward(
     grads: Sequence[Tensor | None],
     constants: Sequence[object],
 ) -> list[Tensor]:
-    x, h, c, *weights = tensors
+    x, h, c, *weights = (t if t is None else t.contiguous() for t in tensors)
     if h is None:
         raise TypeError("the state must be a tensor")
     out, h_n, c_n, workspace = results
@@ -177,6 +179,8 @@ def native_packed(
 def native(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None]) -> State:
     """One recurrent layer, one direction, on the kernels that PyTorch itself would use.
 
+    But for oneDNN's LSTM they cannot be captured in one graph, and know no transforms.
+
     Args:
         mode: ``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``.
         x: The input, ``(T, B, I)``.
@@ -187,20 +191,14 @@ def native(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None])
     Returns:
         The outputs ``(T, B, H)``, and after them the last state.
     """
-    weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
+    weight_ih, weight_hh, bias_ih, bias_hh, _ = weights
     if weight_ih is None or weight_hh is None:
         raise TypeError("weight_ih and weight_hh must be tensors")
-    if _cpu.serves(mode, x, state, weights):
-        return _cpu.layer(mode, x, state, weights)
-    if _onednn_serves(mode, x, weights):
-        if bias_ih is None or bias_hh is None:
-            bias_ih = bias_hh = weight_hh.new_zeros(weight_hh.shape[0])
-        tensors = (x, *state, weight_ih, weight_hh, bias_ih, bias_hh)
-        train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        results: State = _onednn_lstm(*tensors, train)[:3]
-        return results
-    if torch.compiler.is_compiling() or transformed():
-        # the functions below would be unrolled over time, and know no transforms
-        recurrent = [weight_hh, bias_hh] + ([weight_hr] if mode == "LSTM" else [])
-        return scan(mode, linear(x, weight_ih, bias_ih), state, recurrent)
-    return _torch_layer(mode, x, state, weights)
+    if not onednn_serves(mode, x, weights):
+        return _torch_layer(mode, x, state, weights)
+    if bias_ih is None or bias_hh is None:
+        bias_ih = bias_hh = weight_hh.new_zeros(weight_hh.shape[0])
+    tensors = (x, *state, weight_ih, weight_hh, bias_ih, bias_hh)
+    train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    results: State = _onednn_lstm(*tensors, train)[:3]
+    return results

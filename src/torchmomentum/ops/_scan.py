@@ -2,104 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from torchmomentum.ops import _cpu, _gru_kernel, _lstm_kernel, _rnn_kernel
-from torchmomentum.ops._definition_kernel import scan_recomputed
-from torchmomentum.ops._library import define_recurrence
+from torchmomentum.ops import _cpu, _native, _torch_scan, _triton
+from torchmomentum.ops._arguments import Arguments, definition
 from torchmomentum.ops._options import NOTHING, Options
-from torchmomentum.ops._steps import GATES, STEPS, State, scan_definition, steps_alive
+from torchmomentum.ops._steps import GATES, STEPS, State
 
 
-def _lstm_definition(
-    pre: Tensor,
-    h: Tensor,
-    c: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor | None,
-    weight_hr: Tensor | None,
-    mask: Tensor | None,
-) -> State:
-    return scan_definition("LSTM", pre, (h, c), (weight_hh, bias_hh, weight_hr), mask)
+def _in_float32(run: Callable[[Arguments], State]) -> Callable[[Arguments], State]:
+    """Computes half precision in float32 and returns it in its own type."""
+
+    def wide(given: Arguments) -> State:
+        dtype = given.pre.dtype
+        if dtype in (torch.bfloat16, torch.float16):
+            return tuple(x.to(dtype) for x in run(given.to(torch.float32)))
+        return run(given)
+
+    return wide
 
 
-def _gru_definition(
-    pre: Tensor, h: Tensor, weight_hh: Tensor, bias_hh: Tensor | None, mask: Tensor | None
-) -> State:
-    return scan_definition("GRU", pre, (h,), (weight_hh, bias_hh), mask)
+def _cpu_layer(given: Arguments) -> tuple[Tensor | None, ...]:
+    return None, given.weight_hh, None, given.bias_hh, given.third
 
 
-def _rnn_definition(
-    pre: Tensor,
-    h: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor | None,
-    mask: Tensor | None,
-    relu: bool,
-) -> State:
-    mode = "RNN_RELU" if relu else "RNN_TANH"
-    return scan_definition(mode, pre, (h,), (weight_hh, bias_hh), mask)
+def _cpu_serves(given: Arguments) -> bool:
+    if given.pre.dtype in (torch.bfloat16, torch.float16):
+        given = given.to(torch.float32)
+    return _cpu.serves(given.mode, given.pre, given.state, _cpu_layer(given), given.options)
 
 
-_lstm_scan = define_recurrence(
-    "lstm_scan",
-    arguments="Tensor pre, Tensor h, Tensor c, Tensor weight_hh, Tensor? bias_hh, "
-    "Tensor? weight_hr, Tensor? mask",
-    outputs=3,
-    saved=3,
-    definition=_lstm_definition,
-    forward=_lstm_kernel.forward,
-    backward=_lstm_kernel.backward,
-    fake=_lstm_kernel.fake,
-)
-_gru_scan = define_recurrence(
-    "gru_scan",
-    arguments="Tensor pre, Tensor h, Tensor weight_hh, Tensor? bias_hh, Tensor? mask",
-    outputs=2,
-    saved=2,
-    definition=_gru_definition,
-    forward=_gru_kernel.forward,
-    backward=_gru_kernel.backward,
-    fake=_gru_kernel.fake,
-)
-_rnn_scan = define_recurrence(
-    "rnn_scan",
-    arguments="Tensor pre, Tensor h, Tensor weight_hh, Tensor? bias_hh, Tensor? mask",
-    constants="bool relu",
-    outputs=2,
-    definition=_rnn_definition,
-    forward=_rnn_kernel.forward,
-    backward=_rnn_kernel.backward,
-    fake=_rnn_kernel.fake,
-)
+def _on_cpu(given: Arguments) -> State:
+    layer = _cpu_layer(given)
+    return _cpu.layer(
+        *(given.mode, given.pre, given.state, layer, given.lengths), options=given.options
+    )
 
 
-def _torch_scan(
-    mode: str,
-    pre: Tensor,
-    state: State,
-    weights: Sequence[Tensor | None],
-    lengths: Tensor | None,
-    options: Options,
-) -> State:
-    """The kernels in plain PyTorch, on any device."""
-    mask = None if lengths is None else steps_alive(pre.shape[0], lengths)
-    if mode == "RNN_MODRELU" or not options.plain:
-        return scan_recomputed(mode, pre, state, weights, mask, options)
-    missing = [None] * ((3 if mode == "LSTM" else 2) - len(weights))
-    if mode == "LSTM":
-        results: State = _lstm_scan(pre, *state, *weights, *missing, mask)[:3]
-    elif mode == "GRU":
-        results = _gru_scan(pre, *state, *weights, *missing, mask)[:2]
-    else:
-        results = _rnn_scan(pre, *state, *weights, *missing, mask, mode == "RNN_RELU")
-    return results
+def _native_serves(given: Arguments) -> bool:
+    return given.mode != "RNN_MODRELU" and given.options.plain and given.lengths is None
 
 
-BACKENDS = ("reference", "torch", "cpu")
+def _on_native(given: Arguments) -> State:
+    # there is no such mode: weights that change nothing make the input the pre-activations
+    width, bias_hh = given.pre.shape[-1], given.bias_hh
+    same = torch.eye(width, dtype=given.pre.dtype, device=given.pre.device)
+    bias_ih = None if bias_hh is None else torch.zeros_like(bias_hh)
+    weights = same, given.weight_hh, bias_ih, bias_hh, given.third
+    return _native.native(given.mode, given.pre, given.state, weights)
+
+
+class Backend(NamedTuple):
+    """One way to run a recurrence."""
+
+    serves: Callable[[Arguments], bool]
+    run: Callable[[Arguments], State]
+    what: str  # what it serves, for a message
+
+
+def _always(given: Arguments) -> bool:
+    return True
+
+
+BACKENDS: dict[str, Backend] = {
+    "reference": Backend(_always, _in_float32(lambda x: definition(*x.flat())), "everything"),
+    "torch": Backend(_always, _in_float32(_torch_scan.scan), "everything"),
+    "native": Backend(
+        _native_serves, _on_native, "LSTM, GRU, tanh and ReLU without lengths and options"
+    ),
+    "cpu": Backend(
+        _cpu_serves,
+        _in_float32(_on_cpu),
+        "float32 and shorter types on a CPU, without projection and normalization, where its "
+        "kernels could be built",
+    ),
+    "triton": Backend(
+        _triton.serves,
+        _triton.scan,
+        "float32, bfloat16 and float16 on CUDA, without projection and normalization, where "
+        "Triton is installed",
+    ),
+}
+
+
+def _fastest(given: Arguments) -> Backend:
+    """The backend for these tensors, by device and type."""
+    if given.pre.device.type == "cuda" and _triton.serves(given):
+        return BACKENDS["triton"]
+    if given.pre.device.type == "cpu" and _cpu_serves(given):
+        return BACKENDS["cpu"]
+    return BACKENDS["torch"]
 
 
 def scan(
@@ -113,7 +109,8 @@ def scan(
 ) -> State:
     """Runs a recurrence over pre-activations as one operator. See :func:`scan_definition`.
 
-    Half-precision input is computed in float32 and returned in its own type.
+    Half-precision input has its states, and but on CUDA its products too, in float32; it is
+    returned in its own type.
 
     Args:
         mode: ``LSTM``, ``GRU``, ``RNN_TANH``, ``RNN_RELU`` or ``RNN_MODRELU``.
@@ -124,8 +121,8 @@ def scan(
         lengths: How many steps of each sequence count, int64 ``(B,)``; the state stays as it is
             after them. None for all.
         backend: ``reference`` (the definition, followed by autograd), ``torch`` (PyTorch operations
-            with the gradient written out, or with options made again) or ``cpu`` (compiled, float32
-            and shorter, without projection and normalization); None takes the fastest that serves.
+            with the gradient written out, or with options made again), ``native`` (PyTorch's own
+            layers), ``cpu`` (compiled) or ``triton``; None takes the fastest that serves.
         options: What happens besides.
 
     Returns:
@@ -139,7 +136,7 @@ def scan(
         raise ValueError(f"mode must be one of {', '.join(STEPS)}, got {mode!r}")
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)} or None, got {backend!r}")
-    weight_hh = weights[0]
+    weight_hh, bias_hh, third = (*weights, None, None)[:3]
     width = pre.shape[-1]
     if weight_hh is None or weight_hh.shape[0] != width or width % GATES[mode]:
         raise ValueError(
@@ -147,29 +144,16 @@ def scan(
         )
     if (options.steps is None) != (options.previous is None):
         raise ValueError("a lookahead needs both steps and previous, got one of them")
-    dtype = pre.dtype
-    compute = torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
-    pre = pre.to(compute)
-    states = tuple(x.to(compute) for x in state)
-    used = [x if x is None else x.to(compute) for x in weights]
-    options = options.to(compute)
-    weight_hh, bias_hh, third = (*used, None, None)[:3]
-    layer = (None, weight_hh, None, bias_hh, third)
-    if backend is None:
-        backend = "cpu" if _cpu.serves(mode, pre, states, layer, options) else "torch"
-    elif backend == "cpu" and not _cpu.serves(mode, pre, states, layer, options):
+    lengths = None if lengths is None else lengths.long()
+    given = Arguments(
+        pre, tuple(state), weight_hh, bias_hh, third, lengths, options, mode, train=False
+    ).to(pre.dtype)
+    chosen = _fastest(given) if backend is None else BACKENDS[backend]
+    if backend is not None and not chosen.serves(given):
         raise ValueError(
-            "backend 'cpu' serves float32 and shorter types on a CPU, without projection and "
-            f"normalization, where its kernels could be built; got {dtype} on {pre.device}"
+            f"backend {backend!r} serves {chosen.what}; got {mode} of {pre.dtype} on {pre.device}"
         )
-    if backend == "cpu":
-        results = _cpu.layer(mode, pre, states, layer, lengths, options=options)
-    elif backend == "torch":
-        results = _torch_scan(mode, pre, states, used, lengths, options)
-    else:
-        mask = None if lengths is None else steps_alive(pre.shape[0], lengths)
-        results = scan_definition(mode, pre, states, used, mask, options)
-    return tuple(x.to(dtype) for x in results)
+    return chosen.run(given)
 
 
 def lstm_scan(
