@@ -90,7 +90,7 @@ def plan(mode: str, batch: int, hidden: int, itemsize: int) -> Plan:
         if units <= whole and gates * whole * units * itemsize <= _WEIGHTS_THAT_STAY:
             return Plan(_LEAST, units, whole, 4 if units * gates <= 128 else 8, stationary=True)
     rows = min(64, _at_least(batch))
-    return Plan(rows, 32, 64 if itemsize == 2 else 32, 4, stationary=False)
+    return Plan(rows, 32, 64 if itemsize == 2 else 32, 8, stationary=False)
 
 
 def _precision() -> str:

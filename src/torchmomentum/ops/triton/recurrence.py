@@ -57,19 +57,24 @@ def _seen(x, kept, scale, place, here):
 
 
 @triton.jit
-def _zoned(new, old, mask, rate, place, here):
-    """A state of which zoneout keeps a part."""
+def _stays(mask, rate, place, here):
+    """How much of a state zoneout lets stay."""
     if mask is not None:
-        return tl.where(tl.load(mask + place, here, 0) != 0, old, new)
-    return new + rate * (old - new)
+        part = tl.load(mask + place, here, 0).to(tl.float32)
+    else:
+        part = rate
+    return part
 
 
 @triton.jit
-def _stays(mask, rate, place, here):
-    """How much of a state stays."""
+def _zoned(new, old, mask, rate, place, here):
+    """A state of which zoneout keeps a part; a unit that stays does so to the last bit."""
+    stays = _stays(mask, rate, place, here)
     if mask is not None:
-        return tl.load(mask + place, here, 0).to(tl.float32)
-    return rate
+        new = tl.where(stays != 0, old, new)
+    else:
+        new += stays * (old - new)
+    return new
 
 
 @triton.jit
