@@ -105,10 +105,12 @@ class _Cell(nn.RNNCellBase):
         operand = hidden
         if isinstance(rule, NesterovLookahead):
             held, options = rule.separate(memory, drive.shape[1])
-            mu = options.momenta(1, drive.dtype)
-            before = options.previous
-            operand = options.operand(hidden, before, None if mu is None else mu[0])
-            operand = operand.to(drive.dtype)
+            wide = memory[0].dtype
+            mu = options.momenta(1, wide)
+            ahead = options.operand(
+                hidden.to(wide), options.previous, None if mu is None else mu[0]
+            )
+            operand = ahead.to(drive.dtype)
             pre, held = rule.step(drive, held)
             memory = rule.join(held, hidden)
         else:

@@ -437,6 +437,7 @@ class _Recurrent(nn.RNNBase):
         weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = self._weights(k)
         weight_hh = self.regularization.weight(weight_hh, self.training)
         weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+        goes_on = memory is not None
         options, memory = self._options(k, x, state, memory)
         kept: RuleState = ()
         fused = self._recur_fused(x, state, weights, memory, lengths, options)
@@ -460,7 +461,7 @@ class _Recurrent(nn.RNNBase):
             weights = (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
             results = self._recur_native(x, state, weights, sequence, options)
         out, *last = results
-        if isinstance(rule, NesterovLookahead):
+        if isinstance(rule, NesterovLookahead) and goes_on:
             kept = rule.join(LookaheadState(*kept), _before_last(out, state[0], lengths))
         return _flip(out, lengths) if reverse else out, tuple(last), kept
 

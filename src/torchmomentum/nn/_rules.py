@@ -439,10 +439,10 @@ class NesterovLookahead(Nesterov):
         previous, count = self.fresh_state(drives) if state is None else state
         steps = torch.arange(time, device=drives.device).unsqueeze(-1) + count
         mu = self._coefficient(steps, wide.dtype).unsqueeze(-1)
-        scaled = self._scaled(wide)
+        scaled, gain = self._gain(wide)
         # one more and then one less: a length of T - 1 would be a case of its own in an export
-        before = torch.cat([self._scaled(previous).unsqueeze(0), scaled])[:-1]
-        y = mu * (before - scaled) - scaled
+        before = torch.cat([self._gain(previous)[0].unsqueeze(0), scaled])[:-1]
+        y = -gain * torch.lerp(before, scaled, 1 + mu)
         done = time if lengths is None else lengths
         return y.to(drives.dtype), LookaheadState(last_step(wide, lengths), count + done)
 

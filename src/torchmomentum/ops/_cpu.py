@@ -12,6 +12,7 @@ backward is the gates and the cell states, and nothing else of their size ever e
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -145,10 +146,15 @@ class _Layer(NamedTuple):
         return self.x.new_tensor([mu, gain, self.beta, self.eps, old, new, *limits])
 
 
+@functools.cache
+def _packed_size(gates: int, hidden: int) -> int:
+    return call("packed_size", gates, hidden)
+
+
 def _pack(weight_hh: Tensor, direction: str) -> Tensor:
     """The recurrent weights in the order in which a kernel reads them."""
     rows, hidden = weight_hh.shape
-    packed = weight_hh.new_empty(call("packed_size", rows // hidden, hidden))
+    packed = weight_hh.new_empty(_packed_size(rows // hidden, hidden))
     threads = torch.get_num_threads()
     call(f"pack_{direction}", packed, weight_hh.contiguous(), rows // hidden, hidden, threads)
     return packed

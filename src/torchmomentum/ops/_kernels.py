@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import Any
 
 import torch
@@ -18,16 +19,30 @@ def available() -> bool:
 
 
 def _plain(x: Any) -> Any:
-    if x is None:
-        return ctypes.c_void_p(None)
-    if isinstance(x, Tensor):
-        place = x.data_ptr()
-        if x.device.type != "cpu" or (place == 0 and x.numel()):
-            raise RuntimeError(
-                f"the CPU kernels need memory of the CPU, got a {type(x).__name__} on {x.device}"
-            )
-        return ctypes.c_void_p(place)
-    return ctypes.c_double(x) if isinstance(x, float) else ctypes.c_int64(x)
+    if not isinstance(x, Tensor):
+        return x
+    place = x.data_ptr()
+    if x.device.type != "cpu" or (place == 0 and x.numel()):
+        raise RuntimeError(
+            f"the CPU kernels need memory of the CPU, got a {type(x).__name__} on {x.device}"
+        )
+    return place
+
+
+def _type(x: Any) -> Any:
+    if x is None or isinstance(x, Tensor):
+        return ctypes.c_void_p
+    return ctypes.c_double if isinstance(x, float) else ctypes.c_int64
+
+
+@functools.cache
+def _function(name: str) -> Any:
+    library = _build.library()
+    if library is None:
+        raise RuntimeError("the CPU kernels are not available")
+    function = library[name]  # an object of its own, whose types are ours to set
+    function.restype = ctypes.c_int64
+    return function
 
 
 def call(name: str, *args: Any) -> int:
@@ -36,11 +51,9 @@ def call(name: str, *args: Any) -> int:
     The tensors must be on the CPU, contiguous where the kernel takes no strides, and of the type
     that it names: nothing is checked here.
     """
-    library = _build.library()
-    if library is None:
-        raise RuntimeError("the CPU kernels are not available")
-    function = getattr(library, name)
-    function.restype = ctypes.c_int64
+    function = _function(name)
+    if function.argtypes is None:  # a kernel's arguments are of the same kinds at every call
+        function.argtypes = [_type(x) for x in args]
     found: int = function(*map(_plain, args))
     return found
 

@@ -99,7 +99,7 @@ class Options(NamedTuple):
     def operand(self, h: Tensor, before: Tensor | None, mu: Tensor | None) -> Tensor:
         """What ``weight_hh`` reads: of one step's ``(B, H)`` or of several."""
         if mu is not None and before is not None:
-            h = h + mu * (h - before)
+            h = torch.lerp(before, h, 1 + mu)
         return self.seen(h)
 
     def zoned(self, t: int, new: tuple[Tensor, ...], old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

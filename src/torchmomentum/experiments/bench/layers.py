@@ -32,6 +32,7 @@ LINEAR: dict[str, Callable[..., nn.Module]] = {
 ADAPTIVE: dict[str, Callable[..., nn.Module]] = {  # apart: they may leave more memory behind
     "RMSPropLSTM": partial(tnn.RMSPropLSTM, step_size=0.6, beta=0.9),
     "AdamLSTM": partial(tnn.AdamLSTM, mu=0.6, step_size=0.6, beta=0.9),
+    "LookaheadSRLSTM": partial(tnn.LookaheadSRLSTM, step_size=0.9, restart=40),
 }
 
 
