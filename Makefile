@@ -8,7 +8,7 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs bench setup readme clean
+.PHONY: demo test check lint types doctests docs bench gpu-check setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -43,15 +43,21 @@ docs: setup
 check: lint types test doctests docs
 
 bench: setup
-	for kind in layers optim memory streaming; do \
+	for kind in layers optim memory streaming papers; do \
 		$(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
+
+# all that a GPU is needed for, in less than ten minutes; needs torch and Triton with CUDA
+gpu-check:
+	PYTHONPATH=src $(PYTHON) -m torchmomentum.experiments.cli bench gpu --device cuda \
+		--seconds 1 --out results/gpu
 
 # the README's and the docs' tables, from the recorded results
 readme: setup
 	$(BIN)/torchmomentum report results/pdigits/results.json --into README.md --mark pdigits
 	for name in pdigits adding; do $(BIN)/torchmomentum report \
 		results/$$name/results.json --into docs/results.md --mark $$name || exit 1; done
-	for kind in layers optim memory streaming; do $(BIN)/torchmomentum report \
+	for kind in layers optim memory streaming papers time-to-accuracy; do \
+		$(BIN)/torchmomentum report \
 		results/benchmarks/$$kind.json --into docs/results.md --mark $$kind || exit 1; done
 
 clean:

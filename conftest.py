@@ -1,5 +1,6 @@
 """What the examples in docstrings may use without an import: torch and the public names."""
 
+import os
 from typing import Any
 
 import pytest
@@ -7,6 +8,9 @@ import torch
 
 import torchmomentum.nn
 import torchmomentum.optim
+
+if not torch.cuda.is_available():  # Triton asks for it when it is imported
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(autouse=True)

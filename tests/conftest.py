@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-if not torch.cuda.is_available():  # asked for when a kernel is first imported
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
 if os.environ.get("PYTEST_XDIST_WORKER"):
     torch.set_num_threads(1)
 

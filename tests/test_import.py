@@ -18,6 +18,8 @@ def test_the_core_needs_torch_alone():
     extra -= set(_modules_after("import torch"))
     assert not [name for name in extra if name.partition(".")[0] in _HEAVY]
     assert not [name for name in extra if name.startswith("torchmomentum.experiments")]
+    # the compiler takes longer to import than all the rest
+    assert not extra & {"torch._dynamo", "triton"}
 
 
 def test_the_help_does_not_import_torch():

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from torchmomentum.experiments.bench import gpu
+from torchmomentum.experiments.bench.accuracy import time_to_accuracy
 from torchmomentum.experiments.bench.report import TABLES
 from torchmomentum.experiments.bench.roofline import fraction, lstm_training_cost
 from torchmomentum.experiments.bench.timing import interleave
@@ -52,6 +54,9 @@ def test_runs_and_reports(kind, tmp_path, capsys):
         (["layers", "--seconds", "0"], "seconds must be positive"),
         (["layers", "--threads", "0"], "threads must be at least 1"),
         (["layers", "--device", "tpu"], "unknown device"),
+        (["gpu"], "needs --device cuda"),
+        (["time-to-accuracy", "--results", "nowhere.json"], "holds no recorded comparison"),
+        (["time-to-accuracy", "--models", "lstmm"], "did you mean lstm"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(arguments, words, capsys):
@@ -62,4 +67,62 @@ def test_wrong_use_is_told_in_one_line(arguments, words, capsys):
 
 
 def test_every_kind_has_a_table():
-    assert set(TABLES) == set(BENCHMARKS)
+    assert set(TABLES) == set(BENCHMARKS) - {"gpu"}  # which writes several files
+
+
+def test_time_to_accuracy():
+    def run(model, metrics):
+        history = [
+            {"epoch": i + 1, "train_seconds": 2.0 * (i + 1), "validation_metric": value}
+            for i, value in enumerate(metrics)
+        ]
+        return {"config": {"model": model}, "history": history}
+
+    results = {
+        "task": "digits",
+        "metric": "accuracy",
+        "higher_is_better": True,
+        "models": ["a", "b", "c"],
+        "runs": [
+            *(run("a", [0.1, 0.5, 0.4]), run("a", [0.1, 0.2, 0.6])),
+            *(run("b", [0.5, 0.1, 0.1]), run("b", [0.7, 0.1, 0.1])),
+            *(run("c", [0.1, 0.1, 0.1]), run("c", [0.9, 0.1, 0.1])),
+        ],
+    }
+    found = time_to_accuracy(results)
+    assert found["target"] == 0.5
+    a, b, c = found["layers"].values()
+    assert (a["epochs"], a["seconds"], a["ratio"]) == (2.5, 5.0, 1.0)
+    assert (b["epochs"], b["seconds"], b["ratio"]) == (1.0, 2.0, 0.4)
+    assert (c["reached"], c["seconds"], c["ratio"]) == (1, None, None)
+    assert time_to_accuracy(results, 0.95)["layers"]["b"]["reached"] == 0
+    lower = time_to_accuracy({**results, "higher_is_better": False})
+    assert (lower["target"], lower["layers"]["a"]["epochs"]) == (0.1, 1.0)
+
+
+def test_time_to_accuracy_trains_and_resumes(tmp_path, capsys):
+    arguments = ["bench", "time-to-accuracy", "--epochs", "1", "--seeds", "1", "--target", "0.01"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    assert "| rmsprop-lstm | 1 of 1 | 1 |" in capsys.readouterr().out
+    assert main([*arguments, "--out", str(tmp_path), "--resume"]) == 0
+    results = json.loads((tmp_path / "time-to-accuracy.json").read_text())
+    assert results["rows"][0]["layers"]["lstm"]["seconds"] > 0
+    recorded = str(tmp_path / "time-to-accuracy" / "results.json")
+    assert main(["bench", "time-to-accuracy", "--results", recorded, "--out", str(tmp_path)]) == 0
+
+
+def test_what_is_measured_on_a_gpu_runs(monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setattr(gpu, "measure_papers", lambda *_, **__: {"shape": [1], "layers": {}})
+    monkeypatch.setattr(gpu, "_MEMBERS", (1, 2))
+    monkeypatch.setattr(gpu.check_kernels, "__defaults__", ([(2, 3, 5)],))
+    found = {}
+    tiny = [(2, 2, 3, 4)] * 3
+    gpu.measure_gpu(found.__setitem__, seconds=0.001, device="cpu", shapes=tiny)
+    assert set(found) == {"correctness", "layers", "plans", "ensembles", "papers"}
+    assert all(row["right"] for row in found["correctness"]["rows"])
+    row = found["layers"]["rows"][0]
+    assert {"nn.LSTM", "AdamLSTM", "LSTM, Triton", "eager loop"} <= set(row["layers"])
+    assert row["failed"] == {}
+    assert len(found["plans"]["rows"][0]["layers"]) > 3
+    assert "2 together" in found["ensembles"]["rows"][0]["layers"]

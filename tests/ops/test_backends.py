@@ -6,7 +6,7 @@ Triton's kernels run under its interpreter here, and on the device where there i
 import pytest
 import torch
 
-from torchmomentum.ops import BACKENDS, GATES, Options, available, scan
+from torchmomentum.ops import BACKENDS, GATES, Options, Plan, available, planned, scan
 
 MODES = list(GATES)
 SHAPES = {  # T, B, H
@@ -167,16 +167,14 @@ def test_without_bias_and_non_contiguous(backend, mode):
 
 @pytest.mark.parametrize("options", ["plain", "all"])
 @modes
-def test_several_tiles_of_units(mode, options, monkeypatch, poisoned):
+def test_several_tiles_of_units(mode, options, poisoned):
     """What a program cannot hold at once: units shared out, weights that stay or are read again."""
     pytest.importorskip("triton")
-    from torchmomentum.ops import _triton as triton
-
-    for cut in (triton.Plan(16, 16, 64, 4, True), triton.Plan(16, 16, 16, 4, False)):
-        monkeypatch.setattr(triton, "plan", lambda *_, cut=cut: cut)
+    for cut in (Plan(16, 16, 64, 4, stationary=True), Plan(16, 16, 16, 4, stationary=False)):
         tensors, given = _draw(mode, (3, 18, 37), options, torch.float32)
         lengths = torch.randint(1, 4, (18,), device=DEVICE)
-        _compare(mode, tensors, given, lengths, "triton", 1e-4)
+        with planned(cut):
+            _compare(mode, tensors, given, lengths, "triton", 1e-4)
 
 
 @pytest.mark.parametrize("options", ["plain", "all"])

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torchmomentum.experiments.training import Place
 
 COMMANDS = ("train", "compare", "bench", "report", "list")
-BENCHMARKS = ("layers", "optim", "memory", "streaming")
+BENCHMARKS = ("layers", "optim", "memory", "streaming", "papers", "time-to-accuracy", "gpu")
 _RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")
 _OVERRIDES = (
     *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
@@ -144,6 +144,21 @@ def _parser() -> _Parser:
     )
     bench.add_argument("--device", default="cpu", metavar="NAME", help=", ".join(DEVICES))
     bench.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    accuracy = bench.add_argument_group("time-to-accuracy")
+    accuracy.add_argument(
+        "--results",
+        type=Path,
+        metavar="RESULTS.JSON",
+        help="a recorded comparison (else it trains)",
+    )
+    accuracy.add_argument("--task", default="digits", metavar="NAME", help="default %(default)s")
+    accuracy.add_argument("--models", default="lstm,rmsprop-lstm", metavar="A,B,...")
+    accuracy.add_argument("--seeds", type=int, default=3, metavar="N", help="default %(default)s")
+    accuracy.add_argument("--epochs", type=int, metavar="N", help="by default the task's")
+    accuracy.add_argument(
+        "--target", type=float, metavar="X", help="by default what the first model reaches always"
+    )
+    accuracy.add_argument("--resume", action="store_true", help="goes on from what --out holds")
     bench.add_argument("--out", default="runs/bench", metavar="DIR", help="default %(default)s")
 
     report = commands.add_parser("report", help="show recorded results again")
@@ -311,15 +326,48 @@ def _bench(options: argparse.Namespace) -> None:
     shapes = [_shape(text) for text in options.shape or ()]
     import torch
 
-    from torchmomentum.experiments.bench.run import run
+    from torchmomentum.experiments.bench.run import run, run_gpu
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device cuda: PyTorch sees no GPU here")
     if options.threads:
         torch.set_num_threads(options.threads)
     place = Path(options.out)
+    if options.kind == "gpu":
+        if options.device != "cuda":
+            raise UsageError("the benchmark gpu needs --device cuda")
+        run_gpu(seconds=options.seconds, device=options.device, out=place)
+        return
+    if options.kind == "time-to-accuracy":
+        _bench_accuracy(options, place)
+        return
     run(options.kind, seconds=options.seconds, device=options.device, out=place, shapes=shapes)
     print(f"written to {place / options.kind}.json")
+
+
+def _bench_accuracy(options: argparse.Namespace, out: Path) -> None:
+    _need_extra()
+    from torchmomentum.experiments.bench.accuracy import time_to_accuracy
+    from torchmomentum.experiments.bench.run import run_accuracy
+    from torchmomentum.experiments.compare import compare
+    from torchmomentum.experiments.data.folder import data_folder
+    from torchmomentum.experiments.files import read_json
+    from torchmomentum.experiments.training import Place
+
+    if options.results is not None:
+        try:
+            results = read_json(options.results)
+            row = time_to_accuracy(results, options.target)
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise UsageError(f"{options.results} holds no recorded comparison: {error}") from error
+    else:
+        options.preset = "desk"
+        configs = _plan(options, options.threads or os.cpu_count() or 1)
+        folder = out / "time-to-accuracy"
+        place = Place(folder, data_folder(None), resume=options.resume)
+        row = time_to_accuracy(compare(configs, place), options.target)
+    run_accuracy(row, device=options.device, out=out)
+    print(f"written to {out / 'time-to-accuracy'}.json")
 
 
 def _report(options: argparse.Namespace) -> None:

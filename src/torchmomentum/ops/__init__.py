@@ -16,6 +16,7 @@ from torchmomentum.ops._native import native, native_packed
 from torchmomentum.ops._options import Options
 from torchmomentum.ops._scan import BACKENDS, gru_scan, lstm_scan, rnn_scan, scan
 from torchmomentum.ops._steps import GATES, STEPS, modrelu, scan_definition, steps_alive
+from torchmomentum.ops._triton import Plan, planned
 
 __all__ = [
     "BACKENDS",
@@ -23,6 +24,7 @@ __all__ = [
     "STEPS",
     "Moments",
     "Options",
+    "Plan",
     "adam_scan",
     "adam_scan_definition",
     "available",
@@ -39,6 +41,7 @@ __all__ = [
     "modrelu",
     "native",
     "native_packed",
+    "planned",
     "product",
     "rnn_scan",
     "scan",

@@ -12,10 +12,13 @@ from torch import Tensor
 from torchmomentum.ops import _build
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def available() -> bool:
     """Whether the compiled kernels can be had; asking builds them on first use."""
     return _build.library() is not None
+
+
+# what torch.compiler.assume_constant_result does; calling it takes a second to import the compiler
+available._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _plain(x: Any) -> Any:

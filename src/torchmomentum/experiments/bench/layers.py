@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import torchmomentum.nn as tnn
+from torchmomentum.experiments.bench.peers import installed_peers
 from torchmomentum.experiments.bench.roofline import ceilings, lstm_training_cost
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.memory import peak_memory
@@ -42,14 +43,18 @@ def train_step(layer: nn.Module, x: Tensor) -> None:
     layer.zero_grad()
 
 
-def _steps(
-    layers: dict[str, Callable[..., nn.Module]], shape: Shape, device: str
+def training_steps(
+    layers: dict[str, Callable[..., nn.Module]],
+    shape: Shape,
+    device: str,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, Callable[[], None]]:
+    """A training step of each layer on the same input, behind that of ``nn.LSTM``."""
     time, batch, inputs, hidden = shape
-    x = torch.randn(time, batch, inputs, device=device)
+    x = torch.randn(time, batch, inputs, device=device, dtype=dtype)
     made = {"nn.LSTM": nn.LSTM, **layers}
     return {
-        name: partial(train_step, make(inputs, hidden, device=device), x)
+        name: partial(train_step, make(inputs, hidden, device=device, dtype=dtype), x)
         for name, make in made.items()
     }
 
@@ -57,10 +62,12 @@ def _steps(
 def time_layers(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
     """One row: the layers at one shape, with the step's cost and the machine's ceilings."""
     found: dict[str, Any] = {}
-    for group in (LINEAR, ADAPTIVE):
-        steps = _steps(group, shape, device)
-        found = interleave(steps, seconds=seconds, device=device) | found
-    found = {name: found[name] for name in ("nn.LSTM", *LINEAR, *ADAPTIVE)}
+    peers = installed_peers(device)
+    for group in (LINEAR, ADAPTIVE, peers):
+        if group:
+            steps = training_steps(group, shape, device)
+            found = interleave(steps, seconds=seconds, device=device) | found
+    found = {name: found[name] for name in ("nn.LSTM", *LINEAR, *ADAPTIVE, *peers)}
     cost = lstm_training_cost(shape)
     return {"shape": list(shape), "cost": cost, "ceilings": ceilings(device), "layers": found}
 
@@ -68,7 +75,7 @@ def time_layers(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
 def measure_memory(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
     """One row: the most memory that a training step holds, weights and input aside."""
     found: dict[str, Any] = {}
-    for name, step in _steps(LINEAR | ADAPTIVE, shape, device).items():
+    for name, step in training_steps(LINEAR | ADAPTIVE, shape, device).items():
         step()  # first calls build caches
         found[name] = {"peak_bytes": peak_memory(step, device)}
     for value in found.values():

@@ -80,11 +80,36 @@ def _optimizers(results: dict[str, Any]) -> Table:
     return _table(["tensors", *head], rows)
 
 
+def _papers(results: dict[str, Any]) -> Table:
+    """Ratios to ``nn.LSTM``, and behind each the paper's."""
+    (row,) = results["rows"]
+    head, rows = list(row["layers"]["nn.LSTM"]["published"]), []
+    for name, found in row["layers"].items():
+        cells = [f"{found[k]['ratio']:.2f} ({found['published'][k]:.2f})" for k in head]
+        rows.append([name, *cells])
+    return _table(["", *(f"{k} (paper)" for k in head)], rows)
+
+
+def _accuracy(results: dict[str, Any]) -> Table:
+    """How many seeds reached the target, and after how long."""
+    (row,) = results["rows"]
+    rows = []
+    for name, found in row["layers"].items():
+        times = (
+            [f"{found['epochs']:g}", f"{found['seconds']:.1f}"] if found["seconds"] else ["-"] * 2
+        )
+        ratio = "-" if found["ratio"] is None else f"{found['ratio']:.2f}"
+        rows.append([name, f"{found['reached']} of {len(found['seeds'])}", *times, ratio])
+    return _table(["model", "seeds there", "epochs, median", "seconds, median", "ratio"], rows)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {
     "layers": _layers,
     "memory": _memory,
     "streaming": _streaming,
     "optim": _optimizers,
+    "papers": _papers,
+    "time-to-accuracy": _accuracy,
 }
 
 
@@ -96,8 +121,15 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join([origin, "", *TABLES[results["kind"]](results)]) + "\n"
 
 
+# what a bar shows where it is not simply the ratio
+_PLOTTED: dict[str, Callable[[dict[str, Any]], float]] = {
+    "papers": lambda value: float(value["training time"]["ratio"]),
+}
+
+
 def plot(results: dict[str, Any], folder: Path) -> None:
     """Draws the ratios as PNG and SVG, where matplotlib is installed."""
+    ratio = _PLOTTED.get(results["kind"], lambda value: value["ratio"])
     try:
         figure, axes = new_axes(8, 4)
     except ImportError:
@@ -108,9 +140,10 @@ def plot(results: dict[str, Any], folder: Path) -> None:
     width = 0.8 / len(names)
     for number, name in enumerate(names):
         at = [i + number * width for i in range(len(rows))]
-        axes.bar(at, [row[key][name]["ratio"] for row in rows], width, label=name)
+        axes.bar(at, [ratio(row[key][name]) or 0.0 for row in rows], width, label=name)
     axes.axhline(1.0, color="black", linewidth=0.8)
-    labels = [str(row.get("shape") or row.get("size") or row.get("tensors")) for row in rows]
+    known = ("shape", "size", "tensors", "task")
+    labels = [str(next(row[k] for k in known if k in row)) for row in rows]
     axes.set_xticks([i + 0.4 - width / 2 for i in range(len(rows))], labels, fontsize=8)
     axes.set_ylabel(f"ratio to {names[0]}")
     axes.set_title(results["what"])

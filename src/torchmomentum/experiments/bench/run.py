@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from torchmomentum.experiments.bench.gpu import measure_gpu
 from torchmomentum.experiments.bench.layers import SHAPES, Shape, measure_memory, time_layers
 from torchmomentum.experiments.bench.optimizers import SETS, time_optimizers
+from torchmomentum.experiments.bench.papers import PMNIST, measure_papers
 from torchmomentum.experiments.bench.report import TABLES, plot
 from torchmomentum.experiments.bench.streaming import SIZES, time_streaming
 from torchmomentum.experiments.files import write_json
@@ -30,6 +32,7 @@ KINDS = {
     "optim": Kind("optimizer step, float32", list(SETS), time_optimizers),
     "memory": Kind("peak memory of a training step, float32", SHAPES, measure_memory),
     "streaming": Kind("one step of one sequence, float32, inference", SIZES, time_streaming),
+    "papers": Kind("Tables 14 and 15 of the MomentumRNN paper", [PMNIST], measure_papers),
 }
 
 
@@ -58,7 +61,33 @@ def run(
         rows.append(measure(item, seconds=seconds, device=device))
         lines = TABLES[kind](results)
         print("\n".join(lines if number == 0 else lines[-1:]), flush=True)
+    return _record(results, out)
+
+
+def _record(results: dict[str, Any], out: Path) -> dict[str, Any]:
     results["provenance"] = provenance(["torchmomentum", *sys.argv[1:]])
-    write_json(out / f"{kind}.json", results)
+    write_json(out / f"{results['kind']}.json", results)
     plot(results, out)
     return results
+
+
+def run_gpu(*, seconds: float, device: str, out: Path) -> None:
+    """Measures all of :mod:`~.gpu`, each part written as soon as it is there."""
+    torch.manual_seed(0)
+
+    def write(name: str, results: dict[str, Any]) -> None:
+        told = provenance(["torchmomentum", *sys.argv[1:]])
+        write_json(out / f"{name}.json", {**results, "device": device, "provenance": told})
+        print(f"{name}: {len(results['rows'])} rows", flush=True)
+
+    measure_gpu(write, seconds=seconds, device=device)
+
+
+def run_accuracy(row: dict[str, Any], *, device: str, out: Path) -> dict[str, Any]:
+    """Prints and writes what :func:`~.accuracy.time_to_accuracy` found."""
+    what = (
+        f"training until {row['metric']} {row['target']:.4f} on validation samples of {row['task']}"
+    )
+    results = {"what": what, "kind": "time-to-accuracy", "device": device, "rows": [row]}
+    print("\n".join(TABLES["time-to-accuracy"](results)))
+    return _record(results, out)

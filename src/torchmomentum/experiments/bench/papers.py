@@ -1,0 +1,63 @@
+"""Tables 14 and 15 of the MomentumRNN paper: time and memory, in training and in evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import torchmomentum.nn as tnn
+from torchmomentum.experiments.bench.layers import Shape, train_step
+from torchmomentum.experiments.bench.timing import interleave
+from torchmomentum.experiments.memory import peak_memory
+
+PMNIST: Shape = (784, 128, 1, 256)
+# what the paper measured, as ratios to its LSTM: Table 14 (training, evaluation), Table 15 (same)
+PUBLISHED = {
+    "nn.LSTM": (1.0, 1.0, 1.0, 1.0),
+    "MomentumLSTM": (7.43 / 6.18, 3.16 / 2.52, 15.95 / 15.93, 1.0),
+    "AdamLSTM": (10.34 / 6.18, 4.07 / 2.52, 25.13 / 15.93, 7.52 / 7.51),
+    "RMSPropLSTM": (9.94 / 6.18, 3.96 / 2.52, 25.13 / 15.93, 7.52 / 7.51),
+    "LookaheadSRLSTM": (8.34 / 6.18, 3.16 / 2.52, 15.95 / 15.93, 1.0),
+}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "nn.LSTM": nn.LSTM,
+    "MomentumLSTM": partial(tnn.MomentumLSTM, mu=0.6, step_size=1.0),
+    "AdamLSTM": partial(tnn.AdamLSTM, mu=0.6, step_size=1.0, beta=0.01),
+    "RMSPropLSTM": partial(tnn.RMSPropLSTM, step_size=1.0, beta=0.01),
+    "LookaheadSRLSTM": partial(tnn.LookaheadSRLSTM, step_size=0.9, restart=40),
+}
+COLUMNS = ("training time", "evaluation time", "training memory", "evaluation memory")
+
+
+def _evaluate(layer: nn.Module, x: Tensor) -> None:
+    with torch.inference_mode():
+        layer(x)
+
+
+def measure_papers(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
+    """One row: all four quantities of each model, and their ratios to ``nn.LSTM``."""
+    time, batch, inputs, hidden = shape
+    x = torch.randn(time, batch, inputs, device=device)
+    layers = {name: make(inputs, hidden, device=device) for name, make in MODELS.items()}
+    found: dict[str, dict[str, Any]] = {name: {} for name in layers}
+    for phase, run in (("training", train_step), ("evaluation", _evaluate)):
+        steps = {name: partial(run, layer, x) for name, layer in layers.items()}
+        times = interleave(steps, seconds=seconds, device=device)
+        peaks = {name: peak_memory(step, device) for name, step in steps.items()}
+        for name, values in times.items():
+            found[name][f"{phase} time"] = {
+                "us_per_sample": 1e3 * values["median_ms"] / batch,
+                "ratio": values["ratio"],
+                "ratio_quartiles": values["ratio_quartiles"],
+            }
+            found[name][f"{phase} memory"] = {
+                "mb_per_sample": peaks[name] / 1e6 / batch,
+                "ratio": peaks[name] / peaks["nn.LSTM"],
+            }
+    for name, ratios in PUBLISHED.items():
+        found[name]["published"] = dict(zip(COLUMNS, ratios, strict=True))
+    return {"shape": list(shape), "layers": found}
