@@ -96,3 +96,34 @@ def test_initial_draws_are_torchs(cell_type):
     torch.manual_seed(3)
     found = cell_type(3, 4, momentum=tnn.Momentum()).state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("rule", [tnn.Momentum(0.6, 0.9), tnn.Nesterov(0.9, 3), tnn.Adam()])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cell_type", [tnn.LSTMCell, tnn.GRUCell, tnn.RNNCell])
+def test_a_stream_without_gradients_is_the_same(cell_type, bias, rule):
+    cell = cell_type(3, 5, bias, momentum=rule)
+    xs = torch.randn(6, 2, 3)
+    with_gradients = _stream(cell, xs)
+    kept = [t.clone() for t in (xs, *cell.parameters())]
+    with torch.inference_mode():
+        without = _stream(cell, xs)
+    for a, b in zip(with_gradients, without, strict=True):
+        torch.testing.assert_close(a.detach(), b)
+    for a, b in zip((xs, *cell.parameters()), kept, strict=True):
+        assert torch.equal(a, b)
+
+
+def _stream(cell, xs):
+    hidden, v, seen = None, None, []
+    for x in xs:
+        before = [] if v is None else [t.clone() for t in ([v] if torch.is_tensor(v) else v)]
+        given = v
+        out, hidden, v = cell(x, hidden, v)
+        for old, copy in zip(
+            [given] if torch.is_tensor(given) else given or [], before, strict=True
+        ):
+            assert torch.equal(old, copy)  # a state that was handed over stays as it was
+        seen += [out, *(hidden if isinstance(hidden, tuple) else [hidden])]
+        seen += [v] if torch.is_tensor(v) else [t for t in v if t.is_floating_point()]
+    return seen

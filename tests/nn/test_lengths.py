@@ -109,3 +109,8 @@ def test_lengths_of_what_has_them_already():
         tnn.MomentumLSTM(3, 4)(packed, lengths=LENGTHS)
     with pytest.raises(ValueError, match="for a batch"):
         tnn.MomentumLSTM(3, 4)(x[:, 0], lengths=[7])
+
+
+def test_the_original_takes_no_lengths():
+    with pytest.raises(TypeError, match="lengths"):
+        nn.LSTM(3, 4)(torch.randn(7, 4, 3), lengths=LENGTHS)

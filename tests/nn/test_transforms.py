@@ -41,6 +41,13 @@ def test_the_original_has_no_ensembles():
         vmap(run)(parameters)
 
 
+def test_the_original_has_no_forward_mode():
+    # second derivatives it has by now, but for cuDNN's
+    layer, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
+    with pytest.raises(NotImplementedError, match="forward AD"):
+        jvp(_loss(layer), (x,), (torch.ones_like(x),))
+
+
 @both
 @cells
 @rules

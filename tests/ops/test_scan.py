@@ -15,6 +15,7 @@ from torchmomentum.ops import (
     scan,
     scan_definition,
 )
+from torchmomentum.ops._native import padded
 
 T, B, H = 4, 3, 2
 
@@ -102,6 +103,31 @@ def test_native_packed_equals_padded():
     found = native_packed("LSTM", x.flatten(0, 1), sizes, state, [*weights, None])
     expected = native("LSTM", x, state, [*weights, None])
     torch.testing.assert_close(found[0].view(T, B, H), expected[0])
+
+
+def test_padding_to_persistent_kernels_is_exact():
+    x = torch.randn(T, B, 5, dtype=torch.float64, requires_grad=True)
+    state = tuple(torch.randn(B, H, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    shapes = [(4 * H, 5), (4 * H, H), (4 * H,), (4 * H,)]
+    weights = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
+    seen = []
+
+    def run(x, state, weights):
+        seen.append((tuple(x.shape), tuple(state[0].shape)))
+        return native("LSTM", x, state, weights)
+
+    found = padded(x, state, [*weights, None], run)
+    assert seen == [((T, 8, 128), (8, H))]
+    expected = native("LSTM", x, state, [*weights, None])
+    inputs = [x, *state, *weights]
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+    for a, b in zip(
+        torch.autograd.grad(sum(y.square().sum() for y in found), inputs),
+        torch.autograd.grad(sum(y.square().sum() for y in expected), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
 
 
 def test_outputs_share_no_memory():

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from torchmomentum.nn._rules import NesterovLookahead, Rule, RuleState
-from torchmomentum.ops import GATES, STEPS
+from torchmomentum.nn._rules import AdamState, NesterovLookahead, Rule, RuleState
+from torchmomentum.ops import GATES, STEPS, compiled_step, compiled_step_serves
 
 
 class _Cell(nn.RNNCellBase):
@@ -82,6 +82,18 @@ class _Cell(nn.RNNCellBase):
     def _hidden(self, state: tuple[Tensor, ...]) -> Any:
         return state[0]
 
+    def _compiled_step(
+        self, drive: Tensor, state: tuple[Tensor, ...], memory: RuleState
+    ) -> tuple[tuple[Tensor, ...], RuleState]:
+        weights, moments = (self.weight_hh, self.bias_hh), self.momentum.moments(memory)
+        if moments is not None:
+            *new, velocity, rms = compiled_step(self.mode, drive, state, *weights, moments)
+            return tuple(new), AdamState(velocity, rms)
+        pre, memory = self.momentum.step(drive, memory)
+        if any(pre is kept for kept in memory):  # the kernel writes to what it is given
+            pre = pre.clone()
+        return compiled_step(self.mode, pre, state, *weights), memory
+
     def forward(self, input: Tensor, hidden: Any = None, v: Any = None) -> tuple[Tensor, Any, Any]:
         """One step.
 
@@ -102,6 +114,12 @@ class _Cell(nn.RNNCellBase):
         self._check(input, state)
         memory = self._memory(v, input.shape[0], input)
         drive, rule, hidden = linear(input, self.weight_ih, self.bias_ih), self.momentum, state[0]
+        weights = self.weight_hh, self.bias_hh
+        if not rule.looks_ahead and compiled_step_serves(
+            self.mode, (input, *state, *(t for t in memory if t.is_floating_point()), *weights)
+        ):
+            new, memory = self._compiled_step(drive, state, memory)
+            return new[0], self._hidden(new), memory[0] if len(memory) == 1 else memory
         operand = hidden
         if isinstance(rule, NesterovLookahead):
             held, options = rule.separate(memory, drive.shape[1])
@@ -115,7 +133,6 @@ class _Cell(nn.RNNCellBase):
             memory = rule.join(held, hidden)
         else:
             pre, memory = rule.step(drive, memory)
-        weights = self.weight_hh, self.bias_hh
         state = STEPS[self.mode](pre.to(drive.dtype), state, *weights, operand=operand)
         return state[0], self._hidden(state), memory[0] if len(memory) == 1 else memory
 

@@ -90,6 +90,8 @@ class Rule(nn.Module):
 
     linear: bool = False
     looks_ahead: bool = False
+    # a batch and a width, and what a state for them is made of
+    _expected: tuple[tuple[int, int] | None, str, list[tuple[int, ...]]] = (None, "", [])
 
     @abstractmethod
     def initial_state(
@@ -159,17 +161,18 @@ class Rule(nn.Module):
             TypeError: It is not made of as many tensors.
             RuntimeError: One of them has another size.
         """
-        expected = self.initial_state(batch_size, width, device="meta")
+        if self._expected[0] != (batch_size, width):  # a stream asks the same at each step
+            like = self.initial_state(batch_size, width, device="meta")
+            shapes = [tuple(part.shape) for part in like]
+            self._expected = (batch_size, width), type(like).__name__, shapes
+        _, kind, expected = self._expected
         if not isinstance(state, (tuple, list)) or len(state) != len(expected):
             raise TypeError(
-                f"{name} must be {len(expected)} tensor(s), {type(expected).__name__}, "
-                f"got {type(state).__name__}"
+                f"{name} must be {len(expected)} tensor(s), {kind}, got {type(state).__name__}"
             )
         for found, wanted in zip(state, expected, strict=True):
-            if tuple(found.shape) != tuple(wanted.shape):
-                raise RuntimeError(
-                    f"Expected {name} size {tuple(wanted.shape)}, got {list(found.shape)}"
-                )
+            if tuple(found.shape) != wanted:
+                raise RuntimeError(f"Expected {name} size {wanted}, got {list(found.shape)}")
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Keeps its own values where a state dict has none: one of the torch namesake."""
@@ -301,7 +304,9 @@ class Momentum(_Scaled):
 
     def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, MomentumState]:
         """Equation (9)."""
-        velocity = self.mu * state[0] + self._scaled(drive)
+        bounded, gain = self._gain(drive)
+        velocity = self.mu * state[0]
+        velocity = torch.add(velocity, bounded, alpha=gain)
         return velocity, MomentumState(velocity)
 
     def scan(

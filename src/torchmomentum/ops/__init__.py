@@ -8,6 +8,8 @@ from torchmomentum.ops._adam import adam_scan, adam_scan_definition, largest_dri
 from torchmomentum.ops._cpu import Moments
 from torchmomentum.ops._cpu import layer as compiled_layer
 from torchmomentum.ops._cpu import serves as compiled_serves
+from torchmomentum.ops._cpu import step as compiled_step
+from torchmomentum.ops._cpu import step_serves as compiled_step_serves
 from torchmomentum.ops._kernels import available, product
 from torchmomentum.ops._layer import layer
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
@@ -30,6 +32,8 @@ __all__ = [
     "available",
     "compiled_layer",
     "compiled_serves",
+    "compiled_step",
+    "compiled_step_serves",
     "empty_cache",
     "gru_scan",
     "largest_drive",

@@ -23,7 +23,7 @@ from torch.nn.functional import linear
 
 from torchmomentum.ops._adam import LARGEST, adam_scan_definition, largest_drive
 from torchmomentum.ops._kernels import available, call, product
-from torchmomentum.ops._library import define_recurrence
+from torchmomentum.ops._library import define_recurrence, transformed
 from torchmomentum.ops._memory import empty
 from torchmomentum.ops._options import CONSTANT_SCHEMA, NOTHING, TENSOR_SCHEMA, TENSORS, Options
 from torchmomentum.ops._steps import GATES, State, scan_definition, steps_alive
@@ -32,6 +32,7 @@ _CACHED = 2**20  # floats of a chunk that stay in the cache
 _ROWS = 1024  # least rows of a chunk: fewer make the products with the weights slow
 _NARROW = 16  # inputs up to which the transposed product for their weights is the faster one
 _FEW = 8  # rows below which to pack weights for a product costs more than the product
+_PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
 _GATED = ("LSTM", "GRU")  # their gradients need more than the outputs
 _ACTIVATIONS = {"RNN_TANH": 0, "RNN_RELU": 1, "RNN_MODRELU": 2}  # as the kernels number them
 
@@ -45,6 +46,15 @@ class Moments(NamedTuple):
     gain: float | Tensor
     beta: float
     eps: float
+
+
+def _rule_numbers(like: Tensor, mu: float, gain: float, beta: float, eps: float) -> Tensor:
+    limits = largest_drive(like, gain), largest_drive(like), LARGEST
+    return like.new_tensor([mu, gain, beta, eps, math.sqrt(beta), math.sqrt(1 - beta), *limits])
+
+
+def _numbers_of(moments: Moments) -> tuple[float, float]:
+    return float(moments.mu), float(moments.gain)
 
 
 class _Layer(NamedTuple):
@@ -141,9 +151,7 @@ class _Layer(NamedTuple):
     def rule(self) -> Tensor:
         """The numbers of the Adam rule as its kernels take them."""
         mu, gain = (s.item() for s in self.moments[2:])
-        old, new = math.sqrt(self.beta), math.sqrt(1 - self.beta)
-        limits = largest_drive(self.x, gain), largest_drive(self.x), LARGEST
-        return self.x.new_tensor([mu, gain, self.beta, self.eps, old, new, *limits])
+        return _rule_numbers(self.x, mu, gain, self.beta, self.eps)
 
 
 @functools.cache
@@ -475,6 +483,66 @@ def _define_all(moments: bool) -> dict[str, Any]:
 
 
 _LAYERS, _MOMENT_LAYERS = _define_all(False), _define_all(True)
+
+
+def step_serves(mode: str, tensors: Sequence[Tensor | None]) -> bool:
+    """Whether :func:`step` runs a step on these: float32 on a CPU, no gradient asked for."""
+    return (
+        mode != "GRU"
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not transformed()
+        and all(
+            t is None or (t.dtype == torch.float32 and t.device.type == "cpu" and type(t) in _PLAIN)
+            for t in tensors
+        )
+        and available()
+    )
+
+
+def step(
+    mode: str,
+    drive: Tensor,
+    state: State,
+    weight_hh: Tensor,
+    bias_hh: Tensor | None,
+    moments: Moments | None = None,
+) -> State:
+    """One step of a stream, without gradients and in as few calls as may be.
+
+    Args:
+        mode: ``LSTM``, ``RNN_TANH`` or ``RNN_RELU``.
+        drive: ``W x + b_ih`` of the step or what a rule made of it, ``(B, G H)``; written to.
+        state: ``(h, c)`` for an LSTM, ``(h,)`` otherwise, each ``(B, H)``.
+        weight_hh: ``(G H, H)``.
+        bias_hh: ``(G H,)``, or None.
+        moments: The Adam rule, which the drive goes through.
+
+    Returns:
+        The state, and with ``moments`` the velocity and root.
+    """
+    batch, width = drive.shape
+    hidden, last = weight_hh.shape[1], list[Tensor]()
+    drive = drive.contiguous()
+    if moments is not None:
+        last = [m.clone(memory_format=torch.contiguous_format) for m in moments[:2]]
+        shift = drive.new_zeros(width) if bias_hh is None else bias_hh.contiguous()
+        rule = _rule_numbers(drive, *_numbers_of(moments), moments.beta, moments.eps)
+        call("adam_rule_forward", 1, batch, width, None, 1, rule, drive, *last, shift)
+    elif bias_hh is not None:
+        drive.add_(bias_hh)
+    h, *cell = (s.contiguous() for s in state)
+    drive.addmm_(h, weight_hh.t())
+    out = torch.empty_like(h)
+    besides = [None, None, None, 1.0, *[None, 0.0] * len(state)]
+    problem = (1, batch, hidden, None, 1)
+    if mode == "LSTM":
+        new_cell = torch.empty_like(out)
+        call("lstm_forward", *problem, drive, out, new_cell, h, *cell, None, *besides)
+        return out, new_cell, *last
+    tail = _ACTIVATIONS[mode], None, None, *besides
+    call("rnn_forward", *problem, drive, out, h, None, *tail)
+    return out, *last
 
 
 def serves(

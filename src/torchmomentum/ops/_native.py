@@ -7,17 +7,19 @@ dynamic length; operators of our own over the same kernels can.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from torchmomentum.ops._library import define_recurrence
 from torchmomentum.ops._steps import State, scan_definition
 
 _aten = torch.ops.aten
 _ATEN_LSTM = 2  # ATen's number for this kind of recurrence
+_UNITS, _MOST_UNITS, _ROWS, _MOST_ROWS = 128, 1024, 8, 128  # what cuDNN's persistent kernels take
 # asked once: torch.compile cannot trace the questions
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
 _HAS_ONEDNN_BF16 = _HAS_ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -144,7 +146,50 @@ def _hx(mode: str, state: State) -> Any:
     return tuple(s.unsqueeze(0) for s in state) if mode == "LSTM" else state[0].unsqueeze(0)
 
 
+def pads(x: Tensor, state: State, weights: Sequence[Tensor | None]) -> bool:
+    """Whether cuDNN runs an LSTM on its persistent kernels once its input is padded.
+
+    That is what PyTorch asks of it: half precision, one layer and direction, no projection, a
+    multiple of 128 units up to 1,024, batches up to 128.
+    """
+    hidden, batch = state[0].shape[-1], x.shape[1]
+    return (
+        x.device.type == "cuda"
+        and x.dtype == torch.float16
+        and weights[-1] is None
+        and hidden % _UNITS == 0
+        and hidden <= _MOST_UNITS
+        and -(-batch // _ROWS) * _ROWS <= _MOST_ROWS
+        and bool(batch % _ROWS or x.shape[2] % _UNITS)
+    )
+
+
+def padded(x: Tensor, state: State, weights: Sequence[Tensor | None], run: Any) -> State:
+    """Runs a layer on input of a multiple of 128 features and 8 rows, zeros added; exact.
+
+    Args:
+        x: ``(T, B, I)``.
+        state: Each ``(B, H)``.
+        weights: As for :func:`native`.
+        run: Takes input, state and weights of the greater size.
+    """
+    weight_ih, *others = weights
+    if weight_ih is None:
+        raise TypeError("weight_ih must be a tensor")
+    rows, features = -x.shape[1] % _ROWS, -x.shape[2] % _UNITS
+    out, *last = run(
+        pad(x, (0, features, 0, rows)),
+        tuple(pad(s, (0, 0, 0, rows)) for s in state),
+        (pad(weight_ih, (0, features)), *others),
+    )
+    if not rows:
+        return out, *last
+    return out[:, :-rows], *(s[:-rows] for s in last)
+
+
 def _torch_layer(mode: str, x: Tensor, state: State, weights: Sequence[Tensor | None]) -> State:
+    if mode == "LSTM" and pads(x, state, weights):
+        return padded(x, state, weights, partial(_torch_layer, mode))
     flat, has_biases = [w for w in weights if w is not None], weights[2] is not None
     train = torch.is_grad_enabled()
     out, *last = _torch_function(mode)(
