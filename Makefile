@@ -8,7 +8,7 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs bench gpu-check setup readme clean
+.PHONY: demo test check lint types doctests docs bench slides gpu-check setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -46,6 +46,14 @@ bench: setup
 	for kind in layers optim memory streaming papers; do \
 		$(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
 
+SLIDES := slides-quadratic slides-noise-decaying slides-noise-constant \
+	slides-restart-frequency slides-logistic
+
+# the slides' convex figures; what results/ holds already is left as it is
+slides: setup
+	for name in $(SLIDES); do \
+		$(BIN)/torchmomentum reproduce $$name --out results/$$name --resume || exit 1; done
+
 # all that a GPU is needed for, in less than ten minutes; needs torch and Triton with CUDA
 gpu-check:
 	PYTHONPATH=src $(PYTHON) -m torchmomentum.experiments.cli bench gpu --device cuda \
@@ -59,6 +67,8 @@ readme: setup
 	for kind in layers optim memory streaming papers time-to-accuracy; do \
 		$(BIN)/torchmomentum report \
 		results/benchmarks/$$kind.json --into docs/results.md --mark $$kind || exit 1; done
+	for name in $(SLIDES); do $(BIN)/torchmomentum report \
+		results/$$name/results.json --into docs/slides.md --mark $$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs site build

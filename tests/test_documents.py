@@ -7,7 +7,9 @@ import pytest
 
 from torchmomentum.experiments.bench.report import TABLES, markdown
 from torchmomentum.experiments.files import read_json
+from torchmomentum.experiments.cli import REPRODUCTIONS
 from torchmomentum.experiments.report import markdown_table
+from torchmomentum.experiments.reproduce.report import markdown as reproduced
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +34,12 @@ def test_tables_are_those_of_the_recorded_results(document, name):
 def test_benchmark_tables_are_those_of_the_recorded_results(kind):
     results = read_json(ROOT / "results" / "benchmarks" / f"{kind}.json")
     assert _marked("docs/results.md", kind) == markdown(results)
+
+
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_reproduced_tables_are_those_of_the_recorded_results(name):
+    results = read_json(ROOT / "results" / name / "results.json")
+    assert _marked("docs/slides.md", name) == reproduced(results)
 
 
 def test_the_readmes_examples_run():

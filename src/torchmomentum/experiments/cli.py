@@ -32,7 +32,11 @@ from torchmomentum.experiments.recipes import (
 if TYPE_CHECKING:
     from torchmomentum.experiments.training import Place
 
-COMMANDS = ("train", "compare", "bench", "report", "list")
+COMMANDS = ("train", "compare", "reproduce", "bench", "report", "list")
+REPRODUCTIONS = (
+    *("slides-quadratic", "slides-noise-decaying", "slides-noise-constant"),
+    *("slides-restart-frequency", "slides-logistic"),
+)
 BENCHMARKS = ("layers", "optim", "memory", "streaming", "papers", "time-to-accuracy", "gpu")
 _RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")
 _OVERRIDES = (
@@ -160,6 +164,13 @@ def _parser() -> _Parser:
     )
     accuracy.add_argument("--resume", action="store_true", help="goes on from what --out holds")
     bench.add_argument("--out", default="runs/bench", metavar="DIR", help="default %(default)s")
+
+    again = commands.add_parser("reproduce", help="compute a figure of the slides again")
+    again.add_argument("name", metavar="NAME", help=", ".join(REPRODUCTIONS))
+    again.add_argument("--iterations", type=int, metavar="N", help="by default the slides'")
+    again.add_argument("--seeds", type=int, metavar="N", help="by default the figure's own")
+    again.add_argument("--out", metavar="DIR", help="default runs/NAME")
+    again.add_argument("--resume", action="store_true", help="leaves what is done as it is")
 
     report = commands.add_parser("report", help="show recorded results again")
     report.add_argument("results", metavar="RESULTS.JSON", type=Path)
@@ -345,6 +356,23 @@ def _bench(options: argparse.Namespace) -> None:
     print(f"written to {place / options.kind}.json")
 
 
+def _reproduce(options: argparse.Namespace) -> None:
+    check_name("reproduction", options.name, REPRODUCTIONS)
+    _need_extra()
+    from torchmomentum.experiments.reproduce.run import reproduce, show
+
+    out = Path(options.out or f"runs/{options.name}")
+    results = reproduce(
+        options.name,
+        out,
+        iterations=options.iterations,
+        seeds=options.seeds,
+        resume=options.resume,
+    )
+    show(results)
+    print(f"written to {out}: results.json, table.md, curves (PNG, SVG)")
+
+
 def _bench_accuracy(options: argparse.Namespace, out: Path) -> None:
     _need_extra()
     from torchmomentum.experiments.bench.accuracy import time_to_accuracy
@@ -374,10 +402,14 @@ def _report(options: argparse.Namespace) -> None:
     from torchmomentum.experiments.bench.report import markdown
     from torchmomentum.experiments.files import read_json
     from torchmomentum.experiments.report import insert, markdown_table
+    from torchmomentum.experiments.reproduce.report import markdown as reproduced
 
     try:
         results = read_json(options.results)
-        text = markdown(results) if "kind" in results else markdown_table(results)
+        if "methods" in results:
+            text = reproduced(results)
+        else:
+            text = markdown(results) if "kind" in results else markdown_table(results)
     except FileNotFoundError as error:
         raise UsageError(f"{options.results} does not exist") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -413,6 +445,7 @@ def _run(arguments: Sequence[str]) -> None:
     actions = {
         "train": _train,
         "compare": _compare,
+        "reproduce": _reproduce,
         "bench": _bench,
         "report": _report,
         "list": _list,

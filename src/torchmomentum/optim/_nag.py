@@ -15,19 +15,9 @@ from torch.optim.optimizer import (
     _use_grad_for_differentiable,
 )
 
+from torchmomentum.optim._restart import Policy, check_policy, interval_after
 from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
 from torchmomentum.schedules import nesterov_momentum
-
-
-def check_interval(name: str, value: Any) -> int | None:
-    """A restart interval: None, or an integer of at least 1 iteration."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int or None, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1 iteration, got {value}")
-    return value
 
 
 def _check_not_negative(name: str, value: Any) -> None:
@@ -53,6 +43,13 @@ class NAG(Optimizer):
     Accelerated Gradient" and "Scheduled Restart NAG"). The first step, and the first after a
     restart, is a plain gradient step. With ``restart=1`` every step is: ``torch.optim.SGD``.
 
+    The policies of the slides are ``restart=None`` (NAG), ``F`` and ``[(T_1, F_1), ...]`` (SRNAG:
+    the interval is :math:`F_i` up to iteration :math:`T_i`, the last one for good), and
+    ``"function"`` (ARNAG: restarts when the loss has risen), which needs the loss in each step.
+    ``"gradient"`` restarts after a step uphill, :math:`g_k \cdot (v_k - v_{k-1}) > 0`, the second
+    scheme of O'Donoghue and Candès (2015); it reads one number back from the device.
+    Constant momentum is ``torch.optim.SGD``'s: see the documentation.
+
     It keeps ``torch.optim.SGD``'s conventions. It differs in that ``p.grad`` is never changed, that
     hyperparameters that are not finite are refused, and that ``differentiable`` differentiates
     through the momentum too. A group's counter advances when one of its parameters has a gradient;
@@ -64,7 +61,8 @@ class NAG(Optimizer):
         params: Parameters, named parameters or groups of either. A group may have its own ``lr``,
             ``restart_every`` and ``weight_decay``, and has its own counter.
         lr: Step size :math:`s`, a number or a tensor of one element, finite and at least 0.
-        restart: Iterations between restarts :math:`F`, at least 1; None never restarts.
+        restart: When the momentum begins anew: None, an integer of at least 1, pairs of a last
+            iteration and an interval, ``"function"`` or ``"gradient"``.
         weight_decay: Adds so many times the parameter to its gradient.
         maximize: Ascends instead.
         foreach: Steps through whole lists of tensors. By default where they are on a GPU.
@@ -73,7 +71,7 @@ class NAG(Optimizer):
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
-        TypeError: ``restart`` is not an integer.
+        TypeError: ``restart`` is of no known kind.
         RuntimeError: ``fused`` together with ``foreach`` or ``differentiable``.
 
     Example:
@@ -91,7 +89,7 @@ class NAG(Optimizer):
         self,
         params: ParamsT,
         lr: float | Tensor = 1e-3,
-        restart: int | None = None,
+        restart: Policy = None,
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
@@ -99,16 +97,18 @@ class NAG(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_interval("restart", restart)
         defaults = {
             "lr": lr,
-            "restart_every": restart,
+            "restart_every": check_policy("restart", restart),
             "weight_decay": weight_decay,
             "maximize": maximize,
             "foreach": foreach,
             "differentiable": differentiable,
             "fused": fused,
             "cycle_step": 0,  # steps since the last restart
+            "iterations": 0,
+            "last_momentum": 0.0,
+            "last_loss": None,
         }
         super().__init__(params, defaults)
 
@@ -126,7 +126,7 @@ class NAG(Optimizer):
                 raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
             _check_not_negative("lr", group["lr"])
             _check_not_negative("weight_decay", group["weight_decay"])
-            check_interval("restart_every", group["restart_every"])
+            group["restart_every"] = check_policy("restart_every", group["restart_every"])
             if group["foreach"] and isinstance(group["lr"], Tensor) and group["lr"].requires_grad:
                 raise ValueError("lr as a tensor that requires a gradient needs `foreach=False`")
         except (RuntimeError, TypeError, ValueError):
@@ -159,30 +159,65 @@ class NAG(Optimizer):
         return scales[0]
 
     @_use_grad_for_differentiable
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], Any] | float | Tensor | None = None) -> Any:
         """Takes one step.
 
         Args:
-            closure: Reevaluates the model and returns the loss.
+            closure: Reevaluates the model and returns the loss; or the loss itself, whose gradients
+                are there already.
 
         Returns:
-            What the closure returned, or None.
+            What the closure returned, the loss, or None.
+
+        Raises:
+            ValueError: The policy ``"function"`` is not given the loss.
         """
-        loss = None
-        if closure is not None:
+        loss = closure
+        if callable(closure):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            self._step_group(group)
+            self._step_group(group, loss)
         return loss
 
-    def _step_group(self, group: dict[str, Any]) -> None:
+    def _rises(self, group: dict[str, Any], loss: Any) -> bool:
+        """Whether the loss is greater than before the last step."""
+        if loss is None:
+            raise ValueError("restart='function' needs the loss: step(closure) or step(loss)")
+        now, before = float(loss), group["last_loss"]
+        group["last_loss"] = now
+        if before is None:
+            return False
+        return bool(now < before if group["maximize"] else now > before)
+
+    def _climbs(
+        self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], s: Step
+    ) -> bool:
+        """Whether the step goes uphill: ``g . d > 0`` with ``d = mu d_before - lr g``."""
+        total: Any = 0.0
+        for p, g in zip(params, grads, strict=True):
+            state = self.state[p]
+            held = state.get("momentum_buffer")
+            if held is None:
+                continue
+            g = g.to_dense() if g.is_sparse else g
+            slope = (-g if s.maximize else g) + s.weight_decay * p
+            held = held.to_dense() if held.is_sparse else held
+            past = -group["last_momentum"] * state.get("buffer_scale", 1.0) * held
+            step = past - s.lr * slope
+            total = total + torch.real(slope.conj() * step).sum()
+        return bool(total > 0)
+
+    def _step_group(self, group: dict[str, Any], loss: Any) -> None:
         params = [p for p in group["params"] if p.grad is not None]
         if not params:
             return
         grads: list[Tensor] = [p.grad for p in params]
-        interval, done = group["restart_every"], group["cycle_step"]
+        policy, done = group["restart_every"], group["cycle_step"]
+        interval = interval_after(policy, group["iterations"])
         if interval is not None and done >= interval:
+            done = 0
+        if policy == "function" and self._rises(group, loss):
             done = 0
         numbers = Step(
             lr=group["lr"],
@@ -192,6 +227,7 @@ class NAG(Optimizer):
             weight_decay=group["weight_decay"],
             maximize=group["maximize"],
         )
+        climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
         take = _choose(group, params, grads)
         if numbers.momentum:
             buffers = [self._buffer(p, g) for p, g in zip(params, grads, strict=True)]
@@ -201,7 +237,9 @@ class NAG(Optimizer):
                 self.state[p]["buffer_scale"] = scale
         else:
             take(params, grads, [], numbers)
-        group["cycle_step"] = done + 1
+        group["cycle_step"] = 0 if climbs else done + 1
+        group["last_momentum"] = numbers.momentum
+        group["iterations"] += 1
 
 
 def _choose(

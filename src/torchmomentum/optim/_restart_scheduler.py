@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from torchmomentum.optim._nag import check_interval
+from torchmomentum.optim._restart import check_interval
 from torchmomentum.schedules import exponential_restarts, linear_restarts
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from torchmomentum.optim._nag import NAG, check_interval
+from torchmomentum.optim._nag import NAG
+from torchmomentum.optim._restart import check_interval
 
 
 class SRSGD(NAG):

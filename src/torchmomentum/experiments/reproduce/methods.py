@@ -1,0 +1,124 @@
+r"""The slides' methods on one problem side by side, as sequences of momentum coefficients.
+
+All but the heavy ball are :math:`v_k = w_{k-1} - s \nabla f(w_{k-1})`,
+:math:`w_k = v_k + \mu_k (v_k - v_{k-1})`; they differ in :math:`\mu_k` alone. So all methods and
+seeds take their steps at once, as rows of one array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from torchmomentum.experiments.reproduce.problems import Array, Laplacian, Noise, exact
+from torchmomentum.optim._restart import Policy, interval_after
+
+# the released exact-oracle schedule: F = 1000 while k < 2000, 2000 while k < 10000, then 4000
+EXACT_SCHEDULE: Policy = [(1999, 1000), (9999, 2000), (50_000, 4000)]
+
+
+class Method(NamedTuple):
+    """How one method gets its momentum.
+
+    Attributes:
+        mu: A constant momentum; None for Nesterov's growing one.
+        heavy: The heavy ball: the momentum is on ``w``, not on ``v``.
+        restart: When Nesterov's momentum begins anew.
+    """
+
+    mu: float | None = None
+    heavy: bool = False
+    restart: Policy = None
+
+
+def slides_methods(schedule: Policy) -> dict[str, Method]:
+    """The six methods of the slides' figures."""
+    return {
+        "GD": Method(mu=0.0),
+        "GD + momentum": Method(mu=0.9),
+        "heavy ball": Method(mu=0.9, heavy=True),
+        "NAG": Method(),
+        "ARNAG": Method(restart="function"),
+        "SRNAG": Method(restart=schedule),
+    }
+
+
+def run_methods(
+    problem: Laplacian,
+    methods: dict[str, Method],
+    noise: Noise,
+    *,
+    iterations: int,
+    seeds: Sequence[int] = (0,),
+) -> dict[str, Any]:
+    """Follows all methods from the problem's start, with the same noise for all of them.
+
+    Args:
+        problem: What to minimize.
+        methods: By name.
+        noise: What is added to the gradient of a step.
+        iterations: How many points to record, the start counted in.
+        seeds: One run of each method for each.
+
+    Returns:
+        For each method its gaps ``f(w_k) - f*``, ``(seeds, iterations)``, as ``gaps``, and how
+        often it restarted, as ``restarts``.
+    """
+    names, count, n = list(methods), len(seeds), problem.size
+    generators = [np.random.default_rng(seed) for seed in seeds]
+    shape = (len(names), count, n)
+    w = np.broadcast_to(problem.start, shape).copy()
+    v, gradient = w.copy(), np.empty(shape)
+    adaptive = [i for i, m in enumerate(methods.values()) if m.restart == "function"]
+    heavy = [i for i, m in enumerate(methods.values()) if m.heavy]
+    last = problem.value(v[adaptive])
+    done = np.zeros((len(names), count), dtype=np.int64)  # steps since the last restart
+    restarts = np.zeros_like(done)
+    mu = np.array([0.0 if m.mu is None else m.mu for m in methods.values()])
+    growing = np.array([m.mu is None for m in methods.values()])
+    scheduled = [i for i, m in enumerate(methods.values()) if isinstance(m.restart, (int, list))]
+    step = 1.0 / problem.smoothness
+    gaps = np.empty((iterations, len(names), count))
+    for k in range(iterations):
+        gaps[k] = problem.gap(w)
+        problem.gradient(w, out=gradient)
+        if noise is not exact:
+            gradient += np.stack([noise(k, g, (n,)) for g in generators])
+        coefficient = np.where(growing[:, None], done / (done + 3.0), mu[:, None])[..., None]
+        new = w - step * gradient
+        moved = new + coefficient * (new - v)
+        if heavy:  # its v is the w of the step before
+            moved[heavy] = new[heavy] + coefficient[heavy] * (w[heavy] - v[heavy])
+            new[heavy] = w[heavy]
+        done += 1
+        for i in scheduled:
+            interval = interval_after(list(methods.values())[i].restart, k + 1)
+            over = interval is not None and done[i] >= interval
+            restarts[i] += over
+            done[i][over] = 0
+        if adaptive:
+            values = problem.value(new[adaptive])
+            rose = values > last
+            last = values
+            restarts[adaptive] += rose
+            done[adaptive] = np.where(rose, 0, done[adaptive])
+        v, w = new, moved
+    return {
+        name: {"gaps": gaps[:, i].T, "restarts": restarts[i].tolist()}
+        for i, name in enumerate(names)
+    }
+
+
+def fitted_slope(gaps: Array, first: int, last: int) -> float:
+    """The slope of log gap on log k between two iterations: -1 where it falls like 1/k."""
+    k = np.unique(np.geomspace(first, last, 200).astype(int))
+    slope: float = np.polyfit(np.log(k), np.log(np.maximum(gaps[k], 1e-300)), 1)[0]
+    return slope
+
+
+def fitted_factor(gaps: Array, first: int, last: int) -> float:
+    """The factor from iteration to iteration that fits between two: geometric where below 1."""
+    k = np.arange(first, last, max(1, (last - first) // 500))
+    return float(np.exp(np.polyfit(k, np.log(np.maximum(gaps[k], 1e-300)), 1)[0]))

@@ -1,0 +1,61 @@
+"""Runs one reproduction by its name, and writes ``results.json``, ``table.md`` and a plot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.files import read_json, write_json, write_text
+from torchmomentum.experiments.provenance import provenance
+from torchmomentum.experiments.reproduce.report import markdown, plot, table
+from torchmomentum.experiments.reproduce.slides import FIGURES, run_figure
+
+RESULTS = "results.json"
+
+
+def reproduce(
+    name: str, out: Path, *, iterations: int | None, seeds: int | None, resume: bool
+) -> dict[str, Any]:
+    """Computes what a name stands for, or finds it done.
+
+    Args:
+        name: A name of the command line's list.
+        out: The folder to write to.
+        iterations: How many; None for the slides'.
+        seeds: How many runs; None for the figure's own.
+        resume: Takes what the folder holds where it is what is asked for.
+
+    Raises:
+        UsageError: A number below what is needed, or a folder that holds something else.
+    """
+    for what, value, least in (("iterations", iterations, 100), ("seeds", seeds, 1)):
+        if value is not None and value < least:
+            raise UsageError(f"{what} must be at least {least}, got {value}")
+    place = out / RESULTS
+    if place.exists():
+        held: dict[str, Any] = read_json(place)
+        same = held.get("name") == name and iterations in (None, held.get("iterations"))
+        if resume and same and seeds in (None, len(held["seeds"])):
+            return held
+        raise UsageError(f"{out} holds results already; give --resume or another --out")
+    options = {"iterations": iterations, "seeds": seeds}
+    given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+    if name in FIGURES:
+        results = run_figure(name, **given)
+    else:
+        from torchmomentum.experiments.reproduce.logistic import run_logistic
+
+        results = run_logistic(**given, tell=lambda words: print(words, file=sys.stderr))
+    results["provenance"] = provenance(["torchmomentum", *sys.argv[1:]])
+    plot(results, out)
+    write_text(out / "table.md", markdown(results))
+    write_json(place, results)  # last: it says that all is there
+    return results
+
+
+def show(results: dict[str, Any]) -> None:
+    """Prints the table."""
+    print(f"{results['name']}: {results['title']}, {results['quantity']}")
+    print("\n".join(table(results)))

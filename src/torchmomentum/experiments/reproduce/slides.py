@@ -1,0 +1,132 @@
+"""The slides' quadratic: the exact oracle, the noisy ones, and how often to restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from torchmomentum.experiments.reproduce.methods import (
+    EXACT_SCHEDULE,
+    Method,
+    fitted_factor,
+    fitted_slope,
+    run_methods,
+    slides_methods,
+)
+from torchmomentum.experiments.reproduce.problems import (
+    Array,
+    Laplacian,
+    Noise,
+    constant,
+    decaying,
+    exact,
+)
+from torchmomentum.optim._restart import Policy
+
+ITERATIONS = 50_000
+SHOWN = (1, 10, 100, 1_000, 10_000, 49_999)  # iterations of the table
+_POINTS = 300  # of a curve, evenly spaced on a logarithmic axis
+# the released code's for decaying noise: F = 200 while k < 10000, then 400
+NOISY_SCHEDULE: Policy = [(9_999, 200), (50_000, 400)]
+FREQUENCIES = (1, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+# what the slides say of the gap after k exact steps
+THEOREMS = {
+    "GD": "1/k",
+    "GD + momentum": "1/k",
+    "heavy ball": "1/k",
+    "NAG": "1/k^2",
+    "ARNAG": "geometric",
+    "SRNAG": "geometric",
+}
+
+
+class Figure(NamedTuple):
+    """One of the slides' figures.
+
+    Attributes:
+        title: What it shows.
+        noise: What is added to the gradients.
+        seeds: How many runs.
+        methods: What is compared, by name.
+    """
+
+    title: str
+    noise: Noise
+    seeds: int
+    methods: Callable[[], dict[str, Method]]
+
+
+def _frequencies() -> dict[str, Method]:
+    found = {f"F = {every}": Method(restart=every) for every in FREQUENCIES}
+    return {**found, "never": Method()}
+
+
+FIGURES = {
+    "slides-quadratic": Figure(
+        "path Laplacian, exact gradients", exact, 1, lambda: slides_methods(EXACT_SCHEDULE)
+    ),
+    "slides-noise-decaying": Figure(
+        "path Laplacian, noise of 0.1 / (floor(k / 100) + 1)",
+        decaying,
+        5,
+        lambda: slides_methods(NOISY_SCHEDULE),
+    ),
+    "slides-noise-constant": Figure(
+        "path Laplacian, noise of 0.001", constant, 5, lambda: slides_methods(NOISY_SCHEDULE)
+    ),
+    "slides-restart-frequency": Figure(
+        "path Laplacian, noise of 0.001, Nesterov's momentum restarted every F steps",
+        constant,
+        5,
+        _frequencies,
+    ),
+}
+
+
+def curve(gaps: Array, at: Sequence[int]) -> dict[str, list[float]]:
+    """The mean of the seeds and their least and greatest, at some iterations."""
+    seen = gaps[:, list(at)]
+    return {
+        "mean": seen.mean(0).tolist(),
+        "low": seen.min(0).tolist(),
+        "high": seen.max(0).tolist(),
+    }
+
+
+def run_figure(
+    name: str, *, iterations: int = ITERATIONS, seeds: int | None = None, cycle: bool = False
+) -> dict[str, Any]:
+    """Computes a figure: curves, the table's values, fitted rates beside the theorems'."""
+    figure = FIGURES[name]
+    problem = Laplacian(cycle=cycle)
+    numbers = list(range(figure.seeds if seeds is None else seeds))
+    methods = figure.methods()
+    found = run_methods(problem, methods, figure.noise, iterations=iterations, seeds=numbers)
+    at = (np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1).tolist()
+    shown = [k for k in SHOWN if k < iterations]
+    tail = max(2, iterations // 10)  # rates are those of the middle: there a method is itself
+    results: dict[str, Any] = {}
+    for key, run in found.items():
+        gaps: Array = run["gaps"]
+        mean = gaps.mean(0)
+        results[key] = {
+            "curve": curve(gaps, at),
+            "shown": curve(gaps, shown),
+            "slope": fitted_slope(mean, max(1, tail // 10), tail),
+            "factor": fitted_factor(mean, max(1, tail // 10), tail),
+            "theorem": THEOREMS.get(key) if figure.noise is exact else None,
+            "restarts": run["restarts"],
+        }
+    return {
+        "name": name,
+        "title": figure.title + (", cycle" if cycle else ""),
+        "seeds": numbers,
+        "iterations": iterations,
+        "start": float(problem.gap(problem.start)),
+        "at": at,
+        "shown": shown,
+        "quantity": "f(w_k) - f*",
+        "methods": results,
+    }

@@ -1,0 +1,71 @@
+"""When a Nesterov momentum begins anew: the policies, as plain values for a state dict."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+ADAPTIVE = ("function", "gradient")
+
+# None never restarts; F restarts after so many iterations; [(T_1, F_1), ...] has an interval F_i
+# for the iterations up to T_i; "function" and "gradient" look at the progress
+Policy = int | str | list[tuple[int, int]] | None
+
+
+def check_interval(name: str, value: Any) -> int | None:
+    """A restart interval: None, or an integer of at least 1 iteration."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int or None, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1 iteration, got {value}")
+    return value
+
+
+def check_policy(name: str, value: Any) -> Policy:
+    """A restart policy in its plain form.
+
+    Raises:
+        TypeError: It is none of the kinds.
+        ValueError: An unknown name, an interval below 1, or iterations that do not increase.
+    """
+    if isinstance(value, str):
+        if value not in ADAPTIVE:
+            raise ValueError(f"{name} must be one of {', '.join(ADAPTIVE)}, got {value!r}")
+        return value
+    if not isinstance(value, Sequence):
+        return check_interval(name, value)
+    schedule: list[tuple[int, int]] = []
+    for part in value:
+        if not isinstance(part, Sequence) or len(part) != 2:
+            raise TypeError(
+                f"{name} must be made of pairs (last iteration, interval), got {part!r}"
+            )
+        last = check_interval(f"{name}: a last iteration", part[0])
+        interval = check_interval(f"{name}: an interval", part[1])
+        if last is None or interval is None:
+            raise TypeError(f"{name} must be made of pairs of integers, got {part!r}")
+        schedule.append((last, interval))
+    if not schedule:
+        raise ValueError(f"{name} must have at least one pair (last iteration, interval), got none")
+    lasts = [last for last, _ in schedule]
+    if any(b <= a for a, b in itertools.pairwise(lasts)):
+        raise ValueError(f"{name} must have increasing last iterations, got {lasts}")
+    return schedule
+
+
+def interval_after(policy: Policy, iteration: int) -> int | None:
+    """After how many steps of a cycle a policy restarts, once so many iterations are done.
+
+    The last interval of a schedule goes on for good.
+    """
+    if policy is None or isinstance(policy, str):
+        return None
+    if isinstance(policy, int):
+        return policy
+    for last, interval in policy:
+        if iteration <= last:
+            return interval
+    return policy[-1][1]
