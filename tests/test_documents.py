@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from torchmomentum.experiments.bench.report import TABLES, markdown
-from torchmomentum.experiments.files import read_json
 from torchmomentum.experiments.cli import REPRODUCTIONS
+from torchmomentum.experiments.files import read_json
 from torchmomentum.experiments.report import markdown_table
 from torchmomentum.experiments.reproduce.report import markdown as reproduced
 

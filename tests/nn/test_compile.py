@@ -111,3 +111,12 @@ def test_checkpointing_and_inference():
     torch.testing.assert_close(found, expected)
     with torch.inference_mode():
         torch.testing.assert_close(layer(x)[0], out)
+
+
+def test_export_of_what_trains_with_a_dynamic_length():
+    time = torch.export.Dim("time", min=2, max=1000)
+    x = torch.randn(5, 4, 3, requires_grad=True)
+    layer = tnn.AdamLSTM(3, 4)
+    module = torch.export.export(layer, (x,), dynamic_shapes=({0: time},)).module()
+    other = torch.randn(300, 4, 3)
+    torch.testing.assert_close(module(other)[0], layer(other)[0])

@@ -165,7 +165,7 @@ def test_captured_with_everything():
         ({"recurrent_dropout": 1.0}, ValueError, r"recurrent_dropout must be in \[0, 1\), got 1"),
         ({"weight_dropout": -0.1}, ValueError, r"weight_dropout must be in \[0, 1\), got -0.1"),
         ({"zoneout": 1.5}, ValueError, r"zoneout must be in \[0, 1\], got 1.5"),
-        ({"zoneout": (0.1, 0.2, 0.3)}, ValueError, "a number or two"),
+        ({"zoneout": (0.1, 0.2, 0.3)}, ValueError, "a number or one for each state, got 3"),
         ({"zoneout": "x"}, TypeError, "zoneout must be a number, got str"),
         ({"layer_norm": 1}, TypeError, "layer_norm must be a bool, got int"),
     ],
@@ -175,6 +175,12 @@ def test_wrong_options(options, error, message):
         tnn.LSTM(3, 4, **options)
 
 
+def test_zoneout_of_a_state_that_is_not_there():
+    with pytest.raises(ValueError, match="one for each state, got 2"):
+        tnn.GRU(3, 4, zoneout=(0.1, 0.2))
+
+
 def test_shown():
+    assert repr(tnn.GRU(3, 4, zoneout=0.2)) == "GRU(3, 4, zoneout_h=0.2)"
     shown = repr(tnn.LSTM(3, 4, zoneout=(0.1, 0.2), layer_norm=True))
     assert shown == "LSTM(3, 4, zoneout_h=0.1, zoneout_c=0.2, layer_norm=True)"

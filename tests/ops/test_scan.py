@@ -299,3 +299,73 @@ def test_modrelu_by_hand():
         assert found.flatten().tolist() == expected
     with pytest.raises(ValueError, match="bias_modrelu belongs to the nonlinearity"):
         rnn_scan(x[None], h, weight, nonlinearity="modrelu")
+
+
+# --- what must not reach a kernel -----------------------------------------------------------------
+
+BACKEND_NAMES = ("reference", "torch", "native", "cpu", "triton")
+
+
+@pytest.mark.parametrize("backend", [*BACKEND_NAMES, None])
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"dropout": torch.ones(B, H)}, TypeError, "dropout must be torch.bool"),
+        ({"dropout": torch.ones(1, H, dtype=torch.bool)}, ValueError, "dropout must have shape"),
+        ({"zoneout_h": torch.ones(1, B, H, dtype=torch.bool)}, ValueError, "zoneout_h must have"),
+        ({"steps": torch.zeros(B + 1), "previous": torch.zeros(B, H)}, ValueError, "steps must"),
+    ],
+)
+def test_options_that_do_not_fit(change, error, words, backend):
+    pre, state, weights = _small("LSTM")
+    with pytest.raises(error, match=words):
+        scan("LSTM", pre, state, weights, None, backend, Options(**change))
+
+
+@pytest.mark.parametrize("backend", [*BACKEND_NAMES, None])
+def test_tensors_that_do_not_fit(backend):
+    pre, state, weights = _small("LSTM")
+    with pytest.raises(ValueError, match="bias_hh must have shape"):
+        scan("LSTM", pre, state, [weights[0], torch.zeros(4)], None, backend)
+    with pytest.raises(ValueError, match="state must have shape"):
+        scan("LSTM", pre, [s[:1] for s in state], weights, None, backend)
+    with pytest.raises(ValueError, match="lengths must have shape"):
+        scan("LSTM", pre, state, weights, torch.tensor([1]), backend)
+    with pytest.raises(ValueError, match=r"LSTM has 2 state\(s\), got 1"):
+        scan("LSTM", pre, state[:1], weights, None, backend)
+    pre, state, weights = _small("RNN_MODRELU")
+    with pytest.raises(ValueError, match="needs its bias"):
+        scan("RNN_MODRELU", pre, state, weights[:2], None, backend)
+    with pytest.raises(ValueError, match="has no third weight"):
+        scan("RNN_TANH", pre, state, weights, None, backend)
+
+
+def test_numbers_of_other_types():
+    pre, state, weights = _small("LSTM")
+    kept = torch.ones(B, H, dtype=torch.bool)
+    expected = scan("LSTM", pre, state, weights, None, "torch", Options(dropout=kept, scale=2.0))
+    found = scan("LSTM", pre, state, weights, options=Options(dropout=kept, scale=2, rate_h=0))
+    torch.testing.assert_close(found, expected)
+    steps = Options(steps=torch.tensor([-3, 0, 1], dtype=torch.int32), previous=state[0].detach())
+    assert all(x.isfinite().all() for x in scan("LSTM", pre, state, weights, options=steps))
+
+
+@pytest.mark.parametrize("mode", list(STEPS))
+def test_an_empty_batch(mode):
+    for dtype in (torch.float32, torch.float64):
+        pre, state, weights = _small(mode, dtype)
+        pre = pre[:, :0].detach().requires_grad_()
+        weights[0].requires_grad_()
+        out = scan(mode, pre, tuple(s[:0] for s in state), weights)[0]
+        (grad,) = torch.autograd.grad(out.sum(), weights[0])
+        assert (grad == 0).all()
+
+
+def test_what_triton_returns_is_its_own():
+    pytest.importorskip("triton")
+    pre, state, weights = _small("LSTM")
+    out, h, c = scan("LSTM", pre, state, weights, backend="triton")
+    h.detach().zero_(), c.detach().zero_()
+    out.sum().backward()
+    for x in (out, h, c):
+        assert x.untyped_storage().nbytes() == x.numel() * x.element_size()

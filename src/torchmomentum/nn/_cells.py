@@ -50,7 +50,7 @@ class _Cell(nn.RNNCellBase):
 
     def _memory(self, v: Tensor | RuleState | None, batch: int, like: Tensor) -> RuleState:
         width = self.weight_ih.shape[0]
-        if self.momentum.looks_ahead:
+        if isinstance(self.momentum, NesterovLookahead):
             width += self.hidden_size
         if v is None:
             dtype = torch.promote_types(like.dtype, torch.float32)
@@ -90,8 +90,7 @@ class _Cell(nn.RNNCellBase):
             *new, velocity, rms = compiled_step(self.mode, drive, state, *weights, moments)
             return tuple(new), AdamState(velocity, rms)
         pre, memory = self.momentum.step(drive, memory)
-        if any(pre is kept for kept in memory):  # the kernel writes to what it is given
-            pre = pre.clone()
+        pre = pre.to(drive.dtype, copy=True)  # the kernel writes to it, and it may be the memory's
         return compiled_step(self.mode, pre, state, *weights), memory
 
     def forward(self, input: Tensor, hidden: Any = None, v: Any = None) -> tuple[Tensor, Any, Any]:
@@ -115,8 +114,8 @@ class _Cell(nn.RNNCellBase):
         memory = self._memory(v, input.shape[0], input)
         drive, rule, hidden = linear(input, self.weight_ih, self.bias_ih), self.momentum, state[0]
         weights = self.weight_hh, self.bias_hh
-        if not rule.looks_ahead and compiled_step_serves(
-            self.mode, (input, *state, *(t for t in memory if t.is_floating_point()), *weights)
+        if not isinstance(rule, NesterovLookahead) and compiled_step_serves(
+            self.mode, (drive, *state, *(t for t in memory if t.is_floating_point()), *weights)
         ):
             new, memory = self._compiled_step(drive, state, memory)
             return new[0], self._hidden(new), memory[0] if len(memory) == 1 else memory

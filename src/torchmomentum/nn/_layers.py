@@ -119,7 +119,9 @@ class _Recurrent(nn.RNNBase):
             )
         if not isinstance(layer_norm, bool):
             raise TypeError(f"layer_norm must be a bool, got {type(layer_norm).__name__}")
-        self.regularization = Regularization.checked(recurrent_dropout, weight_dropout, zoneout)
+        self.regularization = Regularization.checked(
+            recurrent_dropout, weight_dropout, zoneout, 2 if mode == "LSTM" else 1
+        )
         self.layer_norm = False
         super().__init__(mode, *args, **kwargs)
         weight: Tensor = getattr(self, "weight_ih_l0")  # noqa: B009 - the type is not declared
@@ -192,7 +194,7 @@ class _Recurrent(nn.RNNBase):
         rule, width = self.momentum, weight.shape[0]
         if rule is not None and self._filters_input(rule):
             width = weight.shape[1] + (1 if self.bias else 0)
-        ahead = rule is not None and rule.looks_ahead
+        ahead = isinstance(rule, NesterovLookahead)  # whose state holds an h as well
         return width + (self._state_widths()[0] if ahead else 0)
 
     def _zeros(self, batch: int, like: Tensor) -> tuple[Tensor, ...]:

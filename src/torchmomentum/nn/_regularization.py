@@ -39,17 +39,21 @@ class Regularization(NamedTuple):
 
     @classmethod
     def checked(
-        cls, recurrent_dropout: float, weight_dropout: float, zoneout: float | tuple[float, float]
+        cls,
+        recurrent_dropout: float,
+        weight_dropout: float,
+        zoneout: float | tuple[float, float],
+        states: int,
     ) -> Regularization:
-        """From a layer's arguments, where one number for zoneout is that of both states.
+        """From a layer's arguments, where one number for zoneout is that of all its states.
 
         Raises:
             TypeError: One of them is not a number.
             ValueError: One of them is no probability.
         """
-        pair = zoneout if isinstance(zoneout, (tuple, list)) else (zoneout, zoneout)
-        if len(pair) != 2:
-            raise ValueError(f"zoneout must be a number or two, of h and of c, got {len(pair)}")
+        pair = zoneout if isinstance(zoneout, (tuple, list)) else (zoneout,) * states
+        if len(pair) != states:
+            raise ValueError(f"zoneout must be a number or one for each state, got {len(pair)}")
         return cls(
             _probability("recurrent_dropout", recurrent_dropout, open_end=True),
             _probability("weight_dropout", weight_dropout, open_end=True),

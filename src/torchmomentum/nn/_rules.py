@@ -84,12 +84,9 @@ class Rule(nn.Module):
     Attributes:
         linear: Whether the rule is linear in its drive. A linear rule commutes with the input map,
             so that a layer may run it on ``[x_t; 1]`` instead of ``W x_t + b``.
-        looks_ahead: Whether the rule acts on what the recurrent weights read as well. Its state is
-            then wider by ``h``: see :class:`NesterovLookahead`.
     """
 
     linear: bool = False
-    looks_ahead: bool = False
     # a batch and a width, and what a state for them is made of
     _expected: tuple[tuple[int, int] | None, str, list[tuple[int, ...]]] = (None, "", [])
 
@@ -424,8 +421,6 @@ class NesterovLookahead(Nesterov):
         >>> y.flatten().tolist()  # the input's part: -(d_t + mu_t (d_t - d_{t-1}))
         [-1.0, -2.25, -4.0]
     """
-
-    looks_ahead = True
 
     def initial_state(self, batch_size: int, width: int, **options: Any) -> LookaheadState:  # type: ignore[override]
         """Zeros, ``(B, N)`` with ``h`` counted in, and a count of zero steps, ``(B,)``."""

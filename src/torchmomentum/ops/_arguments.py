@@ -8,8 +8,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._options import CONSTANT_SCHEMA, TENSOR_SCHEMA, TENSORS, Options
-from torchmomentum.ops._steps import State, scan_definition, steps_alive
+from torchmomentum.ops._options import (
+    CONSTANT_SCHEMA,
+    TENSOR_SCHEMA,
+    TENSORS,
+    Expected,
+    Options,
+    require,
+)
+from torchmomentum.ops._steps import GATES, State, scan_definition, steps_alive
 
 _AFTER_STATES = 4 + TENSORS  # weights, lengths and the options' tensors
 
@@ -46,6 +53,38 @@ class Arguments(NamedTuple):
             third=None if self.third is None else self.third.to(dtype),
             options=self.options.to(dtype),
         )
+
+    def check(self) -> None:
+        """Holds everything to the shapes and types that follow from the pre-activations.
+
+        Raises:
+            ValueError: A number of states or weights, or a shape, that does not fit.
+            TypeError: A tensor of another type.
+        """
+        time, batch, rows = self.pre.shape
+        states = 2 if self.mode == "LSTM" else 1
+        if len(self.state) != states:
+            raise ValueError(f"{self.mode} has {states} state(s), got {len(self.state)}")
+        if self.mode == "RNN_MODRELU" and self.third is None:
+            raise ValueError("RNN_MODRELU needs its bias behind weight_hh and bias_hh")
+        if self.mode not in ("LSTM", "RNN_MODRELU") and self.third is not None:
+            raise ValueError(f"{self.mode} has no third weight")
+        size = rows // GATES[self.mode]
+        projected = self.mode == "LSTM" and self.third is not None
+        h = self.third.shape[0] if projected and self.third is not None else size
+        expected: list[Expected] = [
+            ("weight_hh", self.weight_hh, (rows, h), None),
+            ("bias_hh", self.bias_hh, (rows,), None),
+            ("weight_hr", self.third if projected else None, (h, size), None),
+            ("bias_modrelu", None if projected else self.third, (size,), None),
+            *(
+                ("state", s, (batch, width), None)
+                for s, width in zip(self.state, (h, size), strict=False)
+            ),
+            ("lengths", self.lengths, (batch,), torch.int64),
+            *self.options.expected(time, batch, h, size, rows),
+        ]
+        require(expected, self.pre.dtype)
 
     def flat(self) -> tuple[Any, ...]:
         """An operator's arguments in order."""

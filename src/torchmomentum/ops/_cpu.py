@@ -25,7 +25,15 @@ from torchmomentum.ops._adam import LARGEST, adam_scan_definition, largest_drive
 from torchmomentum.ops._kernels import available, call, product
 from torchmomentum.ops._library import define_recurrence, transformed
 from torchmomentum.ops._memory import empty
-from torchmomentum.ops._options import CONSTANT_SCHEMA, NOTHING, TENSOR_SCHEMA, TENSORS, Options
+from torchmomentum.ops._options import (
+    CONSTANT_SCHEMA,
+    NOTHING,
+    TENSOR_SCHEMA,
+    TENSORS,
+    Expected,
+    Options,
+    require,
+)
 from torchmomentum.ops._steps import GATES, State, scan_definition, steps_alive
 
 _CACHED = 2**20  # floats of a chunk that stay in the cache
@@ -168,50 +176,35 @@ def _pack(weight_hh: Tensor, direction: str) -> Tensor:
     return packed
 
 
-def _chunk_steps(time: int, batch: int, width: int) -> int:
-    """How many steps a chunk has: few enough for the cache, and all chunks about as many."""
-    longest = max(1, max(_CACHED // width, _ROWS) // max(batch, 1))
-    return -(-time // -(-time // longest))
+def _chunk_steps(batch: int, width: int) -> int:
+    """How many steps a chunk has at the most, few enough for the cache, whatever the length."""
+    return max(1, max(_CACHED // width, _ROWS) // max(batch, 1))
 
 
 def _chunks(time: int, batch: int, width: int) -> list[slice]:
-    steps = _chunk_steps(time, batch, width)
+    steps = _chunk_steps(batch, width)
     return [slice(t, min(t + steps, time)) for t in range(0, time, steps)]
-
-
-_TYPES = {
-    **dict.fromkeys(("lengths", "steps"), torch.int64),
-    **dict.fromkeys(("dropout", "zoneout_h", "zoneout_c"), torch.bool),
-}
 
 
 def _check(layer: _Layer) -> None:
     """The kernels check nothing: what does not fit must not reach them."""
     (batch, inputs), (width, hidden) = layer.x.shape[1:], layer.weight_hh.shape
-    expected = [
-        ("weight_hh", layer.weight_hh, (GATES[layer.mode] * hidden, hidden)),
-        ("weight_ih", layer.weight_ih, (width, inputs)),
-        ("pre", layer.x if layer.weight_ih is None else None, (*layer.x.shape[:2], width)),
-        ("bias_ih", layer.bias_ih, (width,)),
-        ("bias_hh", layer.bias_hh, (width,)),
-        ("bias_modrelu", layer.bias_modrelu, (width,)),
-        ("lengths", layer.lengths, (batch,)),
-        ("steps", layer.options.steps, (batch,)),
-        ("previous", layer.options.previous, (batch, hidden)),
-        ("dropout", layer.options.dropout, (batch, hidden)),
-        ("zoneout_h", layer.options.zoneout_h, (len(layer.x), batch, hidden)),
-        ("zoneout_c", layer.options.zoneout_c, (len(layer.x), batch, hidden)),
-        *(("state", s, (batch, hidden)) for s in layer.state),
-        *(("moments", s, (batch, width)) for s in layer.moments[:2]),
+    time = len(layer.x)
+    if layer.mode == "RNN_MODRELU" and layer.bias_modrelu is None:
+        raise ValueError("RNN_MODRELU needs its bias")
+    expected: list[Expected] = [
+        ("weight_hh", layer.weight_hh, (GATES[layer.mode] * hidden, hidden), None),
+        ("weight_ih", layer.weight_ih, (width, inputs), None),
+        ("pre", layer.x if layer.weight_ih is None else None, (time, batch, width), None),
+        ("bias_ih", layer.bias_ih, (width,), None),
+        ("bias_hh", layer.bias_hh, (width,), None),
+        ("bias_modrelu", layer.bias_modrelu, (width,), None),
+        ("lengths", layer.lengths, (batch,), torch.int64),
+        *layer.options.expected(time, batch, hidden, hidden, width),
+        *(("state", s, (batch, hidden), None) for s in layer.state),
+        *(("moments", s, (batch, width), None) for s in layer.moments[:2]),
     ]
-    for name, tensor, shape in expected:
-        if tensor is None:
-            continue
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
-        dtype = _TYPES.get(name, torch.float32)
-        if tensor.dtype != dtype:
-            raise TypeError(f"{name} must be {dtype}, got {tensor.dtype}")
+    require(expected, torch.float32)
 
 
 def _forward(layer: _Layer) -> tuple[Tensor, ...]:
@@ -451,7 +444,7 @@ def _define(name: str, states: int, moments: bool) -> Any:
         if layer.keeps_gates:
             cells = time if layer.mode in _GATED else 0
             saved = x.new_empty(time, batch, width), x.new_empty(cells, batch, hidden)
-        marks = -(-time // _chunk_steps(time, batch, width)) if layer.train and moments else 0
+        marks = -(-time // _chunk_steps(batch, width)) if layer.train and moments else 0
         last = (s.new_empty(s.shape) for s in (*layer.state, *layer.moments[:2]))
         return out, *last, *saved, x.new_empty(marks, 2, batch, width)
 
@@ -490,6 +483,7 @@ def step_serves(mode: str, tensors: Sequence[Tensor | None]) -> bool:
     return (
         mode != "GRU"
         and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not transformed()
         and all(
@@ -551,16 +545,18 @@ def serves(
     state: State,
     weights: Sequence[Tensor | None],
     options: Options = NOTHING,
+    dtype: torch.dtype = torch.float32,
 ) -> bool:
     """Whether the compiled kernels run this layer.
 
-    They run float32 on a CPU, without a projection and normalization.
+    They run float32 on a CPU, without a projection and normalization. Another ``dtype`` is that of
+    tensors which their caller is going to convert.
     """
     projected = mode == "LSTM" and weights[-1] is not None
     if projected or options.normalized:
         return False
     floats = [t for t in (x, *state, *weights, options.previous) if t is not None]
-    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in floats) and available()
+    return all(t.device.type == "cpu" and t.dtype == dtype for t in floats) and available()
 
 
 def layer(
@@ -591,6 +587,7 @@ def layer(
     Raises:
         ValueError: A tensor has a shape that does not fit the others.
     """
+    options = options.exact()
     bias_modrelu = weights[4] if mode == "RNN_MODRELU" else None
     tensors = [x, *state, *weights[:4], bias_modrelu]
     tail: list[Any] = [None if lengths is None else lengths.long(), *options[:TENSORS]]

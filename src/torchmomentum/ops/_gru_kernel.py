@@ -69,11 +69,11 @@ def backward(
             held, dh = dh.masked_fill(mask[t], 0), dh.masked_fill(~mask[t], 0)
         local[t].mul_(dh.unsqueeze(1))
         hidden[t].mul_(dh.unsqueeze(1))
-        dh = torch.addmm(dh * update[t], hidden[t].view(batch, -1), weight_hh)
+        dh = torch.addmm(dh * update[t], hidden[t].flatten(1), weight_hh)
         if held is not None:
             dh = dh + held
-    flat = hidden.view(time * batch, -1)
-    found = [local.view(time, batch, -1), dh, flat.t() @ h_before.view(time * batch, -1)]
+    flat = hidden.flatten(0, 1).flatten(1)
+    found = [local.flatten(2), dh, flat.t() @ h_before.flatten(0, 1)]
     if bias_hh is not None:
         found.append(flat.sum(0))
     return found

@@ -63,7 +63,7 @@ def backward(
         raise TypeError("pre-activations, states and weight_hh must be tensors")
     outputs, _, _, gates, cells, squashed = results
     grad_out, grad_h, grad_c = grads
-    time, batch, size = cells.shape
+    time, _, size = cells.shape
     local = torch.empty_like(gates)  # gradients of the pre-activations
     dh = torch.zeros_like(h0) if grad_h is None else grad_h.clone()
     dc = torch.zeros_like(c0) if grad_c is None else grad_c.clone()
@@ -94,14 +94,14 @@ def backward(
         dh = pull @ weight_hh
         if held_h is not None and held_c is not None:
             dh, dc = dh + held_h, dc + held_c
-    flat = local.view(time * batch, -1)
-    h_before = torch.cat([h0.unsqueeze(0), outputs[:-1]]).view(time * batch, -1)
+    flat = local.flatten(0, 1)
+    h_before = torch.cat([h0.unsqueeze(0), outputs[:-1]]).flatten(0, 1)
     found = [local, dh, dc, flat.t() @ h_before]
     if bias_hh is not None:
         found.append(flat.sum(0))
     if projected is not None:
-        hidden = (gates[:, :, 3 * size :] * squashed).view(time * batch, -1)
-        found.append(projected.view(time * batch, -1).t() @ hidden)
+        hidden = (gates[:, :, 3 * size :] * squashed).flatten(0, 1)
+        found.append(projected.flatten(0, 1).t() @ hidden)
     return found
 
 

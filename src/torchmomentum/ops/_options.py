@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchmomentum.schedules import nesterov_momentum
+
+# a name, the tensor if it is there, its shape, and its type where only one will do
+Expected = tuple[str, "Tensor | None", tuple[int, ...], "torch.dtype | None"]
+
+
+def require(expected: Sequence[Expected], default: torch.dtype) -> None:
+    """Holds tensors to what kernels that check nothing are about to read.
+
+    Raises:
+        ValueError: One has another shape.
+        TypeError: One has another type than the one named, or than the default.
+    """
+    for name, tensor, shape, dtype in expected:
+        if tensor is None:
+            continue
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
+        if tensor.dtype != (dtype or default):
+            raise TypeError(f"{name} must be {dtype or default}, got {tensor.dtype}")
 
 
 class Options(NamedTuple):
@@ -35,7 +55,7 @@ class Options(NamedTuple):
         norm_c_bias: What is added to it then, ``(H,)``.
         restart: With lookahead, the steps between restarts; 0 for none.
         scale: What a kept :math:`h` is scaled by, :math:`1 / (1 - p)`.
-        rate_h: Without ``zoneout_h``, how much of :math:`h` stays, in [0, 1): zoneout's mean.
+        rate_h: Without ``zoneout_h``, how much of :math:`h` stays, in [0, 1]: zoneout's mean.
         rate_c: The same of :math:`c`.
     """
 
@@ -73,6 +93,29 @@ class Options(NamedTuple):
         masks = self.zoneout_h is not None or self.zoneout_c is not None
         return masks or bool(self.rate_h or self.rate_c)
 
+    def exact(self) -> Options:
+        """The same with its numbers and counts of exactly the types that the kernels take."""
+        return self._replace(
+            steps=None if self.steps is None else self.steps.long(),
+            restart=int(self.restart),
+            scale=float(self.scale),
+            rate_h=float(self.rate_h),
+            rate_c=float(self.rate_c),
+        )
+
+    def expected(self, time: int, batch: int, h: int, c: int, rows: int) -> list[Expected]:
+        """What shapes its tensors must have, for widths of both states and of the gates."""
+        return [
+            ("steps", self.steps, (batch,), torch.int64),
+            ("previous", self.previous, (batch, h), None),
+            ("dropout", self.dropout, (batch, h), torch.bool),
+            ("zoneout_h", self.zoneout_h, (time, batch, h), torch.bool),
+            ("zoneout_c", self.zoneout_c, (time, batch, c), torch.bool),
+            ("norm_hh", self.norm_hh, (rows,), None),
+            ("norm_c", self.norm_c, (c,), None),
+            ("norm_c_bias", self.norm_c_bias, (c,), None),
+        ]
+
     def to(self, dtype: torch.dtype) -> Options:
         """The same with its tensors of floating point in another type."""
         if self.plain:
@@ -89,6 +132,7 @@ class Options(NamedTuple):
         if self.steps is None:
             return None
         done = torch.arange(time, device=self.steps.device).unsqueeze(1) + self.steps
+        done = done.clamp(min=0)  # a count that is none would divide by zero
         exact = nesterov_momentum(done.to(torch.float64), self.restart or None)
         return torch.as_tensor(exact).to(dtype).unsqueeze(-1)
 

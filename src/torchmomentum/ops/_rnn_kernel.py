@@ -41,7 +41,7 @@ def backward(
         raise TypeError("state and weight_hh must be tensors")
     outputs, _ = results
     grad_out, grad_h = grads
-    time, batch, size = outputs.shape
+    time = len(outputs)
     local = (outputs > 0).to(outputs.dtype) if relu else 1 - outputs * outputs
     dh = torch.zeros_like(h0) if grad_h is None else grad_h.clone()
     for t in range(time - 1, -1, -1):
@@ -53,8 +53,8 @@ def backward(
         dh = local[t].mul_(dh) @ weight_hh
         if held is not None:
             dh = dh + held
-    flat = local.view(time * batch, size)
-    h_before = torch.cat([h0.unsqueeze(0), outputs[:-1]]).view(time * batch, size)
+    flat = local.flatten(0, 1)
+    h_before = torch.cat([h0.unsqueeze(0), outputs[:-1]]).flatten(0, 1)
     found = [local, dh, flat.t() @ h_before]
     if bias_hh is not None:
         found.append(flat.sum(0))

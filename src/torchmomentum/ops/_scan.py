@@ -13,13 +13,15 @@ from torchmomentum.ops._arguments import Arguments, definition
 from torchmomentum.ops._options import NOTHING, Options
 from torchmomentum.ops._steps import GATES, STEPS, State
 
+_HALF = (torch.bfloat16, torch.float16)
+
 
 def _in_float32(run: Callable[[Arguments], State]) -> Callable[[Arguments], State]:
     """Computes half precision in float32 and returns it in its own type."""
 
     def wide(given: Arguments) -> State:
         dtype = given.pre.dtype
-        if dtype in (torch.bfloat16, torch.float16):
+        if dtype in _HALF:
             return tuple(x.to(dtype) for x in run(given.to(torch.float32)))
         return run(given)
 
@@ -31,9 +33,9 @@ def _cpu_layer(given: Arguments) -> tuple[Tensor | None, ...]:
 
 
 def _cpu_serves(given: Arguments) -> bool:
-    if given.pre.dtype in (torch.bfloat16, torch.float16):
-        given = given.to(torch.float32)
-    return _cpu.serves(given.mode, given.pre, given.state, _cpu_layer(given), given.options)
+    dtype = given.pre.dtype
+    layer = given.mode, given.pre, given.state, _cpu_layer(given), given.options
+    return dtype in (torch.float32, *_HALF) and _cpu.serves(*layer, dtype=dtype)
 
 
 def _on_cpu(given: Arguments) -> State:
@@ -145,9 +147,11 @@ def scan(
     if (options.steps is None) != (options.previous is None):
         raise ValueError("a lookahead needs both steps and previous, got one of them")
     lengths = None if lengths is None else lengths.long()
+    options = options.exact()
     given = Arguments(
         pre, tuple(state), weight_hh, bias_hh, third, lengths, options, mode, train=False
     ).to(pre.dtype)
+    given.check()
     chosen = _fastest(given) if backend is None else BACKENDS[backend]
     if backend is not None and not chosen.serves(given):
         raise ValueError(

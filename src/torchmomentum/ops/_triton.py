@@ -39,6 +39,9 @@ def _installed() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
+_installed._dynamo_marked_constant = True  # type: ignore[attr-defined]  # as in _kernels
+
+
 def interpreted() -> bool:
     """Whether Triton runs its kernels on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
@@ -63,6 +66,11 @@ def serves(given: Arguments) -> bool:
         and given.pre.numel() > 0
         and runs_on(given.pre.device)
     )
+
+
+def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Makes the device of a tensor the one that kernels are launched on."""
+    return torch.cuda.device(x.device) if x.device.type == "cuda" else contextlib.nullcontext()
 
 
 class Plan(NamedTuple):
@@ -111,7 +119,15 @@ def _precision() -> str:
     """As ``nn.LSTM`` multiplies float32 on the same device."""
     if interpreted():
         return "wide"
-    return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+    try:
+        return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+    except RuntimeError:  # it was set for recurrences and convolutions apart
+        recurrent: Any = torch.backends.cudnn
+        return "ieee" if recurrent.rnn.fp32_precision == "ieee" else "tf32"
+
+
+def _apart(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype, copy=True).contiguous()
 
 
 def _bytes(mask: Tensor | None) -> Tensor | None:
@@ -175,8 +191,7 @@ class _Launch:
         extra: dict[str, Any] = {"num_warps": self.cut.warps}
         if self.meets:
             extra["launch_cooperative_grid"] = True
-        device = self.pre.device
-        with torch.cuda.device(device) if device.type == "cuda" else torch.no_grad():
+        with on_device(self.pre):
             kernel[self.grid](
                 *args,
                 hidden=self.hidden,
@@ -252,10 +267,12 @@ def _forward(*args: Any) -> tuple[Tensor, ...]:
         read = None if operands is None else operands[:, first:]
         place = (launch.counters() if launch.meets else None, first, steps, time, batch)
         launch.run(recurrence.forward, *along, *fixed, read, *launch.besides(first), *place)
-    out = launch.without(hs[:, 1:]).contiguous()
-    last = [launch.without(hs[:, -1]).clone()]
+    # nothing that is returned may be a part of something else: not of what is kept, nor of memory
+    # that begins earlier, which compiled graphs would take for aligned
+    out = launch.without(hs[:, 1:]).clone(memory_format=torch.contiguous_format)
+    last = [_apart(launch.without(hs[:, -1]), given.state[0].dtype)]
     if cs is not None:
-        last.append(launch.without(cs[:, -1]).to(given.state[1].dtype))
+        last.append(_apart(launch.without(cs[:, -1]), given.state[1].dtype))
     nothing = pre.new_empty(0)
     kept = (gates, inner, cs if keep else None, operands if keep else None)
     return out, *last, *(nothing if x is None else launch.without(x) for x in kept)

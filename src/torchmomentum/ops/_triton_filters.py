@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._triton import runs_on
+from torchmomentum.ops._triton import on_device, runs_on
 
 _BLOCK = 128
 CHUNK = 32  # steps whose states are made again in a backward
@@ -28,11 +28,12 @@ def linear(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, rever
     each = decay.contiguous() if isinstance(decay, Tensor) else None
     constant = 0.0 if isinstance(decay, Tensor) else decay
     per_row = int(each is not None and each.shape[1] > 1)
-    filters.linear[(-(-channels // _BLOCK),)](
-        *(x, out, start, each, gain, constant, len(x), channels, x.shape[-1], per_row),
-        REVERSE=reverse,
-        BLOCK=_BLOCK,
-    )
+    with on_device(x):
+        filters.linear[(-(-channels // _BLOCK),)](
+            *(x, out, start, each, gain, constant, len(x), channels, x.shape[-1], per_row),
+            REVERSE=reverse,
+            BLOCK=_BLOCK,
+        )
     return out
 
 
@@ -56,12 +57,13 @@ def adam_forward(
     kept = x.new_empty(marks(len(x)), 2, *x.shape[1:])
     names = ("mu", "gain", "old_root", "new_root", "eps", "limit", "bound")
     channels = x[0].numel()
-    filters.adam_forward[(-(-channels // _BLOCK),)](
-        *(x, out, last_v, last_r, kept, _alive(mask, x), *(numbers[name] for name in names)),
-        *(len(x), channels, x.shape[-1]),
-        CHUNK=CHUNK,
-        BLOCK=_BLOCK,
-    )
+    with on_device(x):
+        filters.adam_forward[(-(-channels // _BLOCK),)](
+            *(x, out, last_v, last_r, kept, _alive(mask, x), *(numbers[name] for name in names)),
+            *(len(x), channels, x.shape[-1]),
+            CHUNK=CHUNK,
+            BLOCK=_BLOCK,
+        )
     return out, last_v, last_r, kept
 
 
@@ -84,13 +86,14 @@ def adam_backward(
     sums = x.new_empty(programs, 2) if learned else None
     names = ("mu", "gain", "beta", "old_root", "new_root", "eps", "limit", "largest", "bound")
     grad = None if grad is None else grad.contiguous()
-    filters.adam_backward[(programs,)](
-        *(x, grad, grad_x, *carried, kept, scratch, _alive(mask, x), sums),
-        *(*(numbers[name] for name in names), torch.finfo(x.dtype).tiny),
-        *(len(x), channels, x.shape[-1]),
-        CHUNK=CHUNK,
-        BLOCK=_BLOCK,
-    )
+    with on_device(x):
+        filters.adam_backward[(programs,)](
+            *(x, grad, grad_x, *carried, kept, scratch, _alive(mask, x), sums),
+            *(*(numbers[name] for name in names), torch.finfo(x.dtype).tiny),
+            *(len(x), channels, x.shape[-1]),
+            CHUNK=CHUNK,
+            BLOCK=_BLOCK,
+        )
     total = x.new_zeros(2) if sums is None else sums.double().sum(0).to(x.dtype)
     return grad_x, total[0], total[1]
 

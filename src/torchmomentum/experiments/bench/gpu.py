@@ -6,6 +6,8 @@ other cuts into programs would cost, what an ensemble costs in one launch, the p
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -24,7 +26,7 @@ from torchmomentum.experiments.bench.layers import (
 from torchmomentum.experiments.bench.papers import PMNIST, measure_papers
 from torchmomentum.experiments.bench.peers import EagerLoop, installed_peers
 from torchmomentum.experiments.bench.timing import interleave
-from torchmomentum.ops import GATES, Plan, planned, scan
+from torchmomentum.ops import GATES, Options, Plan, planned, scan
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 LONG: Shape = (1024, 16, 768, 768)  # what FlashRNN is measured at
@@ -45,26 +47,45 @@ def _draw(
     return draw(time, batch, rows), state, weights
 
 
+def _everything(shape: Sequence[int], device: str) -> tuple[Options, Tensor]:
+    """Every option at once but for normalization, and lengths."""
+    time, batch, hidden = shape
+    some = partial(torch.rand, device=device)
+    options = Options(
+        steps=torch.arange(batch, device=device) % 5,
+        previous=torch.zeros(batch, hidden, device=device),
+        dropout=some(batch, hidden) < 0.7,
+        zoneout_h=some(time, batch, hidden) < 0.2,
+        restart=3,
+        scale=1.4,
+        rate_c=0.1,
+    )
+    return options, torch.randint(1, time + 1, (batch,), device=device)
+
+
 def check_kernels(device: str, shapes: Sequence[Sequence[int]] = _CHECKED) -> list[dict[str, Any]]:
     """How far outputs and gradients are from the definition in float64, for each cell and type."""
     rows = []
     for mode in GATES:
         for dtype in DTYPES:
             worst = 0.0
-            for shape in shapes:
+            for shape, besides in itertools.product(shapes, (False, True)):
                 pre, state, weights = _draw(mode, shape, device, dtype)
+                options, lengths = _everything(shape, device) if besides else (Options(), None)
                 tensors = [t.requires_grad_() for t in (pre, *state, *weights)]
                 exact = [t.detach().double().requires_grad_() for t in tensors]
                 found = []
                 for given, backend in ((tensors, "triton"), (exact, "reference")):
                     states = tuple(given[1 : 1 + len(state)])
-                    out = scan(mode, given[0], states, given[1 + len(state) :], backend=backend)
+                    recurrent = given[1 + len(state) :]
+                    out = scan(mode, given[0], states, recurrent, lengths, backend, options)
                     loss = sum(x.double().square().mean() for x in out)
                     grads = torch.autograd.grad(torch.as_tensor(loss), given)
                     found.append([*out, *grads])
                 for a, b in zip(*found, strict=True):
                     scale = max(b.abs().max().item(), 1e-30)
-                    worst = max(worst, (a.double() - b).abs().max().item() / scale)
+                    error = (a.double() - b).abs().max().item() / scale
+                    worst = max(worst, error if math.isfinite(error) else math.inf)
             right = worst <= _TOLERANCES[dtype]
             rows.append({"mode": mode, "dtype": str(dtype), "error": worst, "right": right})
     return rows
