@@ -176,13 +176,14 @@ def _pack(weight_hh: Tensor, direction: str) -> Tensor:
     return packed
 
 
-def _chunk_steps(batch: int, width: int) -> int:
-    """How many steps a chunk has at the most, few enough for the cache, whatever the length."""
-    return max(1, max(_CACHED // width, _ROWS) // max(batch, 1))
+def _most_chunks(time: int, batch: int, width: int) -> int:
+    """How many chunks there are at the most, each of them small enough for the cache."""
+    longest = max(1, max(_CACHED // width, _ROWS) // max(batch, 1))
+    return -(-time // longest)
 
 
 def _chunks(time: int, batch: int, width: int) -> list[slice]:
-    steps = _chunk_steps(batch, width)
+    steps = -(-time // _most_chunks(time, batch, width))  # all about as long
     return [slice(t, min(t + steps, time)) for t in range(0, time, steps)]
 
 
@@ -223,7 +224,8 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
     kept = empty(x, kept_time if mode in _GATED else 0, batch, hidden)
     out = x.new_empty(time, batch, hidden)
     moments = [m.clone(memory_format=torch.contiguous_format) for m in layer.moments[:2]]
-    marks = empty(x, len(chunks) if layer.train and moments else 0, 2, batch, width)
+    most = _most_chunks(time, batch, width)
+    marks = empty(x, most if layer.train and moments else 0, 2, batch, width)
     if moments:
         rule, bias_ih, shift = layer.rule(), layer.bias_ih, layer.bias(None)
         bias = layer.weight_hh.new_zeros(width) if bias_ih is None else bias_ih.contiguous()
@@ -444,7 +446,7 @@ def _define(name: str, states: int, moments: bool) -> Any:
         if layer.keeps_gates:
             cells = time if layer.mode in _GATED else 0
             saved = x.new_empty(time, batch, width), x.new_empty(cells, batch, hidden)
-        marks = -(-time // _chunk_steps(batch, width)) if layer.train and moments else 0
+        marks = _most_chunks(time, batch, width) if layer.train and moments else 0
         last = (s.new_empty(s.shape) for s in (*layer.state, *layer.moments[:2]))
         return out, *last, *saved, x.new_empty(marks, 2, batch, width)
 

@@ -52,6 +52,7 @@ def run_methods(
     *,
     iterations: int,
     seeds: Sequence[int] = (0,),
+    at: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Follows all methods from the problem's start, with the same noise for all of them.
 
@@ -61,16 +62,17 @@ def run_methods(
         noise: What is added to the gradient of a step.
         iterations: How many points to record, the start counted in.
         seeds: One run of each method for each.
+        at: The iterations whose points are recorded, in order; None for all.
 
     Returns:
-        For each method its gaps ``f(w_k) - f*``, ``(seeds, iterations)``, as ``gaps``, and how
-        often it restarted, as ``restarts``.
+        For each method its gaps ``f(w_k) - f*``, ``(seeds, points)``, as ``gaps``, and how often it
+        restarted, as ``restarts``.
     """
     names, count, n = list(methods), len(seeds), problem.size
     generators = [np.random.default_rng(seed) for seed in seeds]
     shape = (len(names), count, n)
     w = np.broadcast_to(problem.start, shape).copy()
-    v, gradient = w.copy(), np.empty(shape)
+    v, new, moved, gradient = w.copy(), np.empty(shape), np.empty(shape), np.empty(shape)
     adaptive = [i for i, m in enumerate(methods.values()) if m.restart == "function"]
     heavy = [i for i, m in enumerate(methods.values()) if m.heavy]
     last = problem.value(v[adaptive])
@@ -80,21 +82,27 @@ def run_methods(
     growing = np.array([m.mu is None for m in methods.values()])
     scheduled = [i for i, m in enumerate(methods.values()) if isinstance(m.restart, (int, list))]
     step = 1.0 / problem.smoothness
-    gaps = np.empty((iterations, len(names), count))
+    places = {k: i for i, k in enumerate(range(iterations) if at is None else at)}
+    gaps = np.empty((len(places), len(names), count))
+    policies = [m.restart for m in methods.values()]
     for k in range(iterations):
-        gaps[k] = problem.gap(w)
+        if k in places:
+            gaps[places[k]] = problem.gap(w)
         problem.gradient(w, out=gradient)
         if noise is not exact:
             gradient += np.stack([noise(k, g, (n,)) for g in generators])
         coefficient = np.where(growing[:, None], done / (done + 3.0), mu[:, None])[..., None]
-        new = w - step * gradient
-        moved = new + coefficient * (new - v)
+        gradient *= step
+        np.subtract(w, gradient, out=new)
+        np.subtract(new, v, out=moved)
+        moved *= coefficient
+        moved += new
         if heavy:  # its v is the w of the step before
             moved[heavy] = new[heavy] + coefficient[heavy] * (w[heavy] - v[heavy])
             new[heavy] = w[heavy]
         done += 1
         for i in scheduled:
-            interval = interval_after(list(methods.values())[i].restart, k + 1)
+            interval = interval_after(policies[i], k + 1)
             over = interval is not None and done[i] >= interval
             restarts[i] += over
             done[i][over] = 0
@@ -104,21 +112,19 @@ def run_methods(
             last = values
             restarts[adaptive] += rose
             done[adaptive] = np.where(rose, 0, done[adaptive])
-        v, w = new, moved
+        v, w, new, moved = new, moved, v, w  # arrays that are used again
     return {
         name: {"gaps": gaps[:, i].T, "restarts": restarts[i].tolist()}
         for i, name in enumerate(names)
     }
 
 
-def fitted_slope(gaps: Array, first: int, last: int) -> float:
-    """The slope of log gap on log k between two iterations: -1 where it falls like 1/k."""
-    k = np.unique(np.geomspace(first, last, 200).astype(int))
-    slope: float = np.polyfit(np.log(k), np.log(np.maximum(gaps[k], 1e-300)), 1)[0]
+def fitted_slope(k: Array, gaps: Array) -> float:
+    """The slope of log gap on log k: -1 where the gap falls like 1/k."""
+    slope: float = np.polyfit(np.log(k), np.log(np.maximum(gaps, 1e-300)), 1)[0]
     return slope
 
 
-def fitted_factor(gaps: Array, first: int, last: int) -> float:
-    """The factor from iteration to iteration that fits between two: geometric where below 1."""
-    k = np.arange(first, last, max(1, (last - first) // 500))
-    return float(np.exp(np.polyfit(k, np.log(np.maximum(gaps[k], 1e-300)), 1)[0]))
+def fitted_factor(k: Array, gaps: Array) -> float:
+    """The factor from iteration to iteration: geometric where well below 1."""
+    return float(np.exp(np.polyfit(k, np.log(np.maximum(gaps, 1e-300)), 1)[0]))

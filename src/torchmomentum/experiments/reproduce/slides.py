@@ -103,19 +103,22 @@ def run_figure(
     problem = Laplacian(cycle=cycle)
     numbers = list(range(figure.seeds if seeds is None else seeds))
     methods = figure.methods()
-    found = run_methods(problem, methods, figure.noise, iterations=iterations, seeds=numbers)
-    at = (np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1).tolist()
+    points = (np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1).tolist()
     shown = [k for k in SHOWN if k < iterations]
-    tail = max(2, iterations // 10)  # rates are those of the middle: there a method is itself
+    at = sorted({*points, *shown})
+    found = run_methods(problem, methods, figure.noise, iterations=iterations, seeds=numbers, at=at)
+    # rates are those of the middle: there a method is itself
+    middle = [i for i, k in enumerate(at) if max(1, iterations // 100) <= k <= iterations // 10]
+    k = np.array(at, dtype=float)[middle]
     results: dict[str, Any] = {}
     for key, run in found.items():
         gaps: Array = run["gaps"]
-        mean = gaps.mean(0)
+        mean = gaps.mean(0)[middle]
         results[key] = {
-            "curve": curve(gaps, at),
-            "shown": curve(gaps, shown),
-            "slope": fitted_slope(mean, max(1, tail // 10), tail),
-            "factor": fitted_factor(mean, max(1, tail // 10), tail),
+            "curve": curve(gaps, range(len(at))),
+            "shown": curve(gaps, [at.index(i) for i in shown]),
+            "slope": fitted_slope(k, mean),
+            "factor": fitted_factor(k, mean),
             "theorem": THEOREMS.get(key) if figure.noise is exact else None,
             "restarts": run["restarts"],
         }
