@@ -8,6 +8,7 @@ import torch
 
 import torchmomentum.nn
 import torchmomentum.optim
+import torchmomentum.sampling
 
 if not torch.cuda.is_available():  # Triton asks for it when it is imported
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -16,5 +17,5 @@ if not torch.cuda.is_available():  # Triton asks for it when it is imported
 @pytest.fixture(autouse=True)
 def _names(doctest_namespace: dict[str, Any]) -> None:
     doctest_namespace["torch"] = torch
-    for module in (torchmomentum.nn, torchmomentum.optim):
+    for module in (torchmomentum.nn, torchmomentum.optim, torchmomentum.sampling):
         doctest_namespace.update({name: getattr(module, name) for name in module.__all__})

@@ -1,8 +1,9 @@
 """torchmomentum: momentum in the optimizer, the recurrent cell and the sampler.
 
 The subpackages are imported when they are first used: ``torchmomentum.nn`` (recurrent layers and
-momentum rules), ``torchmomentum.optim`` (NAG, SRSGD), ``torchmomentum.ops`` (the recurrences as
-functions), ``torchmomentum.schedules``, ``torchmomentum.testing`` (the contract).
+momentum rules), ``torchmomentum.optim`` (NAG, SRSGD), ``torchmomentum.sampling`` (LMC, HMC),
+``torchmomentum.ops`` (the recurrences as functions), ``torchmomentum.schedules``,
+``torchmomentum.testing`` (the contract).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torchmomentum import nn, ops, optim, schedules, testing
+    from torchmomentum import nn, ops, optim, sampling, schedules, testing
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "nn", "ops", "optim", "schedules", "testing"]
+__all__ = ["__version__", "nn", "ops", "optim", "sampling", "schedules", "testing"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,6 @@
+"""Samplers with and without momentum, as optimizers over a potential."""
+
+from torchmomentum.sampling._langevin import HMC, LMC
+from torchmomentum.sampling._sample import DivergedError, sample
+
+__all__ = ["HMC", "LMC", "DivergedError", "sample"]

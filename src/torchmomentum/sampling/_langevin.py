@@ -1,0 +1,220 @@
+"""Langevin and Hamiltonian Monte Carlo: noise in the place where an optimizer has none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, ParamsT
+
+
+def _check_positive(name: str, value: Any, *, zero: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not (0.0 <= value < math.inf if zero else 0.0 < value < math.inf):
+        raise ValueError(f"{name} must be {'at least 0' if zero else 'positive'}, got {value}")
+
+
+class _Sampler(Optimizer):
+    """What both samplers share: gradients of a potential, and where the noise comes from."""
+
+    _names: tuple[str, ...] = ("lr", "temperature", "potential_scale")
+
+    def __init__(
+        self, params: ParamsT, defaults: dict[str, Any], generator: torch.Generator | None
+    ) -> None:
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(
+                f"generator must be a torch.Generator or None, got {type(generator).__name__}"
+            )
+        self.generator = generator
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group of parameters and checks its hyperparameters."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            for name in self._names:
+                _check_positive(name, group[name], zero=name == "temperature")
+        except (TypeError, ValueError):
+            self.param_groups.pop()
+            raise
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's, with the generator's state: a run goes on with the same draws."""
+        found = super().state_dict()
+        if self.generator is not None:
+            found["generator"] = self.generator.get_state()
+        return found
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from :meth:`state_dict`."""
+        kept = dict(state_dict)
+        drawn = kept.pop("generator", None)
+        super().load_state_dict(kept)
+        if drawn is not None and self.generator is not None:
+            self.generator.set_state(drawn)
+
+    def _noise(self, like: Tensor) -> Tensor:
+        return torch.empty_like(like).normal_(generator=self.generator)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Takes one step.
+
+        Args:
+            closure: Reevaluates the potential, with gradients, and returns it.
+
+        Returns:
+            What the closure returned, or None.
+        """
+        potential = None
+        if closure is not None:
+            with torch.enable_grad():
+                potential = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._move(p, p.grad, group)
+        return potential
+
+    def _move(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class LMC(_Sampler):
+    r"""Langevin Monte Carlo, equation (4) of the MomentumRNN paper.
+
+    .. math:: x_t = x_{t-1} - s\, c \nabla f(x_{t-1}) + \sqrt{2 s T}\, \epsilon_t, \qquad
+              \epsilon_t \sim \mathcal{N}(0, I)
+
+    It samples :math:`\pi \propto \exp(-c f / T)` up to a bias of the order of the step size. The
+    paper prints :math:`\nabla f(x_t)`, which would be implicit.
+
+    Args:
+        params: Parameters, named parameters or groups of either.
+        lr: Step size :math:`s`, positive.
+        temperature: :math:`T`, at least 0; with 0 it is gradient descent.
+        potential_scale: :math:`c`, positive: for a mean loss over a mini-batch, the number of
+            samples in the whole set, so that :math:`c f` estimates the sum.
+        generator: Where the noise is drawn from, on the parameters' device; by default torch's own.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range or not finite.
+        TypeError: A hyperparameter is not a number.
+
+    Example:
+        >>> x = torch.nn.Parameter(torch.zeros(2))
+        >>> sampler = LMC([x], lr=0.01, generator=torch.Generator().manual_seed(0))
+        >>> sample(sampler, lambda: (x**2 / 2).sum(), 500, burn_in=100).shape
+        torch.Size([500, 2])
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        *,
+        temperature: float = 1.0,
+        potential_scale: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        defaults = {"lr": lr, "temperature": temperature, "potential_scale": potential_scale}
+        super().__init__(params, defaults, generator)
+
+    def _move(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        s = group["lr"]
+        p.add_(grad, alpha=-s * group["potential_scale"])
+        if group["temperature"]:
+            p.add_(self._noise(p), alpha=math.sqrt(2 * s * group["temperature"]))
+
+
+class HMC(_Sampler):
+    r"""Hamiltonian Monte Carlo with friction, equation (5) of the MomentumRNN paper.
+
+    .. math::
+        p_t = p_{t-1} - \gamma s\, p_{t-1} - s \eta\, c \nabla f(x_{t-1})
+              + \sqrt{2 \gamma s \eta T}\, \epsilon_t, \qquad x_t = x_{t-1} + s\, p_t
+
+    It samples :math:`\pi \propto \exp(-c f / T)` up to a bias that the step size controls, and
+    :math:`p \sim \mathcal{N}(0, \eta T I)`. Known elsewhere as underdamped Langevin dynamics, or
+    stochastic-gradient Hamiltonian Monte Carlo: there is no step that accepts or rejects.
+
+    Args:
+        params: Parameters, named parameters or groups of either.
+        lr: Step size :math:`s`, positive.
+        friction: :math:`\gamma`, positive, with :math:`\gamma s < 2`.
+        inverse_mass: :math:`\eta`, positive.
+        temperature: :math:`T`, at least 0; with 0 it is gradient descent with momentum.
+        potential_scale: As for :class:`LMC`.
+        start: The first momentum :math:`p_0`: ``"zero"``, or ``"position"`` for :math:`p_0 = x_0`
+            as the paper prints it.
+        generator: As for :class:`LMC`.
+
+    Raises:
+        ValueError: A hyperparameter is out of its range or not finite.
+        TypeError: A hyperparameter is not a number.
+
+    Example:
+        >>> x = torch.nn.Parameter(torch.zeros(2))
+        >>> sampler = HMC([x], lr=0.1, friction=1.0, generator=torch.Generator().manual_seed(0))
+        >>> sample(sampler, lambda: (x**2 / 2).sum(), 500, burn_in=100).shape
+        torch.Size([500, 2])
+    """
+
+    _names = (*_Sampler._names, "friction", "inverse_mass")
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-2,
+        *,
+        friction: float = 1.0,
+        inverse_mass: float = 1.0,
+        temperature: float = 1.0,
+        potential_scale: float = 1.0,
+        start: str = "zero",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "friction": friction,
+            "inverse_mass": inverse_mass,
+            "temperature": temperature,
+            "potential_scale": potential_scale,
+            "start": start,
+        }
+        super().__init__(params, defaults, generator)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group of parameters and checks its hyperparameters."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        problem = None
+        if group["start"] not in ("zero", "position"):
+            problem = f"start must be zero or position, got {group['start']!r}"
+        elif group["friction"] * group["lr"] >= 2.0:
+            problem = (
+                "friction times lr must be below 2, or the momentum grows without bound, got "
+                f"{group['friction'] * group['lr']:g}"
+            )
+        if problem:
+            self.param_groups.pop()
+            raise ValueError(problem)
+
+    def _move(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        state, s, eta = self.state[p], group["lr"], group["inverse_mass"]
+        if "momentum_buffer" not in state:
+            first = p if group["start"] == "position" else torch.zeros_like(p)
+            state["momentum_buffer"] = first.clone(memory_format=torch.preserve_format)
+        momentum: Tensor = state["momentum_buffer"]
+        momentum.mul_(1 - group["friction"] * s)
+        momentum.add_(grad, alpha=-s * eta * group["potential_scale"])
+        if group["temperature"]:
+            spread = 2 * group["friction"] * s * eta * group["temperature"]
+            momentum.add_(self._noise(p), alpha=math.sqrt(spread))
+        p.add_(momentum, alpha=s)
