@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,8 +62,9 @@ def sample(
         return value.detach()
 
     found: list[Tensor] = []
+    advance: Any = sampler.step  # whose closure is declared to return a number
     for step in range(burn_in + count * thinning):
-        value = float(sampler.step(closure))  # type: ignore[call-overload]
+        value = float(advance(closure))
         if not math.isfinite(value):
             raise DivergedError(
                 f"the potential is {value} after {step + 1} steps; take a smaller step size"
