@@ -47,9 +47,9 @@ bench: setup
 		$(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
 
 SLIDES := slides-quadratic slides-noise-decaying slides-noise-constant \
-	slides-restart-frequency slides-logistic
+	slides-restart-frequency slides-logistic slides-bnn
 
-# the slides' convex figures; what results/ holds already is left as it is
+# the slides' figures; what results/ holds already is left as it is
 slides: setup
 	for name in $(SLIDES); do \
 		$(BIN)/torchmomentum reproduce $$name --out results/$$name --resume || exit 1; done

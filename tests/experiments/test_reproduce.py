@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchmomentum.experiments.cli import REPRODUCTIONS, main
+from torchmomentum.experiments.reproduce.bnn import calibration_error
 from torchmomentum.experiments.reproduce.logistic import minimum, run_logistic
 from torchmomentum.experiments.reproduce.methods import (
     EXACT_SCHEDULE,
@@ -197,7 +198,15 @@ def test_reproduces_and_resumes(name, tmp_path, capsys):
 
 
 def test_every_figure_has_a_name():
-    assert set(FIGURES) | {"slides-logistic"} == set(REPRODUCTIONS)
+    assert set(FIGURES) | {"slides-logistic", "slides-bnn"} == set(REPRODUCTIONS)
+
+
+def test_the_calibration_error():
+    labels = torch.tensor([0, 0, 1, 1])
+    sure = torch.tensor([[1.0, 0.0]] * 4)  # wholly sure, half of them right
+    assert calibration_error(sure, labels) == pytest.approx(0.5)
+    half = torch.tensor([[0.5, 0.5]] * 4)
+    assert calibration_error(half, labels) == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize(

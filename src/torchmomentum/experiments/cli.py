@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 COMMANDS = ("train", "compare", "reproduce", "bench", "report", "list")
 REPRODUCTIONS = (
     *("slides-quadratic", "slides-noise-decaying", "slides-noise-constant"),
-    *("slides-restart-frequency", "slides-logistic"),
+    *("slides-restart-frequency", "slides-logistic", "slides-bnn"),
 )
 BENCHMARKS = ("layers", "optim", "memory", "streaming", "papers", "time-to-accuracy", "gpu")
 _RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")

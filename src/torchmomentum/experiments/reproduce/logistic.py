@@ -98,7 +98,7 @@ def run_logistic(
         methods[name] = {
             "curve": curve(table, range(len(at))),
             "shown": curve(table, [at.index(k) for k in shown]),
-            "test_accuracy": accuracies,
+            "extras": {"test accuracy": accuracies},
         }
     return {
         "name": "slides-logistic",

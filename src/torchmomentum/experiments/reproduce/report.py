@@ -15,12 +15,12 @@ def _rate(values: dict[str, Any]) -> list[str]:
 
 
 def table(results: dict[str, Any]) -> list[str]:
-    """The gap at some iterations, with the least and the greatest of the seeds; rates; accuracy."""
+    """The quantity at some iterations, with the least and greatest of the seeds; what else is."""
     methods = results["methods"]
     first = next(iter(methods.values()))
     head = ["method", *(f"k = {k:,}" for k in results["shown"])]
     head += ["slope", "factor", "theorem"] if "slope" in first else []
-    head += ["test accuracy"] if "test_accuracy" in first else []
+    head += list(first.get("extras", ()))
     rows = []
     for name, values in methods.items():
         shown = values["shown"]
@@ -30,9 +30,8 @@ def table(results: dict[str, Any]) -> list[str]:
             for mean, low, high in zip(shown["mean"], shown["low"], shown["high"], strict=True)
         ]
         cells += _rate(values)
-        if "test_accuracy" in values:
-            accuracies = values["test_accuracy"]
-            cells.append(f"{sum(accuracies) / len(accuracies):.4f}")
+        for several in values.get("extras", {}).values():
+            cells.append(f"{sum(several) / len(several):.4g}")
         rows.append([name, *cells])
     return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
 

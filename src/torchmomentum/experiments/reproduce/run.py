@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,11 @@ def reproduce(
     if name in FIGURES:
         results = run_figure(name, **given)
     else:
+        from torchmomentum.experiments.reproduce.bnn import run_bnn
         from torchmomentum.experiments.reproduce.logistic import run_logistic
 
-        results = run_logistic(**given, tell=lambda words: print(words, file=sys.stderr))
+        compute: Callable[..., dict[str, Any]] = run_bnn if name == "slides-bnn" else run_logistic
+        results = compute(**given, tell=lambda words: print(words, file=sys.stderr))
     results["provenance"] = provenance(["torchmomentum", *sys.argv[1:]])
     plot(results, out)
     write_text(out / "table.md", markdown(results))

@@ -1,0 +1,137 @@
+"""The slides' sampling figure: a Bayesian network by Langevin and Hamiltonian Monte Carlo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchmomentum.experiments.reproduce.logistic import digits
+from torchmomentum.experiments.reproduce.slides import curve
+from torchmomentum.sampling import HMC, LMC
+
+ITERATIONS, BATCH, SEEDS, HIDDEN = 6_000, 128, 3, 50
+_POINTS, _THINNING = 60, 10
+_SHOWN = (1, 10, 100, 1_000, 5_999)
+_PRIOR = 1.0  # the standard deviation of each weight
+# chosen by hand among a few steps and frictions, by the error after 3,000 steps of one seed
+SAMPLERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "LMC": partial(LMC, lr=3e-4),
+    "HMC": partial(HMC, lr=1e-2, friction=10.0),
+}
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """The expected calibration error: how far confidence is from accuracy, over bins of it.
+
+    Args:
+        probabilities: ``(N, classes)``.
+        labels: ``(N,)``.
+        bins: How many bins of equal width.
+    """
+    confidence, guess = probabilities.max(1)
+    right = (guess == labels).double()
+    place = (confidence * bins).long().clamp(max=bins - 1)
+    total = 0.0
+    for b in range(bins):
+        inside = place == b
+        if inside.any():
+            apart = (right[inside].mean() - confidence[inside].double().mean()).abs()
+            total += float(apart * inside.double().mean())
+    return total
+
+
+def _measure(p: Tensor, labels: Tensor) -> tuple[float, float, float]:
+    error = 1.0 - float((p.argmax(1) == labels).double().mean())
+    nll = -float(p[torch.arange(len(labels)), labels].clamp_min(1e-12).log().mean())
+    return error, nll, calibration_error(p, labels)
+
+
+def _follow(
+    data: tuple[Tensor, Tensor, Tensor, Tensor],
+    make: Callable[..., torch.optim.Optimizer],
+    seed: int,
+    iterations: int,
+    at: set[int],
+) -> tuple[list[tuple[float, float, float]], list[float]]:
+    """Error, negative log-likelihood and calibration of the mean prediction, and the seconds."""
+    x, y, test, test_labels = data
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 10))
+    sampler: Any = make(net.parameters(), potential_scale=float(len(x)), generator=generator)
+    mean, count, began = torch.zeros(len(test), 10), 0, time.perf_counter()
+    measured, seconds, out = list[tuple[float, float, float]](), list[float](), 0.0
+    burn_in = iterations // 10
+    for k in range(iterations):
+        rows = torch.randint(len(x), (BATCH,), generator=generator)
+        sampler.zero_grad()
+        loss = nn.functional.cross_entropy(net(x[rows]), y[rows])
+        weights = sum((p * p).sum() for p in net.parameters())
+        (loss + weights / (2 * _PRIOR**2 * len(x))).backward()
+        sampler.step()
+        sampled = k >= burn_in and k % _THINNING == 0
+        if sampled or k in at:
+            paused = time.perf_counter()  # looking is no part of sampling
+            with torch.no_grad():
+                p = net(test).softmax(1)
+            if sampled:
+                mean, count = mean + p, count + 1
+            if k in at:
+                measured.append(_measure(mean / count if count else p, test_labels))
+                seconds.append(paused - began - out)
+            out += time.perf_counter() - paused
+    return measured, seconds
+
+
+def run_bnn(
+    *,
+    data: Callable[[], tuple[Any, Any, Any, Any]] = digits,
+    iterations: int = ITERATIONS,
+    seeds: int = SEEDS,
+    tell: Callable[[str], None] = lambda words: None,
+) -> dict[str, Any]:
+    """Computes the figure: the test error of the posterior mean, and how well it is calibrated."""
+    train, labels, test, test_labels = data()
+    tensors = (
+        torch.as_tensor(train, dtype=torch.float32),
+        torch.as_tensor(labels).long(),
+        torch.as_tensor(test, dtype=torch.float32),
+        torch.as_tensor(test_labels).long(),
+    )
+    points = (np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1).tolist()
+    shown = [k for k in _SHOWN if k < iterations]
+    at = sorted({*points, *shown})
+    methods: dict[str, Any] = {}
+    for name, make in SAMPLERS.items():
+        runs = []
+        for seed in range(seeds):
+            runs.append(_follow(tensors, make, seed, iterations, set(at)))
+            tell(f"{name}, seed {seed}")
+        table = np.array([[m[0] for m in measured] for measured, _ in runs])
+        last = [measured[-1] for measured, _ in runs]
+        methods[name] = {
+            "curve": curve(table, range(len(at))),
+            "shown": curve(table, [at.index(k) for k in shown]),
+            "extras": {
+                "negative log-likelihood": [m[1] for m in last],
+                "calibration error": [m[2] for m in last],
+                "seconds": [seconds[-1] for _, seconds in runs],
+            },
+            "seconds": np.mean([seconds for _, seconds in runs], 0).tolist(),
+        }
+    return {
+        "name": "slides-bnn",
+        "title": f"Bayesian network {train.shape[1]}-{HIDDEN}-10, {len(train):,} images",
+        "seeds": list(range(seeds)),
+        "iterations": iterations,
+        "at": at,
+        "shown": shown,
+        "quantity": "test error of the mean prediction",
+        "methods": methods,
+    }
