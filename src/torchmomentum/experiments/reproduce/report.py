@@ -30,8 +30,8 @@ def table(results: dict[str, Any]) -> list[str]:
             for mean, low, high in zip(shown["mean"], shown["low"], shown["high"], strict=True)
         ]
         cells += _rate(values)
-        for several in values.get("extras", {}).values():
-            cells.append(f"{sum(several) / len(several):.4g}")
+        for each in values.get("extras", {}).values():
+            cells.append(f"{sum(each) / len(each):.4g}")
         rows.append([name, *cells])
     return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
 
