@@ -163,6 +163,7 @@ def _parser() -> _Parser:
         "--target", type=float, metavar="X", help="by default what the first model reaches always"
     )
     accuracy.add_argument("--resume", action="store_true", help="goes on from what --out holds")
+    bench.set_defaults(preset="desk")  # as train and compare have it
     bench.add_argument("--out", default="runs/bench", metavar="DIR", help="default %(default)s")
 
     again = commands.add_parser("reproduce", help="compute a figure of the slides again")
@@ -389,7 +390,6 @@ def _bench_accuracy(options: argparse.Namespace, out: Path) -> None:
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise UsageError(f"{options.results} holds no recorded comparison: {error}") from error
     else:
-        options.preset = "desk"
         configs = _plan(options, options.threads or os.cpu_count() or 1)
         folder = out / "time-to-accuracy"
         place = Place(folder, data_folder(None), resume=options.resume)

@@ -61,10 +61,6 @@ def _rule_numbers(like: Tensor, mu: float, gain: float, beta: float, eps: float)
     return like.new_tensor([mu, gain, beta, eps, math.sqrt(beta), math.sqrt(1 - beta), *limits])
 
 
-def _numbers_of(moments: Moments) -> tuple[float, float]:
-    return float(moments.mu), float(moments.gain)
-
-
 class _Layer(NamedTuple):
     """The operators' arguments by name."""
 
@@ -247,9 +243,9 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
             if layer.train:
                 marks[k, 0], marks[k, 1] = moments
             call("adam_rule_forward", *layer.problem(steps, width), rule, pre, *moments, shift)
-        first = layer.read(slice(steps.start, steps.start + 1), out, mu)[0]
+        first = h
         if layer.options.changes_operand:
-            operands[0] = first
+            first = operands[0] = layer.read(slice(steps.start, steps.start + 1), out, mu)[0]
         if alone:
             pre[0].addmm_(first, layer.weight_hh.t())
         problem = layer.problem(steps, hidden)
@@ -523,7 +519,8 @@ def step(
     if moments is not None:
         last = [m.clone(memory_format=torch.contiguous_format) for m in moments[:2]]
         shift = drive.new_zeros(width) if bias_hh is None else bias_hh.contiguous()
-        rule = _rule_numbers(drive, *_numbers_of(moments), moments.beta, moments.eps)
+        pair = float(moments.mu), float(moments.gain)
+        rule = _rule_numbers(drive, *pair, moments.beta, moments.eps)
         call("adam_rule_forward", 1, batch, width, None, 1, rule, drive, *last, shift)
     elif bias_hh is not None:
         drive.add_(bias_hh)

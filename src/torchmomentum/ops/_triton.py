@@ -57,12 +57,11 @@ def serves(given: Arguments) -> bool:
 
     That is float32, bfloat16 and float16 on CUDA, without a projection and normalization.
     """
-    tensors = [t for t in (given.pre, *given.state, given.weight_hh) if isinstance(t, Tensor)]
     return (
         not (given.mode == "LSTM" and given.third is not None)
         and not given.options.normalized
         and given.pre.dtype in _DTYPES
-        and all(t.device == given.pre.device for t in tensors)
+        and all(t.device == given.pre.device for t in (*given.state, given.weight_hh))
         and given.pre.numel() > 0
         and runs_on(given.pre.device)
     )
@@ -130,6 +129,11 @@ def _apart(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.to(dtype, copy=True).contiguous()
 
 
+def _from(x: Tensor | None, first: int) -> Tensor | None:
+    """A sequence from a step on, the members being first."""
+    return None if x is None else x[:, first:]
+
+
 def _bytes(mask: Tensor | None) -> Tensor | None:
     return None if mask is None else mask.contiguous().view(torch.uint8)
 
@@ -141,7 +145,7 @@ class _Launch:
         self.given, self.alone = given, given.pre.dim() == 3
         self.pre = self.members(given.pre)
         self.weight = self.members(given.weight_hh).to(self.pre.dtype)
-        self.count, self.time, self.batch, self.width = self.pre.shape
+        self.count, self.time, self.batch, _ = self.pre.shape
         self.hidden = self.weight.shape[-1]
         self.area = (self.count, self.time, self.batch, self.hidden)
         itemsize = self.pre.element_size()
@@ -161,6 +165,10 @@ class _Launch:
         )
         programs = self.grid[0] * self.grid[1] * self.grid[2]
         self.meets = self.grid[0] > 1 and self._all_at_once(programs)
+        # whether one launch goes through all of time
+        self.together = self.cut.single or self.meets
+        masks = options.dropout, options.zoneout_h, options.zoneout_c
+        self.masks = [_bytes(self.maybe(mask)) for mask in masks]
 
     def _all_at_once(self, programs: int) -> bool:
         if self.pre.device.type != "cuda":
@@ -182,7 +190,7 @@ class _Launch:
 
     def pieces(self) -> list[tuple[int, int]]:
         """The first step and the count of each launch: all of them, or one where none may wait."""
-        if self.cut.single or self.meets:
+        if self.together:
             return [(0, self.time)]
         return [(t, 1) for t in range(self.time)]
 
@@ -209,23 +217,15 @@ class _Launch:
                 **extra,
             )
 
-    def counters(self) -> Tensor:
-        """Where the programs of the same rows meet, at zero."""
-        return self.pre.new_zeros(self.count, self.grid[1], dtype=torch.int32)
-
-    def besides(self, first: int) -> list[Any]:
-        """The options' arguments of both kernels from a step on."""
-        o = self.given.options
-        zone_h, zone_c = (_bytes(self.maybe(m)) for m in (o.zoneout_h, o.zoneout_c))
-        return [
-            None if self.mu is None else self.mu[:, first:],
-            _bytes(self.maybe(o.dropout)),
-            o.scale,
-            None if zone_h is None else zone_h[:, first:],
-            o.rate_h,
-            None if zone_c is None else zone_c[:, first:],
-            o.rate_c,
-        ]
+    def tail(self, first: int, steps: int) -> list[Any]:
+        """What the arguments of both kernels end with: the options, where to meet, the sizes."""
+        o, (dropout, zone_h, zone_c) = self.given.options, self.masks
+        mu, zone_h, zone_c = (_from(x, first) for x in (self.mu, zone_h, zone_c))
+        counters = None
+        if self.meets:  # of the programs of the same rows, at zero
+            counters = self.pre.new_zeros(self.count, self.grid[1], dtype=torch.int32)
+        options = [mu, dropout, o.scale, zone_h, o.rate_h, zone_c, o.rate_c]
+        return [*options, counters, first, steps, self.time, self.batch]
 
     def first_operand(self) -> Tensor:
         """What the first product reads."""
@@ -263,10 +263,9 @@ def _forward(*args: Any) -> tuple[Tensor, ...]:
     modrelu = launch.maybe(given.third) if mode == "RNN_MODRELU" else None
     fixed = (launch.weight, launch.maybe(given.bias_hh), modrelu, launch.maybe(given.lengths))
     for first, steps in launch.pieces():
-        along = (x if x is None else x[:, first:] for x in (pre, hs, cs, gates, inner))
-        read = None if operands is None else operands[:, first:]
-        place = (launch.counters() if launch.meets else None, first, steps, time, batch)
-        launch.run(recurrence.forward, *along, *fixed, read, *launch.besides(first), *place)
+        along = (_from(x, first) for x in (pre, hs, cs, gates, inner))
+        read = _from(operands, first)
+        launch.run(recurrence.forward, *along, *fixed, read, *launch.tail(first, steps))
     # nothing that is returned may be a part of something else: not of what is kept, nor of memory
     # that begins earlier, which compiled graphs would take for aligned
     out = launch.without(hs[:, 1:]).clone(memory_format=torch.contiguous_format)
@@ -305,18 +304,16 @@ def _backward(
             carried[:, place] = launch.members(grad)
     grad_out = launch.maybe(grads[0])
     lengths = launch.maybe(given.lengths)
-    together = launch.cut.single or launch.meets
     # programs that do not meet cannot read each other's step within one launch
-    pieces = [] if together else [(0, 0)]
+    pieces = [] if launch.together else [(0, 0)]
     for first, steps in reversed(pieces + launch.pieces()):
-        head = (x if x is None else x[:, first:] for x in (gates, hs, cs, inner))
-        tail = (x if x is None else x[:, first:] for x in (grad_out, local, rec))
-        now = (launch.counters() if launch.meets else None, first, steps, time, batch)
+        head = (_from(x, first) for x in (gates, hs, cs, inner))
+        pulled = (_from(x, first) for x in (grad_out, local, rec))
         launch.run(
             recurrence.backward,
-            *(*head, launch.weight, lengths, *tail, carried, *launch.besides(first), *now),
+            *(*head, launch.weight, lengths, *pulled, carried, *launch.tail(first, steps)),
             CHANGED=options.changes_operand,
-            LAST=together or steps == 0,
+            LAST=launch.together or steps == 0,
         )
     read = hs[:, :-1] if operands is None else operands
     flat = rec.view(count, time * batch, -1).transpose(1, 2)

@@ -6,6 +6,7 @@ other cuts into programs would cost, what an ensemble costs in one launch, the p
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from torchmomentum.experiments.bench.layers import (
     training_steps,
 )
 from torchmomentum.experiments.bench.papers import PMNIST, measure_papers
-from torchmomentum.experiments.bench.peers import EagerLoop, installed_peers
+from torchmomentum.experiments.bench.peers import ScannedLSTM, installed_peers
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.ops import GATES, Options, Plan, planned, scan
 
@@ -91,27 +92,13 @@ def check_kernels(device: str, shapes: Sequence[Sequence[int]] = _CHECKED) -> li
     return rows
 
 
-def _triton_layer(input_size: int, hidden_size: int, **options: Any) -> nn.Module:
-    """An LSTM whose recurrence runs on Triton's kernels, as under ``torch.compile``."""
-
-    class Layer(nn.LSTM):
-        def forward(self, x: Any, hx: Any = None) -> Any:
-            weight_ih, weight_hh, bias_ih, bias_hh = self.parameters()
-            drive = nn.functional.linear(x, weight_ih, bias_ih)
-            zero = x.new_zeros(x.shape[1], self.hidden_size)
-            out, *state = scan("LSTM", drive, (zero, zero), (weight_hh, bias_hh), backend="triton")
-            return out, tuple(state)
-
-    return Layer(input_size, hidden_size, **options)
-
-
 def time_dtype(shape: Shape, dtype: torch.dtype, *, seconds: float, device: str) -> dict[str, Any]:
     """One row: layers of one type at one shape; what fails says why."""
     made: dict[str, Callable[..., nn.Module]] = {
         **LINEAR,
         **ADAPTIVE,
-        "LSTM, Triton": _triton_layer,
-        "eager loop": EagerLoop,
+        "LSTM, Triton": partial(ScannedLSTM, backend="triton"),
+        "eager loop": partial(ScannedLSTM, backend="reference"),
         **installed_peers(device),
     }
     steps = training_steps({}, shape, device, dtype)
@@ -154,10 +141,7 @@ def time_plans(shape: Shape, dtype: torch.dtype, *, seconds: float, device: str)
     pre.requires_grad_()
 
     def step(cut: Plan | None) -> None:
-        if cut is None:
-            scan("LSTM", pre, state, weights, backend="triton")[0].sum().backward()
-            return
-        with planned(cut):
+        with contextlib.nullcontext() if cut is None else planned(cut):
             scan("LSTM", pre, state, weights, backend="triton")[0].sum().backward()
 
     steps: dict[str, Callable[[], None]] = {"as planned": partial(step, None)}

@@ -14,19 +14,29 @@ from torchmomentum.ops import scan
 Make = Callable[..., nn.Module]
 
 
-class EagerLoop(nn.Module):
-    """An LSTM as a loop over PyTorch operations: what a cell of one's own costs without kernels."""
+class ScannedLSTM(nn.Module):
+    """An LSTM whose recurrence runs on one backend; ``reference`` is a loop without kernels."""
 
-    def __init__(self, input_size: int, hidden_size: int, device: Any = None, dtype: Any = None):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        backend: str,
+    ) -> None:
         super().__init__()
         self.weights = nn.LSTM(input_size, hidden_size, device=device, dtype=dtype)
+        self.backend = backend
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
         """``(T, B, I)`` to the outputs and the last state."""
         weight_ih, weight_hh, bias_ih, bias_hh = self.weights.parameters()
         drive = nn.functional.linear(x, weight_ih, bias_ih)
         zero = x.new_zeros(x.shape[1], weight_hh.shape[1])
-        out, *state = scan("LSTM", drive, (zero, zero), (weight_hh, bias_hh), backend="reference")
+        recurrent = (weight_hh, bias_hh)
+        out, *state = scan("LSTM", drive, (zero, zero), recurrent, backend=self.backend)
         return out, tuple(state)
 
 
