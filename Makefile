@@ -43,7 +43,7 @@ docs: setup
 check: lint types test doctests docs
 
 bench: setup
-	for kind in layers optim memory streaming papers; do \
+	for kind in layers layers-bfloat16 profile optim memory streaming papers; do \
 		$(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
 
 SLIDES := slides-quadratic slides-noise-decaying slides-noise-constant \
@@ -64,7 +64,8 @@ readme: setup
 	$(BIN)/torchmomentum report results/pdigits/results.json --into README.md --mark pdigits
 	for name in pdigits adding; do $(BIN)/torchmomentum report \
 		results/$$name/results.json --into docs/results.md --mark $$name || exit 1; done
-	for kind in layers optim memory streaming papers time-to-accuracy; do \
+	for kind in layers layers-bfloat16 profile optim memory streaming papers \
+		time-to-accuracy; do \
 		$(BIN)/torchmomentum report \
 		results/benchmarks/$$kind.json --into docs/results.md --mark $$kind || exit 1; done
 	for name in $(SLIDES); do $(BIN)/torchmomentum report \

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from torchmomentum.experiments.bench import gpu
 from torchmomentum.experiments.bench.accuracy import time_to_accuracy
@@ -8,6 +9,7 @@ from torchmomentum.experiments.bench.report import TABLES
 from torchmomentum.experiments.bench.roofline import fraction, lstm_training_cost
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.cli import BENCHMARKS, main
+from torchmomentum.ops import available
 
 
 def test_the_slower_one_has_the_higher_ratio():
@@ -30,9 +32,10 @@ def test_the_cost_of_a_step():
     cost = {"operations": 10, "bytes": 10}
     assert fraction(cost, {"operations_per_s": 100, "bytes_per_s": 1000}, 200.0) == 0.5
     assert fraction(cost, {"operations_per_s": 1000, "bytes_per_s": 100}, 200.0) == 0.5
+    assert lstm_training_cost((1, 1, 1, 1), torch.bfloat16)["bytes"] == 28
 
 
-@pytest.mark.parametrize("kind", ["layers", "memory"])
+@pytest.mark.parametrize("kind", ["layers", "layers-bfloat16", "memory"])
 def test_runs_and_reports(kind, tmp_path, capsys):
     shape = ["--shape", "3,2,2,4"]
     assert main(["bench", kind, "--seconds", "0.01", "--out", str(tmp_path), *shape]) == 0
@@ -45,6 +48,20 @@ def test_runs_and_reports(kind, tmp_path, capsys):
     assert "| 3, 2, 2, 4 |" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(not available(), reason="no C++ compiler here")
+def test_the_profile_adds_up(tmp_path, capsys):
+    shape = ["--shape", "30,4,5,16"]
+    assert main(["bench", "profile", "--seconds", "0.01", "--out", str(tmp_path), *shape]) == 0
+    assert "| 30, 4, 5, 16 | AdamLSTM |" in capsys.readouterr().out
+    layers = json.loads((tmp_path / "profile.json").read_text())["rows"][0]["layers"]
+    for name, found in layers.items():
+        whole, *parts = found.values()
+        assert sum(parts) == pytest.approx(whole, rel=0.5)  # each is a median of its own
+        assert min(parts) >= 0
+        assert found["products_ms"] > 0 and found["recurrence_ms"] > 0
+        assert (found["rule_ms"] > 0) == (name not in ("LSTM", "LookaheadSRLSTM"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -55,6 +72,7 @@ def test_runs_and_reports(kind, tmp_path, capsys):
         (["layers", "--threads", "0"], "threads must be at least 1"),
         (["layers", "--device", "tpu"], "unknown device"),
         (["gpu"], "needs --device cuda"),
+        (["profile", "--device", "cuda"], "cuda"),
         (["time-to-accuracy", "--results", "nowhere.json"], "holds no recorded comparison"),
         (["time-to-accuracy", "--models", "lstmm"], "did you mean lstm"),
     ],

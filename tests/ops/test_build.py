@@ -48,6 +48,12 @@ def test_without_a_compiler_there_is_one_warning_and_the_same_result(fresh, tmp_
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+@compiler
+def test_other_flags_are_other_kernels():
+    compiler = _build._compiler()
+    assert _build._target(compiler) != _build._target([*compiler, "-mno-avx512f"])
+
+
 def test_turned_off_without_a_warning(fresh):
     fresh.setenv("TORCHMOMENTUM_CPU_KERNELS", "off")
     assert not available()

@@ -14,7 +14,7 @@ from torchmomentum.ops import (
 )
 from torchmomentum.ops import _cpu as cpu
 from torchmomentum.ops._adam import adam_scan_definition
-from torchmomentum.ops._kernels import available
+from torchmomentum.ops._kernels import available, product
 
 pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
 
@@ -200,6 +200,78 @@ def test_options(mode, besides, threads, poisoned, monkeypatch):
             _check(mode, tensors, lengths, given)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (40, 601, 130), (9, 256, 65)])
+@pytest.mark.parametrize("order", ["row", "column", "neither"])
+def test_products_in_bfloat16(shape, order, threads):
+    rows, depth, columns = shape
+    a, b, start = torch.randn(rows, depth), torch.randn(depth, columns), torch.randn(columns)
+    expected = start + a.bfloat16().double() @ b.bfloat16().double()
+    given = {
+        "row": (a, b),
+        "column": (a.t().contiguous().t(), b.t().contiguous().t()),
+        "neither": (torch.stack([a, a], -1)[..., 0], torch.stack([b, b], -1)[..., 0]),
+    }[order]
+    out = torch.full((rows, columns), float("nan"))
+    product(out, *given, start, halves=True)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
+
+
+def test_bfloat16_keeps_what_no_number_is():
+    special = torch.tensor([float("inf"), -float("inf"), float("nan"), 3.3895e38, 0.0])
+    out = torch.zeros(5, 1)
+    product(out, special[:, None], torch.ones(1, 1), None, halves=True)
+    torch.testing.assert_close(
+        out[:, 0], special.bfloat16().float(), equal_nan=True, rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_of_bfloat16_the_products_are_and_the_state_is_not(mode, shape, threads, poisoned):
+    tensors = {
+        name: x.detach().bfloat16() for name, x in _arguments(mode, shape, bias=False).items()
+    }
+    hidden, seen = tensors["weight_hh"].shape[1], []
+    called = cpu._LAYERS[mode]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(cpu._LAYERS, mode, lambda *a: seen.append(called(*a)) or seen[0])
+        out = _compiled(mode, tensors, None)[0]
+    assert out.dtype == torch.bfloat16
+    wide, *_ = seen[0]
+    torch.testing.assert_close(out, wide.bfloat16(), rtol=0, atol=0)
+    # every step again from the state found, the definition reading it as the products do
+    state, (weight_ih, weight_hh, *_, third) = _split({k: x.double() for k, x in tensors.items()})
+    recurrent = [weight_hh, None, *([third] if mode == "RNN_MODRELU" else [])]
+    pre, past = tensors["x"].double() @ weight_ih.t(), state[0]
+    for t, h in enumerate(wide.double()):
+        if mode == "GRU":
+            made = past.float().bfloat16().double() @ weight_hh.t()
+            r, z = torch.sigmoid(pre[t] + made)[:, : 2 * hidden].chunk(2, -1)
+            n = torch.tanh(pre[t, :, 2 * hidden :] + r * made[:, 2 * hidden :])
+            expected = n + z * (past - n)
+        else:
+            state = (past.float().bfloat16().double(), *state[1:])
+            expected, _, *cell = scan_definition(mode, pre[t : t + 1], state, recurrent)
+            expected, state = expected[0], (h, *cell)
+        torch.testing.assert_close(h, expected, rtol=1e-4, atol=2e-5)
+        past = h
+
+
+@pytest.mark.parametrize("moments", [False, True])
+@pytest.mark.parametrize("shape", ["odd", "rows for each thread", "units for each thread"])
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_of_bfloat16(mode, shape, moments, threads, poisoned):
+    drawn = _arguments(mode, SHAPES[shape], moments=moments, learned=moments)
+    tensors = {name: x.detach().bfloat16().requires_grad_() for name, x in drawn.items()}
+    exact = {name: x.detach().double().requires_grad_() for name, x in tensors.items()}
+    grads = []
+    for run, given in ((_compiled, tensors), (_defined, exact)):
+        loss = run(mode, given, None)[0].double().square().sum()
+        grads.append(torch.autograd.grad(loss, list(given.values())))
+    for name, a, b in zip(tensors, *grads, strict=True):
+        assert (a - b).norm() <= 2e-2 * b.norm() + 1e-6, name
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_without_bias_and_non_contiguous(mode):
     tensors = _arguments(mode, (5, 6, 7, 9), bias=False)
@@ -267,6 +339,8 @@ def test_what_it_serves():
     state, weights = _split(tensors)
     assert compiled_serves("LSTM", tensors["x"], state, [*weights[:4], None])
     assert not compiled_serves("LSTM", tensors["x"].double(), state, [*weights[:4], None])
+    half = tensors["x"].half(), [s.half() for s in state], [w.half() for w in weights[:4]]
+    assert compiled_serves("LSTM", half[0], half[1], [*half[2], None])
     mixed = (state[0].double(), state[1])
     assert not compiled_serves("LSTM", tensors["x"], mixed, [*weights[:4], None])
     assert not compiled_serves("LSTM", tensors["x"], state, [*weights[:4], torch.ones(1, 5)])

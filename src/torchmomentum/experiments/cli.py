@@ -37,7 +37,10 @@ REPRODUCTIONS = (
     *("slides-quadratic", "slides-noise-decaying", "slides-noise-constant"),
     *("slides-restart-frequency", "slides-logistic", "slides-bnn"),
 )
-BENCHMARKS = ("layers", "optim", "memory", "streaming", "papers", "time-to-accuracy", "gpu")
+BENCHMARKS = (
+    *("layers", "layers-bfloat16", "profile", "optim", "memory", "streaming", "papers"),
+    *("time-to-accuracy", "gpu"),
+)
 _RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")
 _OVERRIDES = (
     *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
@@ -353,6 +356,11 @@ def _bench(options: argparse.Namespace) -> None:
     if options.kind == "time-to-accuracy":
         _bench_accuracy(options, place)
         return
+    if options.kind == "profile":
+        from torchmomentum.ops import available
+
+        if options.device != "cpu" or not available():
+            raise UsageError("the profile is that of the CPU kernels, which are not in use here")
     run(options.kind, seconds=options.seconds, device=options.device, out=place, shapes=shapes)
     print(f"written to {place / options.kind}.json")
 

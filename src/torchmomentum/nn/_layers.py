@@ -510,18 +510,24 @@ class _Recurrent(nn.RNNBase):
     ) -> tuple[tuple[Tensor, ...], RuleState] | None:
         """Both stages in one kernel, where there is one for the rule and the recurrence."""
         rule = self.momentum
-        if rule is None or rule.linear or torch.is_autocast_enabled(x.device.type):
+        if rule is None or rule.linear:
             return None
-        if not compiled_serves(self.mode, x, state, weights, options):
+        width = len(weights[0])
+        x, state, used = _in_autocast(x, state, weights)
+        if not compiled_serves(self.mode, x, state, used, options):
             return None
         if memory is None:
-            width = len(weights[0])
-            memory = rule.initial_state(x.shape[1], width, device=x.device, dtype=x.dtype)
+            memory = rule.initial_state(
+                x.shape[1],
+                width,
+                device=x.device,
+                dtype=torch.promote_types(x.dtype, torch.float32),
+            )
         moments = rule.moments(memory)
         if moments is None:
             return None
         *results, velocity, rms = compiled_layer(
-            self.mode, bounded(x), state, weights, lengths, moments, options
+            self.mode, bounded(x), state, used, lengths, moments, options
         )
         return tuple(results), AdamState(velocity, rms)
 
@@ -546,10 +552,7 @@ class _Recurrent(nn.RNNBase):
         sequence: _Sequence,
         options: Options,
     ) -> tuple[Tensor, ...]:
-        if torch.is_autocast_enabled(x.device.type):
-            dtype = torch.get_autocast_dtype(x.device.type)
-            x, state = x.to(dtype), tuple(s.to(dtype) for s in state)
-            weights = [None if w is None else w.to(dtype) for w in weights]
+        x, state, weights = _in_autocast(x, state, weights)
         packed, alive = sequence.packed, sequence.alive
         if (
             packed is not None
@@ -560,6 +563,17 @@ class _Recurrent(nn.RNNBase):
             out, *last = native_packed(self.mode, x[alive], packed.batch_sizes, state, weights)
             return _to_padded(out, alive), *last
         return recurrent_layer(self.mode, x, state, weights, sequence.lengths, options)
+
+
+def _in_autocast(
+    x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor | None]
+) -> tuple[Tensor, tuple[Tensor, ...], Sequence[Tensor | None]]:
+    """An input, a state and weights in the type that autocast asks for, if any."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return x, state, weights
+    dtype = torch.get_autocast_dtype(x.device.type)
+    cast = [None if w is None else w.to(dtype) for w in weights]
+    return x.to(dtype), tuple(s.to(dtype) for s in state), cast
 
 
 def _kinds(value: Any) -> str:

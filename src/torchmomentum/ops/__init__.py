@@ -10,7 +10,7 @@ from torchmomentum.ops._cpu import layer as compiled_layer
 from torchmomentum.ops._cpu import serves as compiled_serves
 from torchmomentum.ops._cpu import step as compiled_step
 from torchmomentum.ops._cpu import step_serves as compiled_step_serves
-from torchmomentum.ops._kernels import available, product
+from torchmomentum.ops._kernels import available, product, timed
 from torchmomentum.ops._layer import layer
 from torchmomentum.ops._linear import linear_scan, linear_scan_definition
 from torchmomentum.ops._memory import empty_cache, memory_changes
@@ -51,4 +51,5 @@ __all__ = [
     "scan",
     "scan_definition",
     "steps_alive",
+    "timed",
 ]

@@ -89,7 +89,14 @@ def _openmp() -> list[str]:
 
 
 def _target(compiler: list[str]) -> Path:
-    parts = [_run([*compiler, "--version"]), _processor(), *_COMPILE, _NATIVE, *_openmp()]
+    parts = [
+        *compiler,
+        _run([*compiler, "--version"]),
+        _processor(),
+        *_COMPILE,
+        _NATIVE,
+        *_openmp(),
+    ]
     digest = hashlib.sha256("\0".join(parts).encode())
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.read_bytes())

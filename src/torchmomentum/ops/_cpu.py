@@ -1,4 +1,7 @@
-"""The compiled CPU kernels as layers: one recurrent layer from its input to its outputs, float32.
+"""The compiled CPU kernels as layers: one recurrent layer from its input to its outputs.
+
+They compute in float32. Of bfloat16 tensors the products are in bfloat16 too, with sums, gates,
+states and a rule's moments in float32; float16 is float32 in all but its storage.
 
 The input is either what ``weight_ih`` multiplies or, without that, the pre-activations themselves.
 
@@ -40,6 +43,7 @@ _CACHED = 2**20  # floats of a chunk that stay in the cache
 _ROWS = 1024  # least rows of a chunk: fewer make the products with the weights slow
 _NARROW = 16  # inputs up to which the transposed product for their weights is the faster one
 _FEW = 8  # rows below which to pack weights for a product costs more than the product
+HALF = (torch.bfloat16, torch.float16)
 _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
 _GATED = ("LSTM", "GRU")  # their gradients need more than the outputs
 _ACTIVATIONS = {"RNN_TANH": 0, "RNN_RELU": 1, "RNN_MODRELU": 2}  # as the kernels number them
@@ -77,9 +81,14 @@ class _Layer(NamedTuple):
     mode: str
     train: bool
     input_grad: bool
+    halves: bool
     beta: float
     eps: float
     learned: bool
+
+    def product(self, out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None) -> None:
+        """See :func:`product`, in the layer's precision."""
+        product(out, a, b, start, self.halves)
 
     def input(self, steps: slice) -> Tensor:
         return self.x[steps].reshape(-1, self.x.shape[-1])
@@ -91,7 +100,7 @@ class _Layer(NamedTuple):
         elif len(self.input(steps)) < _FEW:
             torch.addmm(bias, self.input(steps), self.weight_ih.t(), out=out.view(-1, len(bias)))
         else:
-            product(out.view(-1, len(bias)), self.input(steps), self.weight_ih.t(), bias)
+            self.product(out.view(-1, len(bias)), self.input(steps), self.weight_ih.t(), bias)
 
     def problem(self, steps: slice, channels: int) -> list[Any]:
         """The arguments that every kernel along time begins with."""
@@ -163,13 +172,13 @@ def _packed_size(gates: int, hidden: int) -> int:
     return call("packed_size", gates, hidden)
 
 
-def _pack(weight_hh: Tensor, direction: str) -> Tensor:
-    """The recurrent weights in the order in which a kernel reads them."""
-    rows, hidden = weight_hh.shape
-    packed = weight_hh.new_empty(_packed_size(rows // hidden, hidden))
-    threads = torch.get_num_threads()
-    call(f"pack_{direction}", packed, weight_hh.contiguous(), rows // hidden, hidden, threads)
-    return packed
+def _pack(layer: _Layer, direction: str) -> tuple[Tensor, bool]:
+    """The recurrent weights in the order in which a kernel reads them, and whether in bfloat16."""
+    rows, hidden = layer.weight_hh.shape
+    packed = layer.weight_hh.new_empty(_packed_size(rows // hidden, hidden))
+    size = rows // hidden, hidden, layer.halves, torch.get_num_threads()
+    call(f"pack_{direction}", packed, layer.weight_hh.contiguous(), *size)
+    return packed, layer.halves
 
 
 def _most_chunks(time: int, batch: int, width: int) -> int:
@@ -229,7 +238,7 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
         bias = layer.bias(layer.bias_ih)
     # a step alone, as in streaming, is not worth the packing
     alone = time == 1 and batch < _FEW and mode != "GRU"
-    packed = None if alone else _pack(layer.weight_hh, "forward")
+    packed = (None, False) if alone else _pack(layer, "forward")
     inner_bias = None if layer.bias_hh is None else layer.bias_hh[2 * hidden :].contiguous()
     h, *cell = (s.contiguous() for s in layer.state)
     modrelu = None if layer.bias_modrelu is None else layer.bias_modrelu.contiguous()
@@ -251,13 +260,13 @@ def _forward(layer: _Layer) -> tuple[Tensor, ...]:
         problem = layer.problem(steps, hidden)
         besides = (*layer.operand(operands, mu, steps.start), *layer.zones(steps))
         if mode == "LSTM":
-            call("lstm_forward", *problem, pre, out[steps], now, h, *cell, packed, *besides)
+            call("lstm_forward", *problem, pre, out[steps], now, h, *cell, *packed, *besides)
             cell = [now[-1]]
         elif mode == "GRU":
-            call("gru_forward", *problem, pre, out[steps], now, h, packed, inner_bias, *besides)
+            call("gru_forward", *problem, pre, out[steps], now, h, *packed, inner_bias, *besides)
         else:
             tail = _ACTIVATIONS[mode], modrelu, pre if keep else None, *besides
-            call("rnn_forward", *problem, pre, out[steps], h, packed, *tail)
+            call("rnn_forward", *problem, pre, out[steps], h, *packed, *tail)
         h = out[steps.stop - 1]
     if not keep:
         gates, kept = x.new_empty(0), x.new_empty(0)
@@ -269,7 +278,7 @@ def _cell_backward(
     steps: slice,
     results: Sequence[Tensor],
     pulled: Tensor | None,
-    packed: Tensor,
+    packed: tuple[Tensor, bool],
     buffers: Sequence[Tensor],
     carried: Sequence[Tensor],
     besides: Sequence[Any],
@@ -282,15 +291,15 @@ def _cell_backward(
     tail: list[Any]
     if layer.mode == "LSTM":
         cell = kept[before] if steps.start else layer.state[1].contiguous()
-        tail = [gates[steps], kept[steps], cell, pulled, packed, local, *carried]
+        tail = [gates[steps], kept[steps], cell, pulled, *packed, local, *carried]
         call("lstm_backward", *problem, *tail, *besides)
     elif layer.mode == "GRU":
         h = out[before] if steps.start else layer.state[0].contiguous()
-        tail = [gates[steps], out[steps], kept[steps], h, pulled, packed, local, recurrent]
+        tail = [gates[steps], out[steps], kept[steps], h, pulled, *packed, local, recurrent]
         call("gru_backward", *problem, *tail, *carried, *besides)
     else:
         made = gates if layer.keeps_gates else out
-        tail = [made[steps], pulled, packed, local, _ACTIVATIONS[layer.mode], *carried]
+        tail = [made[steps], pulled, *packed, local, _ACTIVATIONS[layer.mode], *carried]
         call("rnn_backward", *problem, *tail, *besides)
 
 
@@ -314,7 +323,7 @@ def _backward(
     states = len(layer.state)
     local = empty(x, chunks[0].stop, batch, width)
     recurrent = empty(x, *local.shape) if layer.mode == "GRU" else local
-    packed = _pack(layer.weight_hh, "backward")
+    packed = _pack(layer, "backward")
     grad_x = x.new_empty(x.shape) if layer.input_grad else x.new_zeros(x.shape)
     narrow = inputs < _NARROW
     if layer.weight_ih is not None:
@@ -343,7 +352,7 @@ def _backward(
         if layer.options.changes_operand:
             behind = operands[:2].clone() if count > 1 else torch.stack([operands[0], behind[0]])
         flat, flat_hh = (part[:count].view(-1, width) for part in buffers)
-        product(grad_hh, flat_hh.t(), layer.read(steps, out, mu).view(-1, hidden))
+        layer.product(grad_hh, flat_hh.t(), layer.read(steps, out, mu).view(-1, hidden))
         if layer.bias_modrelu is not None:
             sign = torch.sign((gates if layer.keeps_gates else out)[steps])
             grad_modrelu += (local[:count] * sign).sum((0, 1))
@@ -362,9 +371,9 @@ def _backward(
         if narrow:
             grad_ih.addmm_(layer.input(steps).t(), flat)
         else:
-            product(grad_ih, flat.t(), layer.input(steps))
+            layer.product(grad_ih, flat.t(), layer.input(steps))
         if layer.input_grad:
-            product(grad_x[steps].view(-1, inputs), flat, layer.weight_ih, no_input)
+            layer.product(grad_x[steps].view(-1, inputs), flat, layer.weight_ih, no_input)
     grad_previous = None
     if layer.options.changes_operand:  # the first two products read the state that was given
         through = layer.options.seen(behind)
@@ -393,7 +402,8 @@ def _backward(
 # --- the operators ------------------------------------------------------------------------------
 
 _CONSTANTS = (
-    "str mode, bool train, bool input_grad, float beta, float eps, bool learned, " + CONSTANT_SCHEMA
+    "str mode, bool train, bool input_grad, bool halves, float beta, float eps, bool learned, "
+    + CONSTANT_SCHEMA
 )
 _NUMBERS = len(_CONSTANTS.split(","))
 
@@ -405,8 +415,8 @@ def _define(name: str, states: int, moments: bool) -> Any:
         tensors, constants = args[: len(args) - _NUMBERS], args[len(args) - _NUMBERS :]
         state, rest = tuple(tensors[1 : 1 + states]), tensors[1 + states :]
         weights, besides, moments = rest[:6], rest[6 : 6 + TENSORS], rest[6 + TENSORS :]
-        options = Options(*besides, *constants[6:])
-        return _Layer._make((tensors[0], state, *weights, moments, options, *constants[:6]))
+        options = Options(*besides, *constants[7:])
+        return _Layer._make((tensors[0], state, *weights, moments, options, *constants[:7]))
 
     def definition(*args: Any) -> State:
         layer = named(args)
@@ -531,10 +541,10 @@ def step(
     problem = (1, batch, hidden, None, 1)
     if mode == "LSTM":
         new_cell = torch.empty_like(out)
-        call("lstm_forward", *problem, drive, out, new_cell, h, *cell, None, *besides)
+        call("lstm_forward", *problem, drive, out, new_cell, h, *cell, None, 0, *besides)
         return out, new_cell, *last
     tail = _ACTIVATIONS[mode], None, None, *besides
-    call("rnn_forward", *problem, drive, out, h, None, *tail)
+    call("rnn_forward", *problem, drive, out, h, None, 0, *tail)
     return out, *last
 
 
@@ -544,18 +554,20 @@ def serves(
     state: State,
     weights: Sequence[Tensor | None],
     options: Options = NOTHING,
-    dtype: torch.dtype = torch.float32,
 ) -> bool:
     """Whether the compiled kernels run this layer.
 
-    They run float32 on a CPU, without a projection and normalization. Another ``dtype`` is that of
-    tensors which their caller is going to convert.
+    They run float32 and shorter types on a CPU, without a projection and normalization.
     """
     projected = mode == "LSTM" and weights[-1] is not None
     if projected or options.normalized:
         return False
     floats = [t for t in (x, *state, *weights, options.previous) if t is not None]
-    return all(t.device.type == "cpu" and t.dtype == dtype for t in floats) and available()
+    return (
+        x.dtype in (torch.float32, *HALF)
+        and all(t.device.type == "cpu" and t.dtype == x.dtype for t in floats)
+        and available()
+    )
 
 
 def layer(
@@ -581,12 +593,17 @@ def layer(
         options: What happens besides, but for normalization.
 
     Returns:
-        The outputs ``(T, B, H)``, the last state, and with ``moments`` the last velocity and root.
+        The outputs ``(T, B, H)``, the last state, and with ``moments`` the last velocity and root,
+        these in float32 whatever the type of the rest.
 
     Raises:
         ValueError: A tensor has a shape that does not fit the others.
     """
-    options = options.exact()
+    dtype, options = x.dtype, options.exact()
+    if dtype in HALF:
+        x, options = x.float(), options.to(torch.float32)
+        state = tuple(s.float() for s in state)
+        weights = [None if w is None else w.float() for w in weights]
     bias_modrelu = weights[4] if mode == "RNN_MODRELU" else None
     tensors = [x, *state, *weights[:4], bias_modrelu]
     tail: list[Any] = [None if lengths is None else lengths.long(), *options[:TENSORS]]
@@ -600,6 +617,9 @@ def layer(
     train = torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in (*tensors, *tail)
     )
-    constants = (mode, train, x.requires_grad, beta, eps, learned, *options[TENSORS:])
+    halves = dtype == torch.bfloat16
+    constants = (mode, train, x.requires_grad, halves, beta, eps, learned, *options[TENSORS:])
     results: State = op(*tensors, *tail, *constants)
-    return results[: 1 + len(state) + (0 if moments is None else 2)]
+    count = 1 + len(state)
+    last = results[count : count + 2] if moments is not None else ()
+    return *(r.to(dtype) for r in results[:count]), *last

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -57,11 +60,32 @@ def call(name: str, *args: Any) -> int:
     function = _function(name)
     if function.argtypes is None:  # a kernel's arguments are of the same kinds at every call
         function.argtypes = [_type(x) for x in args]
-    found: int = function(*map(_plain, args))
+    if _seconds is None:
+        found: int = function(*map(_plain, args))
+        return found
+    start = time.perf_counter()
+    found = function(*map(_plain, args))
+    _seconds[name] = _seconds.get(name, 0.0) + time.perf_counter() - start
     return found
 
 
-def product(out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None) -> None:
+_seconds: dict[str, float] | None = None
+
+
+@contextmanager
+def timed() -> Iterator[dict[str, float]]:
+    """Yields a dictionary that gathers the seconds spent in each kernel, by its name."""
+    global _seconds
+    before, _seconds = _seconds, {}
+    try:
+        yield _seconds
+    finally:
+        _seconds = before
+
+
+def product(
+    out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None, halves: bool = False
+) -> None:
     """``out = start + a @ b`` for float32 matrices, ``out`` contiguous.
 
     Args:
@@ -69,6 +93,7 @@ def product(out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None) -> N
         a: ``(M, K)``, of any strides.
         b: ``(K, N)``, of any strides.
         start: What each row begins from, ``(N,)``.
+        halves: Rounds ``a`` and ``b`` to bfloat16, and sums in float32.
     """
-    strides = a, *a.stride(), b, *b.stride()
-    call("matrix_product", out, *strides, *out.shape, a.shape[1], start, torch.get_num_threads())
+    strides, size = (a, *a.stride(), b, *b.stride()), (*out.shape, a.shape[1])
+    call("matrix_product", out, *strides, *size, start, halves, torch.get_num_threads())

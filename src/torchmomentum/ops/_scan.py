@@ -13,15 +13,13 @@ from torchmomentum.ops._arguments import Arguments, definition
 from torchmomentum.ops._options import NOTHING, Options
 from torchmomentum.ops._steps import GATES, STEPS, State
 
-_HALF = (torch.bfloat16, torch.float16)
-
 
 def _in_float32(run: Callable[[Arguments], State]) -> Callable[[Arguments], State]:
     """Computes half precision in float32 and returns it in its own type."""
 
     def wide(given: Arguments) -> State:
         dtype = given.pre.dtype
-        if dtype in _HALF:
+        if dtype in _cpu.HALF:
             return tuple(x.to(dtype) for x in run(given.to(torch.float32)))
         return run(given)
 
@@ -33,9 +31,7 @@ def _cpu_layer(given: Arguments) -> tuple[Tensor | None, ...]:
 
 
 def _cpu_serves(given: Arguments) -> bool:
-    dtype = given.pre.dtype
-    layer = given.mode, given.pre, given.state, _cpu_layer(given), given.options
-    return dtype in (torch.float32, *_HALF) and _cpu.serves(*layer, dtype=dtype)
+    return _cpu.serves(given.mode, given.pre, given.state, _cpu_layer(given), given.options)
 
 
 def _on_cpu(given: Arguments) -> State:
@@ -78,7 +74,7 @@ BACKENDS: dict[str, Backend] = {
     ),
     "cpu": Backend(
         _cpu_serves,
-        _in_float32(_on_cpu),
+        _on_cpu,
         "float32 and shorter types on a CPU, without projection and normalization, where its "
         "kernels could be built",
     ),
@@ -111,8 +107,8 @@ def scan(
 ) -> State:
     """Runs a recurrence over pre-activations as one operator. See :func:`scan_definition`.
 
-    Half-precision input has its states, and but on CUDA its products too, in float32; it is
-    returned in its own type.
+    Half-precision input has its states in float32, and its products where the backend has none in
+    its type: the compiled kernels have bfloat16, Triton's both. It is returned in its own type.
 
     Args:
         mode: ``LSTM``, ``GRU``, ``RNN_TANH``, ``RNN_RELU`` or ``RNN_MODRELU``.

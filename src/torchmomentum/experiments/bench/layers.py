@@ -59,17 +59,19 @@ def training_steps(
     }
 
 
-def time_layers(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
+def time_layers(
+    shape: Shape, *, seconds: float, device: str, dtype: torch.dtype = torch.float32
+) -> dict[str, Any]:
     """One row: the layers at one shape, with the step's cost and the machine's ceilings."""
     found: dict[str, Any] = {}
     peers = installed_peers(device)
     for group in (LINEAR, ADAPTIVE, peers):
         if group:
-            steps = training_steps(group, shape, device)
+            steps = training_steps(group, shape, device, dtype)
             found = interleave(steps, seconds=seconds, device=device) | found
     found = {name: found[name] for name in ("nn.LSTM", *LINEAR, *ADAPTIVE, *peers)}
-    cost = lstm_training_cost(shape)
-    return {"shape": list(shape), "cost": cost, "ceilings": ceilings(device), "layers": found}
+    cost, most = lstm_training_cost(shape, dtype), ceilings(device, dtype)
+    return {"shape": list(shape), "cost": cost, "ceilings": most, "layers": found}
 
 
 def measure_memory(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:

@@ -48,6 +48,20 @@ def _layers(results: dict[str, Any]) -> Table:
     return _table(head, rows)
 
 
+def _profile(results: dict[str, Any]) -> Table:
+    """A step's milliseconds, and behind them the shares of its parts."""
+    layers = results["rows"][0]["layers"]
+    parts = [key for key in next(iter(layers.values())) if key != "step_ms"]
+    rows = []
+    for row in results["rows"]:
+        for name, found in row["layers"].items():
+            shares = (f"{found[part] / found['step_ms']:.0%}" for part in parts)
+            shape = ", ".join(map(str, row["shape"]))
+            rows.append([shape, name, f"{found['step_ms']:.1f}", *shares])
+    heads = (part.removesuffix("_ms") for part in parts)
+    return _table(["T, B, I, H", "layer", "step, ms", *heads], rows)
+
+
 def _memory(results: dict[str, Any]) -> Table:
     """Megabytes of ``nn.LSTM``, and the others' ratio to them."""
     names, rows = _beside(
@@ -105,6 +119,8 @@ def _accuracy(results: dict[str, Any]) -> Table:
 
 TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {
     "layers": _layers,
+    "layers-bfloat16": _layers,
+    "profile": _profile,
     "memory": _memory,
     "streaming": _streaming,
     "optim": _optimizers,
@@ -128,7 +144,9 @@ _PLOTTED: dict[str, Callable[[dict[str, Any]], float]] = {
 
 
 def plot(results: dict[str, Any], folder: Path) -> None:
-    """Draws the ratios as PNG and SVG, where matplotlib is installed."""
+    """Draws the ratios as PNG and SVG, where there are any and matplotlib is installed."""
+    if results["kind"] == "profile":
+        return
     ratio = _PLOTTED.get(results["kind"], lambda value: value["ratio"])
     try:
         figure, axes = new_axes(8, 4)

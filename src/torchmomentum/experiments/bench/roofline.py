@@ -25,14 +25,15 @@ def _best(function: Callable[[], object], device: str, seconds: float = 0.5) -> 
     return min(times)
 
 
-def ceilings(device: str) -> dict[str, float]:
+def ceilings(device: str, dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """The highest rates seen here: products in operations, copies in bytes, each per second."""
     side = 8192 if device == "cuda" else 1536
     a, b = torch.randn(2, side, side, device=device)
     c, bias = torch.empty_like(a), a.new_zeros(side)
-    products: list[Callable[[], object]] = [lambda: torch.mm(a, b, out=c)]
+    x, y, z = a.to(dtype), b.to(dtype), c.to(dtype)
+    products: list[Callable[[], object]] = [lambda: torch.mm(x, y, out=z)]
     if device == "cpu" and available():
-        products.append(lambda: product(c, a, b, bias))
+        products.append(lambda: product(c, a, b, bias, dtype == torch.bfloat16))
     flat = torch.empty(2**26, device=device)
     copy = torch.empty_like(flat)
     return {
@@ -41,20 +42,26 @@ def ceilings(device: str) -> dict[str, float]:
     }
 
 
-def lstm_training_cost(shape: tuple[int, int, int, int]) -> dict[str, int]:
+def lstm_training_cost(
+    shape: tuple[int, int, int, int], dtype: torch.dtype = torch.float32
+) -> dict[str, int]:
     """What a training step cannot do without: its products, and each array written and read once.
 
     Args:
         shape: T, B, I, H. The gradient of the input is not asked for.
+        dtype: What the arrays are of.
 
     Returns:
-        Operations (a multiplication and an addition are two) and bytes in float32.
+        Operations (a multiplication and an addition are two) and bytes.
     """
     time_steps, batch, inputs, hidden = shape
     rows = time_steps * batch
     recurrent, from_input = rows * 4 * hidden * hidden, rows * 4 * hidden * inputs
     arrays = rows * (4 * hidden + 2 * hidden) + rows * inputs  # gates, states, input
-    return {"operations": 2 * (3 * recurrent + 2 * from_input), "bytes": 2 * 4 * arrays}
+    return {
+        "operations": 2 * (3 * recurrent + 2 * from_input),
+        "bytes": 2 * dtype.itemsize * arrays,
+    }
 
 
 def fraction(cost: dict[str, int], most: dict[str, float], milliseconds: float) -> float:

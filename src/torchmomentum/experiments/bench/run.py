@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from torchmomentum.experiments.bench.gpu import measure_gpu
 from torchmomentum.experiments.bench.layers import SHAPES, Shape, measure_memory, time_layers
 from torchmomentum.experiments.bench.optimizers import SETS, time_optimizers
 from torchmomentum.experiments.bench.papers import PMNIST, measure_papers
+from torchmomentum.experiments.bench.profile import profile_layers
 from torchmomentum.experiments.bench.report import TABLES, plot
 from torchmomentum.experiments.bench.streaming import SIZES, time_streaming
 from torchmomentum.experiments.files import write_json
@@ -29,6 +31,10 @@ class Kind(NamedTuple):
 
 KINDS = {
     "layers": Kind("training step, float32", SHAPES, time_layers),
+    "layers-bfloat16": Kind(
+        "training step, bfloat16", SHAPES, partial(time_layers, dtype=torch.bfloat16)
+    ),
+    "profile": Kind("milliseconds of a training step's parts, float32", SHAPES, profile_layers),
     "optim": Kind("optimizer step, float32", list(SETS), time_optimizers),
     "memory": Kind("peak memory of a training step, float32", SHAPES, measure_memory),
     "streaming": Kind("one step of one sequence, float32, inference", SIZES, time_streaming),

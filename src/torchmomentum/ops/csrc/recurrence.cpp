@@ -1,4 +1,5 @@
-// Recurrences over pre-activations, float32, behind a C interface: no headers but the compiler's.
+// Recurrences over pre-activations, in float32, their products in bfloat16 where that is asked for,
+// behind a C interface: no headers but the compiler's.
 //
 // Rows of the batch are independent, so threads share out the rows and never meet; where there are
 // too few rows they share out the hidden units instead, and meet once a step. The recurrent product
@@ -42,7 +43,8 @@ template <class Cell> void run_forward(const Problem &p, const Cell &cell) {
 
 // to[row][units] = local[row] @ weights, or more than what is there, for N vectors of units.
 template <int N> struct Pull {
-  const float *local, *weights;
+  const float *local;
+  Packed weights;
   float *to;
   bool more;
   int64_t width, hidden, unit;
@@ -54,7 +56,7 @@ template <int N> struct Pull {
         const int64_t at = unit + n * LANES;
         acc[m][n] = more ? load(to + (row + m) * hidden + at, hidden - at) : Vector{};
       }
-    multiply<M, N>(acc, local + row * width, width, 1, weights + unit * width, width * LANES, width);
+    multiply(acc, local + row * width, width, weights.from(unit / LANES));
     for (int m = 0; m < M; ++m)
       for (int n = 0; n < N; ++n) {
         const int64_t at = unit + n * LANES;
@@ -75,17 +77,17 @@ template <class Cell> void run_backward(const Problem &p, const Cell &cell) {
         for (int64_t v = vectors.first; v < vectors.last; ++v)
           cell.pointwise(p, t, row, v * LANES);
       meet();
-      const float *local = cell.recurrent + t * p.batch * width, *weights = cell.weights;
+      const float *local = cell.recurrent + t * p.batch * width;
       float *to = more ? pulled.dh : pulled.operand.rows + t * p.batch * p.hidden;
       int64_t v = vectors.first;
       for (; vectors.last - v >= 4; v += 4)
-        for_rows(rows, Pull<4>{local, weights, to, more, width, p.hidden, v * LANES});
+        for_rows(rows, Pull<4>{local, cell.weights, to, more, width, p.hidden, v * LANES});
       if (vectors.last - v == 3)
-        for_rows(rows, Pull<3>{local, weights, to, more, width, p.hidden, v * LANES});
+        for_rows(rows, Pull<3>{local, cell.weights, to, more, width, p.hidden, v * LANES});
       if (vectors.last - v == 2)
-        for_rows(rows, Pull<2>{local, weights, to, more, width, p.hidden, v * LANES});
+        for_rows(rows, Pull<2>{local, cell.weights, to, more, width, p.hidden, v * LANES});
       if (vectors.last - v == 1)
-        for_rows(rows, Pull<1>{local, weights, to, more, width, p.hidden, v * LANES});
+        for_rows(rows, Pull<1>{local, cell.weights, to, more, width, p.hidden, v * LANES});
     }
   });
 }
@@ -97,7 +99,8 @@ struct Lstm {
 
   float *gates;       // in: pre-activations; out: i, f, g, o
   float *out, *cells; // all h and c
-  const float *h0, *c0, *weights;
+  const float *h0, *c0;
+  Packed weights; // or none
   Operand operand;
   Zone zone_h, zone_c;
 
@@ -113,9 +116,8 @@ struct Lstm {
     for (int m = 0; m < M; ++m)
       for (int g = 0; g < GATES; ++g)
         acc[m][g] = load(gate + (m * GATES + g) * hidden, left);
-    if (weights)
-      multiply<M, GATES>(acc, multiplied, hidden, 1, weights + unit * GATES * hidden,
-                         hidden * LANES, hidden);
+    if (weights.data)
+      multiply(acc, multiplied, hidden, weights.from(unit / LANES * GATES));
     for (int m = 0; m < M; ++m) {
       const int64_t at = m * hidden;
       if (!p.alive(t, row + m)) {
@@ -147,7 +149,8 @@ struct Lstm {
 struct LstmGradient {
   static constexpr int GATES = 4;
 
-  const float *gates, *cells, *c0, *weights;
+  const float *gates, *cells, *c0;
+  Packed weights;
   float *recurrent; // gradients of the pre-activations
   float *dc;        // in: of the last c; out: of the first
   Pulled pulled;    // its dh: in, of the last h; out, of the first
@@ -192,7 +195,9 @@ struct Gru {
 
   float *gates;        // in: pre-activations; out: r, z, n
   float *out, *inner;  // all h; the recurrent part of n, which r multiplies
-  const float *h0, *weights, *bias; // the bias of that part, (H), or null
+  const float *h0;
+  Packed weights;
+  const float *bias; // of that part, (H), or null
   Operand operand;
   Zone zone;
 
@@ -210,8 +215,7 @@ struct Gru {
       acc[m][1] = load(gate + (m * GATES + 1) * hidden, left);
       acc[m][2] = start;
     }
-    multiply<M, GATES>(acc, multiplied, hidden, 1, weights + unit * GATES * hidden,
-                       hidden * LANES, hidden);
+    multiply(acc, multiplied, hidden, weights.from(unit / LANES * GATES));
     for (int m = 0; m < M; ++m) {
       const int64_t at = m * hidden;
       const Vector before = load(h + at + unit, left);
@@ -238,7 +242,8 @@ struct Gru {
 struct GruGradient {
   static constexpr int GATES = 3;
 
-  const float *gates, *out, *inner, *h0, *weights;
+  const float *gates, *out, *inner, *h0;
+  Packed weights;
   float *local;     // gradients of the pre-activations
   float *recurrent; // gradients of what weight_hh made
   Pulled pulled;    // its dh: in, of the last state; out, of the first
@@ -285,7 +290,8 @@ struct Rnn {
 
   const float *pre;
   float *out;
-  const float *h0, *weights;
+  const float *h0;
+  Packed weights; // or none
   int64_t activation;
   const float *bias; // modReLU's, (H)
   float *made;       // (T, B, H), what the activation made before zoneout; or null
@@ -312,8 +318,8 @@ struct Rnn {
         const int64_t at = unit + n * LANES;
         acc[m][n] = load(drive + m * hidden + at, hidden - at);
       }
-    if (weights)
-      multiply<M, N>(acc, multiplied, hidden, 1, weights + unit * hidden, hidden * LANES, hidden);
+    if (weights.data)
+      multiply(acc, multiplied, hidden, weights.from(unit / LANES));
     for (int m = 0; m < M; ++m)
       for (int n = 0; n < N; ++n) {
         const int64_t at = unit + n * LANES, left = hidden - at, place = first + m * hidden + at;
@@ -335,7 +341,8 @@ struct Rnn {
 struct RnnGradient {
   static constexpr int GATES = 1;
 
-  const float *made, *weights; // what the activation made
+  const float *made; // what the activation made
+  Packed weights;
   float *recurrent; // gradients of the pre-activations
   int64_t activation;
   Pulled pulled; // its dh: in, of the last state; out, of the first
@@ -374,36 +381,38 @@ int64_t packed_size(int64_t gates, int64_t hidden) {
 
 // For the forward product: the gates of one vector of units stand side by side.
 void pack_forward(float *packed, const float *weight, int64_t gates, int64_t hidden,
-                  int64_t threads) {
+                  int64_t halves, int64_t threads) {
+  const int64_t size = Packed::rows(hidden, halves) * LANES;
   threads = worth(threads, gates * hidden * hidden, 1 << 16);
   share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
     for (int64_t v = vectors.first; v < vectors.last; ++v)
       for (int64_t g = 0; g < gates; ++g) {
         const int64_t unit = v * LANES, left = hidden - unit;
-        pack(packed + (v * gates + g) * hidden * LANES, weight + (g * hidden + unit) * hidden,
-             hidden, left < LANES ? left : LANES, 1, hidden);
+        pack(packed + (v * gates + g) * size, weight + (g * hidden + unit) * hidden, hidden,
+             left < LANES ? left : LANES, 1, hidden, halves);
       }
   });
 }
 
 // For the product of the gates' gradients with the weights.
 void pack_backward(float *packed, const float *weight, int64_t gates, int64_t hidden,
-                   int64_t threads) {
-  threads = worth(threads, gates * hidden * hidden, 1 << 16);
+                   int64_t halves, int64_t threads) {
+  const int64_t depth = gates * hidden, rows = Packed::rows(depth, halves);
+  threads = worth(threads, depth * hidden, 1 << 16);
   share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
     const int64_t first = vectors.first * LANES, last = vectors.last * LANES;
-    pack(packed + first * gates * hidden, weight + first, gates * hidden,
-         (last < hidden ? last : hidden) - first, hidden, 1);
+    pack(packed + first * rows, weight + first, depth, (last < hidden ? last : hidden) - first,
+         hidden, 1, halves);
   });
 }
 
-// c (rows, columns) = start + a (rows, depth) @ b (depth, columns), a and b by their strides. The
-// start is one row for all; without one, c is added to.
+// c (rows, columns) = start + a (rows, depth) @ b (depth, columns), a and b by their strides and,
+// with halves, rounded to bfloat16. The start is one row for all; without one, c is added to.
 void matrix_product(float *c, const float *a, int64_t a_row, int64_t a_column, const float *b,
                     int64_t b_row, int64_t b_column, int64_t rows, int64_t columns, int64_t depth,
-                    const float *start, int64_t threads) {
+                    const float *start, int64_t halves, int64_t threads) {
   product(Matrix{a, a_row, a_column}, Matrix{b, b_row, b_column}, c, rows, columns, depth, start,
-          threads);
+          halves != 0, threads);
 }
 
 void filter(int64_t time, int64_t channels, const float *x, float *out, const float *decay,
@@ -428,66 +437,72 @@ void adam_rule_backward(int64_t time, int64_t batch, int64_t channels, const int
                 v, r, dv, dr, sums);
 }
 
-// Recurrences. Behind what a cell needs stand the options: for a forward the operands, mu and what
-// dropout keeps, for a backward the same with the operands' gradients, and zoneout for each state.
+// Recurrences. The weights are packed, with halves in bfloat16. Behind what a cell needs stand the
+// options: for a forward the operands, mu and what dropout keeps, for a backward the same with the
+// operands' gradients, and zoneout for each state.
 
 void lstm_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, float *gates, float *out, float *cells, const float *h0,
-                  const float *c0, const float *weights, float *operands, const float *mu,
-                  const uint8_t *kept, double scale, const uint8_t *zone_h, double rate_h,
-                  const uint8_t *zone_c, double rate_c) {
+                  const float *c0, const float *weights, int64_t halves, float *operands,
+                  const float *mu, const uint8_t *kept, double scale, const uint8_t *zone_h,
+                  double rate_h, const uint8_t *zone_c, double rate_c) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Lstm{gates, out, cells, h0, c0, weights, Operand{operands, mu, kept, (float)scale},
-                   Zone{zone_h, (float)rate_h}, Zone{zone_c, (float)rate_c}});
+              Lstm{gates, out, cells, h0, c0, Packed{weights, hidden, halves != 0},
+                   Operand{operands, mu, kept, (float)scale}, Zone{zone_h, (float)rate_h},
+                   Zone{zone_c, (float)rate_c}});
 }
 
 void lstm_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                    int64_t threads, const float *gates, const float *cells, const float *c0,
-                   const float *grad_out, const float *weights, float *local, float *dh, float *dc,
-                   float *operands, const float *mu, const uint8_t *kept, double scale,
-                   const uint8_t *zone_h, double rate_h, const uint8_t *zone_c, double rate_c) {
+                   const float *grad_out, const float *weights, int64_t halves, float *local,
+                   float *dh, float *dc, float *operands, const float *mu, const uint8_t *kept,
+                   double scale, const uint8_t *zone_h, double rate_h, const uint8_t *zone_c,
+                   double rate_c) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               LstmGradient{gates, cells, c0, weights, local, dc,
+               LstmGradient{gates, cells, c0, Packed{weights, 4 * hidden, halves != 0}, local, dc,
                             Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
                             Zone{zone_h, (float)rate_h}, Zone{zone_c, (float)rate_c}});
 }
 
 void gru_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                  int64_t threads, float *gates, float *out, float *inner, const float *h0,
-                 const float *weights, const float *bias, float *operands, const float *mu,
-                 const uint8_t *kept, double scale, const uint8_t *zone, double rate) {
+                 const float *weights, int64_t halves, const float *bias, float *operands,
+                 const float *mu, const uint8_t *kept, double scale, const uint8_t *zone,
+                 double rate) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Gru{gates, out, inner, h0, weights, bias, Operand{operands, mu, kept, (float)scale},
-                  Zone{zone, (float)rate}});
+              Gru{gates, out, inner, h0, Packed{weights, hidden, halves != 0}, bias,
+                  Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}});
 }
 
 void gru_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, const float *gates, const float *out, const float *inner,
-                  const float *h0, const float *grad_out, const float *weights, float *local,
-                  float *recurrent, float *dh, float *operands, const float *mu,
+                  const float *h0, const float *grad_out, const float *weights, int64_t halves,
+                  float *local, float *recurrent, float *dh, float *operands, const float *mu,
                   const uint8_t *kept, double scale, const uint8_t *zone, double rate) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               GruGradient{gates, out, inner, h0, weights, local, recurrent,
+               GruGradient{gates, out, inner, h0, Packed{weights, 3 * hidden, halves != 0}, local,
+                           recurrent,
                            Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
                            Zone{zone, (float)rate}});
 }
 
 void rnn_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                  int64_t threads, const float *pre, float *out, const float *h0,
-                 const float *weights, int64_t activation, const float *bias, float *made,
-                 float *operands, const float *mu, const uint8_t *kept, double scale,
+                 const float *weights, int64_t halves, int64_t activation, const float *bias,
+                 float *made, float *operands, const float *mu, const uint8_t *kept, double scale,
                  const uint8_t *zone, double rate) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Rnn{pre, out, h0, weights, activation, bias, made,
+              Rnn{pre, out, h0, Packed{weights, hidden, halves != 0}, activation, bias, made,
                   Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}});
 }
 
 void rnn_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, const float *made, const float *grad_out, const float *weights,
-                  float *local, int64_t activation, float *dh, float *operands, const float *mu,
-                  const uint8_t *kept, double scale, const uint8_t *zone, double rate) {
+                  int64_t halves, float *local, int64_t activation, float *dh, float *operands,
+                  const float *mu, const uint8_t *kept, double scale, const uint8_t *zone,
+                  double rate) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               RnnGradient{made, weights, local, activation,
+               RnnGradient{made, Packed{weights, hidden, halves != 0}, local, activation,
                            Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
                            Zone{zone, (float)rate}});
 }

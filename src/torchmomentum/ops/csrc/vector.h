@@ -44,6 +44,40 @@ static inline void store(float *p, Vector v, int64_t count) {
     std::memcpy(p, &v, 4 * count);
 }
 
+// As bfloat16: the upper half of each float, rounded to the nearest, ties to even.
+static inline void halve(uint16_t *to, Vector v) {
+#if defined(__AVX512BF16__)
+  const __m256bh rounded = _mm512_cvtneps_pbh((__m512)v);
+  std::memcpy(to, &rounded, sizeof rounded);
+#else
+  Integers bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  const Integers rounded = bits + 0x7FFF + ((bits >> 16) & 1);
+  bits = v == v ? rounded : (bits | 0x400000); // rounding could make infinity of a NaN
+  for (int i = 0; i < LANES; ++i)
+    to[i] = (uint16_t)(bits[i] >> 16);
+#endif
+}
+
+// acc + x[0] * y[0] + x[1] * y[1], with a pair of bfloat16 in each lane of y and the same x for all.
+static inline Vector add_pairs(Vector acc, uint32_t x, const Integers &y) {
+#if defined(__AVX512BF16__)
+  const __m512i all = _mm512_set1_epi32((int)x);
+  return (Vector)_mm512_dpbf16_ps((__m512)acc, (__m512bh)all, (__m512bh)y);
+#else
+  const uint32_t halves[2] = {x << 16, x & 0xFFFF0000u};
+  const Integers parts[2] = {y << 16, y & (int32_t)0xFFFF0000};
+  for (int i = 0; i < 2; ++i) {
+    float a;
+    Vector b;
+    std::memcpy(&a, &halves[i], sizeof a);
+    std::memcpy(&b, &parts[i], sizeof b);
+    acc += a * b;
+  }
+  return acc;
+#endif
+}
+
 // A NaN passes both.
 static inline Vector at_most(Vector x, float bound) { return x > splat(bound) ? splat(bound) : x; }
 static inline Vector at_least(Vector x, float bound) { return x < splat(bound) ? splat(bound) : x; }
