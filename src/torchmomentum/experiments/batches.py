@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 Batch = tuple[Tensor, Tensor]
 
@@ -20,6 +20,13 @@ def generator(*numbers: int) -> torch.Generator:
         seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) % 2**64
         seed ^= seed >> 31
     return torch.Generator().manual_seed(seed % 2**63)
+
+
+def part_of_this_process(count: int) -> slice:
+    """Which of a batch's samples this process trains on, where several train together."""
+    if not distributed.is_initialized():
+        return slice(None)
+    return slice(distributed.get_rank(), count, distributed.get_world_size())
 
 
 class Batches:

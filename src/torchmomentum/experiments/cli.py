@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +20,8 @@ from torchmomentum.experiments.configuration import (
     rule_of,
 )
 from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.images.figures import FIGURES, plan
+from torchmomentum.experiments.images.recipes import DATA, SCALES
 from torchmomentum.experiments.recipes import (
     HYPERPARAMETERS,
     MODELS,
@@ -36,6 +39,7 @@ COMMANDS = ("train", "compare", "reproduce", "bench", "report", "list")
 REPRODUCTIONS = (
     *("slides-quadratic", "slides-noise-decaying", "slides-noise-constant"),
     *("slides-restart-frequency", "slides-logistic", "slides-bnn"),
+    *FIGURES,
 )
 BENCHMARKS = (
     *("layers", "layers-bfloat16", "profile", "optim", "memory", "streaming", "papers"),
@@ -87,6 +91,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     seeds.add_argument(
         "--permutation-seed", type=int, metavar="N", help="pixels' order (default 0)"
     )
+    _add_place_options(parser)
+
+
+def _add_place_options(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
     run.add_argument("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default cpu)")
     run.add_argument("--precision", metavar="NAME", help=f"{', '.join(PRECISIONS)} (autocast)")
@@ -99,6 +107,23 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-every", type=int, default=100, metavar="N", help="steps between checkpoints"
     )
     run.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_image_options(parser: argparse.ArgumentParser) -> None:
+    images = parser.add_argument_group(f"image classification ({', '.join(FIGURES)})")
+    images.add_argument("--scale", metavar="NAME", help=f"{', '.join(SCALES)} (default desk)")
+    images.add_argument("--data", metavar="NAME", help=f"{', '.join(DATA)} (default the figure's)")
+    images.add_argument("--depths", metavar="N,N,...", help="by default the scale's")
+    images.add_argument("--epochs", type=int, metavar="N", help="by default the scale's")
+    images.add_argument("--batch-size", type=int, metavar="N", help="images of a step")
+    images.add_argument("--lr", type=float, metavar="X", help="learning rate")
+    images.add_argument("--train-limit", type=int, metavar="N", help="training images")
+    images.add_argument("--compile", action="store_const", const=True, help="torch.compile")
+    images.add_argument("--devices", type=int, metavar="N", help="that train a run together")
+    images.add_argument("--workers", type=int, metavar="N", help="processes that load images")
+    images.add_argument("--jobs", type=int, metavar="N", help="runs at a time")
+    images.add_argument("--runs", metavar="DIR", help="shared by figures (default runs/images)")
+    _add_place_options(parser)
 
 
 def _parser() -> _Parser:
@@ -171,10 +196,9 @@ def _parser() -> _Parser:
 
     again = commands.add_parser("reproduce", help="compute a figure of the slides again")
     again.add_argument("name", metavar="NAME", help=", ".join(REPRODUCTIONS))
-    again.add_argument("--iterations", type=int, metavar="N", help="by default the slides'")
     again.add_argument("--seeds", type=int, metavar="N", help="by default the figure's own")
-    again.add_argument("--out", metavar="DIR", help="default runs/NAME")
-    again.add_argument("--resume", action="store_true", help="leaves what is done as it is")
+    again.add_argument("--iterations", type=int, metavar="N", help="of slides-*; theirs by default")
+    _add_image_options(again)
 
     report = commands.add_parser("report", help="show recorded results again")
     report.add_argument("results", metavar="RESULTS.JSON", type=Path)
@@ -365,9 +389,21 @@ def _bench(options: argparse.Namespace) -> None:
     print(f"written to {place / options.kind}.json")
 
 
+_IMAGE_OPTIONS = (
+    *("batch_size", "lr", "train_limit", "compile", "device", "devices", "precision", "threads"),
+    "workers",
+)
+
+
 def _reproduce(options: argparse.Namespace) -> None:
     check_name("reproduction", options.name, REPRODUCTIONS)
     _need_extra()
+    if options.name in FIGURES:
+        _reproduce_images(options)
+        return
+    for name in ("scale", "data", "depths", "epochs", "runs", "jobs", *_IMAGE_OPTIONS):
+        if getattr(options, name) is not None:
+            raise UsageError(f"{options.name} has no {name.replace('_', '-')}")
     from torchmomentum.experiments.reproduce.run import reproduce, show
 
     out = Path(options.out or f"runs/{options.name}")
@@ -380,6 +416,43 @@ def _reproduce(options: argparse.Namespace) -> None:
     )
     show(results)
     print(f"written to {out}: results.json, table.md, curves (PNG, SVG)")
+
+
+def _reproduce_images(options: argparse.Namespace) -> None:
+    if options.iterations is not None:
+        raise UsageError(f"{options.name} has no iterations; give epochs")
+    cores = os.cpu_count() or 1
+    jobs = options.jobs
+    if jobs is None:
+        alone = options.device == "cuda" or (options.devices or 1) > 1
+        jobs = 1 if alone else max(1, cores // (options.threads or 1))
+    if jobs < 1:
+        raise UsageError(f"jobs must be at least 1, got {jobs}")
+    try:
+        depths = [int(depth) for depth in options.depths.split(",")] if options.depths else None
+    except ValueError:
+        raise UsageError(f"depths must be whole numbers, got {options.depths}") from None
+    configs = plan(
+        options.name,
+        options.scale or "desk",
+        data=options.data,
+        depths=depths,
+        epochs=options.epochs,
+        seeds=options.seeds,
+        changes={"threads": max(1, cores // jobs)}
+        | _given({name: getattr(options, name) for name in _IMAGE_OPTIONS}),
+    )
+    from torchmomentum.experiments.reproduce.images import reproduce_images, show_images
+    from torchmomentum.experiments.training import is_first_process
+
+    place = _place(options, Path())
+    place = replace(place, folder=Path(options.runs or "runs/images"))
+    out = Path(options.out or f"runs/{options.name}")
+    quiet = options.quiet or not is_first_process()
+    results = reproduce_images(options.name, configs, place, out, jobs=jobs, quiet=quiet)
+    if is_first_process():
+        show_images(results)
+        print(f"written to {out}: results.json, table.md, curves (PNG, SVG)")
 
 
 def _bench_accuracy(options: argparse.Namespace, out: Path) -> None:
@@ -409,6 +482,7 @@ def _bench_accuracy(options: argparse.Namespace, out: Path) -> None:
 def _report(options: argparse.Namespace) -> None:
     from torchmomentum.experiments.bench.report import markdown
     from torchmomentum.experiments.files import read_json
+    from torchmomentum.experiments.images.report import markdown as trained
     from torchmomentum.experiments.report import insert, markdown_table
     from torchmomentum.experiments.reproduce.report import markdown as reproduced
 
@@ -416,6 +490,8 @@ def _report(options: argparse.Namespace) -> None:
         results = read_json(options.results)
         if "methods" in results:
             text = reproduced(results)
+        elif "images" in results:
+            text = trained(results)
         else:
             text = markdown(results) if "kind" in results else markdown_table(results)
     except FileNotFoundError as error:

@@ -20,20 +20,20 @@ from torchmomentum.experiments.provenance import provenance
 from torchmomentum.experiments.recipes import recipe
 from torchmomentum.experiments.recorder import Diverged, Progress
 from torchmomentum.experiments.report import comparison, summary
-from torchmomentum.experiments.training import RESULT, Place, check, check_folder, train
+from torchmomentum.experiments.training import RESULT, Config, Place, check, check_folder, train
 
 RESULTS, SUMMARY = "results.json", "summary.md"
 _TOLD_EVERY = 0.2  # seconds between a worker's words
 
-Plan = dict[str, tuple[RunConfig, Place]]
+Plan = dict[str, tuple[Config, Place]]
 
 
-def run_name(config: RunConfig) -> str:
+def run_name(config: Config) -> str:
     """A run's name, and its folder below the comparison's."""
     return f"{config.model}/seed-{config.init_seed}"
 
 
-def _train(config: RunConfig, place: Place, progress: Progress) -> dict[str, Any]:
+def _train(config: Config, place: Place, progress: Progress) -> dict[str, Any]:
     """A run's result; that it diverged is one too."""
     try:
         return train(config, place, progress)
@@ -42,7 +42,7 @@ def _train(config: RunConfig, place: Place, progress: Progress) -> dict[str, Any
         return result
 
 
-def _work(name: str, config: RunConfig, place: Place, told: Any) -> dict[str, Any]:
+def _work(name: str, config: Config, place: Place, told: Any) -> dict[str, Any]:
     """Trains a run in a worker, and tells how far it is now and then."""
     last = 0.0
 
@@ -99,7 +99,7 @@ def _run_beside(
         pool.shutdown()
 
 
-def _prepare(configs: Sequence[RunConfig], place: Place) -> tuple[Plan, dict[str, dict[str, Any]]]:
+def _prepare(configs: Sequence[Config], place: Place) -> tuple[Plan, dict[str, dict[str, Any]]]:
     """What is still to run, and the results that are there."""
     plan: Plan = {}
     finished: dict[str, dict[str, Any]] = {}
@@ -116,28 +116,19 @@ def _prepare(configs: Sequence[RunConfig], place: Place) -> tuple[Plan, dict[str
     return plan, finished
 
 
-def compare(
-    configs: Sequence[RunConfig],
-    place: Place,
-    *,
-    jobs: int = 1,
-    quiet: bool = False,
-    command: list[str] | None = None,
-) -> dict[str, Any]:
-    """Trains all runs, those that are finished already excepted, and writes what came of them.
-
-    Below ``place.folder``: each run in a folder of its own, ``results.json``, ``summary.md`` and
-    the learning curves as PNG and SVG.
+def run_all(
+    configs: Sequence[Config], place: Place, *, jobs: int = 1, quiet: bool = False
+) -> list[dict[str, Any]]:
+    """Trains all runs, those that are finished already excepted, each in a folder of its own.
 
     Args:
-        configs: The runs: every model with every seed, the first model being the baseline.
-        place: Where the comparison reads and writes.
+        configs: The runs.
+        place: Below its folder they read and write.
         jobs: Runs at a time, each in a process of its own where there are several.
         quiet: Shows no progress.
-        command: The command line, for the provenance.
 
     Returns:
-        What is in ``results.json``.
+        What is in each run's ``result.json``.
 
     Raises:
         UsageError: The folder holds something else, or data is missing.
@@ -159,7 +150,37 @@ def compare(
             _run_beside(plan, min(jobs, len(plan)), bars, done)
         else:
             _run_here(plan, bars, done)
-    results = _gather(configs, finished, jobs, command)
+    return [finished[run_name(config)] for config in configs]
+
+
+def compare(
+    configs: Sequence[RunConfig],
+    place: Place,
+    *,
+    jobs: int = 1,
+    quiet: bool = False,
+    command: list[str] | None = None,
+) -> dict[str, Any]:
+    """Trains all runs and writes what came of them.
+
+    Below ``place.folder``: each run in a folder of its own, ``results.json``, ``summary.md`` and
+    the learning curves as PNG and SVG.
+
+    Args:
+        configs: The runs: every model with every seed, the first model being the baseline.
+        place: Where the comparison reads and writes.
+        jobs: See :func:`run_all`.
+        quiet: Shows no progress.
+        command: The command line, for the provenance.
+
+    Returns:
+        What is in ``results.json``.
+
+    Raises:
+        UsageError: The folder holds something else, or data is missing.
+    """
+    runs = run_all(configs, place, jobs=jobs, quiet=quiet)
+    results = _gather(configs, runs, jobs, command)
     results["plots"] = plot_comparison(results, place.folder)
     write_json(place.folder / RESULTS, results)
     write_text(place.folder / SUMMARY, summary(results))
@@ -168,11 +189,10 @@ def compare(
 
 def _gather(
     configs: Sequence[RunConfig],
-    finished: dict[str, dict[str, Any]],
+    runs: list[dict[str, Any]],
     jobs: int,
     command: list[str] | None,
 ) -> dict[str, Any]:
-    runs = [finished[run_name(config)] for config in configs]
     first = configs[0]
     described = recipe(first.task, first.preset)
     results: dict[str, Any] = {

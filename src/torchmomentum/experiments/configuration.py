@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipes import (
@@ -63,6 +63,8 @@ class RunConfig:
     device: str = "cpu"
     precision: str = "float32"
     threads: int = 1
+
+    devices: ClassVar[int] = 1  # as an image run may have more
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a result file."""

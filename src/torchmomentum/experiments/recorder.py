@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,7 +47,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, batches: Sequence[Batch], task: Task, device: torch.device
+    model: nn.Module, batches: Iterable[Batch], task: Task, device: torch.device
 ) -> tuple[float, float]:
     """Mean loss and metric over batches, weighted by their sizes."""
     model.eval()
@@ -55,7 +55,7 @@ def evaluate(
     samples = 0
     for x, y in batches:
         output, target = model(x.to(device)).float(), y.to(device)
-        count = x.shape[1]
+        count = x.shape[task.batch_dim]
         values = torch.stack([task.loss(output, target), task.metric(output, target)])
         totals += values.double().cpu() * count
         samples += count
@@ -171,39 +171,39 @@ class Recorder(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluates, and keeps a checkpoint."""
         self._gather()
-        train_loss = self.loss_sum / len(self.batches)
-        model = cast("nn.Module", pl_module.model)
-        device = pl_module.device
-        with trainer.precision_plugin.forward_context():
-            validation_loss, validation_metric = evaluate(
-                model, self.task.validation, self.task, device
-            )
-            test_loss, test_metric = evaluate(model, self.task.test, self.task, device)
-        record = {
-            "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
-            "train_loss": train_loss,
-            "validation_loss": validation_loss,
-            "validation_metric": validation_metric,
-            "test_loss": test_loss,
-            "test_metric": test_metric,
-            "train_seconds": self.train_seconds,
-        }
-        measured = (train_loss, validation_loss, validation_metric, test_loss, test_metric)
-        if not all(math.isfinite(value) for value in measured):
-            raise Diverged(
-                f"training diverged in epoch {trainer.current_epoch + 1}: the mean loss is "
-                f"{train_loss}, on validation samples {validation_loss}; try a smaller --lr or "
-                "--step-size"
-            )
-        self.history.append(record)
+        epoch, train_loss = trainer.current_epoch + 1, self.loss_sum / len(self.batches)
         self.loss_sum = 0.0
-        for logger in trainer.loggers:
-            logger.log_metrics(record, step=trainer.global_step)
+        found = {"train_loss": train_loss}
+        evaluated = epoch % self.task.evaluate_every == 0 or epoch == trainer.max_epochs
+        if evaluated:
+            found |= self._evaluate(trainer, pl_module)
+        if not all(math.isfinite(value) for value in found.values()):
+            shown = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in found.items())
+            raise Diverged(
+                f"training diverged in epoch {epoch}: {shown}; try a smaller --lr or --step-size"
+            )
+        if evaluated:
+            record = {"epoch": epoch, "step": trainer.global_step, **found}
+            self.history.append(record | {"train_seconds": self.train_seconds})
+            for logger in trainer.loggers:
+                logger.log_metrics(self.history[-1], step=trainer.global_step)
         self._save(trainer)
+
+    def _evaluate(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
+        model = cast("nn.Module", pl_module.model)
+        found: dict[str, float] = {}
+        with trainer.precision_plugin.forward_context():
+            for name, batches in (("validation", self.task.validation), ("test", self.task.test)):
+                if batches or name == "test":
+                    loss, metric = evaluate(model, batches, self.task, pl_module.device)
+                    found |= {f"{name}_loss": loss, f"{name}_metric": metric}
+        return found
 
     def _save(self, trainer: pl.Trainer) -> None:
         path = self.folder / f"step-{trainer.global_step:09d}.ckpt"
+        if not trainer.is_global_zero:  # takes part in gathering it, and writes nothing
+            trainer.save_checkpoint(path)
+            return
         write_with(path, lambda temporary: trainer.save_checkpoint(temporary))
         for old in checkpoints(self.folder)[_KEPT:]:
             old.unlink()

@@ -1,12 +1,12 @@
 """Tasks: data, loss and metric. A task knows no model; a model learns its sizes from it.
 
-To add one: write a function from a run's configuration to a :class:`Task`, enter it in
+To add one: write a function from a run's configuration to a :class:`SequenceTask`, enter it in
 ``_BUILDERS``, and its recipe in ``recipes.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,28 +39,43 @@ class Task:
     """Data, loss and metric.
 
     Attributes:
-        input_size: Features of a step.
-        output_size: Outputs of the model.
-        each_step: Whether an output is wanted at every step rather than at the last.
         train: The training batches.
-        validation: Batches to choose the best epoch on.
+        validation: Batches to choose the best epoch on; empty for none to choose by.
         test: Batches to report.
         loss: ``loss(output, target)``, a mean over the batch.
         metric: ``metric(output, target)``, likewise, what is reported.
         metric_name: What it is called.
         higher_is_better: Which way it improves.
+        batch_dim: Which dimension of an input counts the samples.
+        evaluate_every: Epochs between evaluations; the last has one always.
     """
 
-    input_size: int
-    output_size: int
-    each_step: bool
     train: Batches
     validation: Sequence[Batch]
-    test: Sequence[Batch]
+    test: Iterable[Batch]
     loss: Callable[[Tensor, Tensor], Tensor]
     metric: Callable[[Tensor, Tensor], Tensor]
     metric_name: str
     higher_is_better: bool
+    batch_dim: int
+    evaluate_every: int
+
+
+@dataclass(frozen=True)
+class SequenceTask(Task):
+    """A task of sequences ``(T, B, I)``.
+
+    Attributes:
+        input_size: Features of a step.
+        output_size: Outputs of the model.
+        each_step: Whether an output is wanted at every step rather than at the last.
+    """
+
+    batch_dim: int = 1
+    evaluate_every: int = 1
+    input_size: int = 1
+    output_size: int = 1
+    each_step: bool = False
 
 
 def _accuracy(output: Tensor, target: Tensor) -> Tensor:
@@ -74,7 +89,7 @@ def _pieces(inputs: Tensor, targets: Tensor) -> list[Batch]:
 
 def _images(
     config: RunConfig, arrays: tuple[Tensor, Tensor, Tensor, Tensor], held_out: int, permuted: bool
-) -> Task:
+) -> SequenceTask:
     pixels, labels, test_pixels, test_labels = arrays
     if permuted:
         order = torch.randperm(pixels.shape[1], generator=generator(config.permutation_seed))
@@ -88,7 +103,7 @@ def _images(
         raise UsageError(
             f"batch_size must be at most the {len(kept)} training samples, got {config.batch_size}"
         )
-    return Task(
+    return SequenceTask(
         input_size=1,
         output_size=10,
         each_step=False,
@@ -102,11 +117,11 @@ def _images(
     )
 
 
-def _digits(config: RunConfig, folder: Path, offline: bool, *, permuted: bool) -> Task:
+def _digits(config: RunConfig, folder: Path, offline: bool, *, permuted: bool) -> SequenceTask:
     return _images(config, load_digits(), 180, permuted)
 
 
-def _mnist(config: RunConfig, folder: Path, offline: bool, *, permuted: bool) -> Task:
+def _mnist(config: RunConfig, folder: Path, offline: bool, *, permuted: bool) -> SequenceTask:
     return _images(config, load_mnist(folder, offline=offline), 5000, permuted)
 
 
@@ -127,9 +142,9 @@ def _draws(
     return train, held[0], held[1]
 
 
-def _adding(config: RunConfig, folder: Path, offline: bool) -> Task:
+def _adding(config: RunConfig, folder: Path, offline: bool) -> SequenceTask:
     train, validation, test = _draws(synthetic.adding, config, 2)
-    return Task(
+    return SequenceTask(
         input_size=2,
         output_size=1,
         each_step=False,
@@ -147,9 +162,9 @@ def _class_loss(output: Tensor, target: Tensor) -> Tensor:
     return cross_entropy(output.flatten(0, -2), target.flatten())
 
 
-def _copying(config: RunConfig, folder: Path, offline: bool) -> Task:
+def _copying(config: RunConfig, folder: Path, offline: bool) -> SequenceTask:
     train, validation, test = _draws(synthetic.copying, config, 1)
-    return Task(
+    return SequenceTask(
         input_size=synthetic.SYMBOLS + 2,
         output_size=synthetic.SYMBOLS + 1,
         each_step=True,
@@ -163,7 +178,7 @@ def _copying(config: RunConfig, folder: Path, offline: bool) -> Task:
     )
 
 
-_BUILDERS: dict[str, Callable[[RunConfig, Path, bool], Task]] = {
+_BUILDERS: dict[str, Callable[[RunConfig, Path, bool], SequenceTask]] = {
     "digits": partial(_digits, permuted=False),
     "pdigits": partial(_digits, permuted=True),
     "mnist": partial(_mnist, permuted=False),
@@ -173,7 +188,7 @@ _BUILDERS: dict[str, Callable[[RunConfig, Path, bool], Task]] = {
 }
 
 
-def build_task(config: RunConfig, folder: Path, *, offline: bool = False) -> Task:
+def build_task(config: RunConfig, folder: Path, *, offline: bool = False) -> SequenceTask:
     """Makes a run's task.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +12,22 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
+from torch import Tensor, nn
 
 import torchmomentum.optim as topt
 from torchmomentum.experiments.configuration import RunConfig
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import read_json, write_json
+from torchmomentum.experiments.images.recipes import ImageConfig
+from torchmomentum.experiments.images.setup import image_optimizer, image_schedules, image_setup
 from torchmomentum.experiments.memory import peak_memory
-from torchmomentum.experiments.models import SequenceModel, build_model, build_rule
+from torchmomentum.experiments.models import build_model, build_rule
 from torchmomentum.experiments.provenance import provenance
 from torchmomentum.experiments.recorder import Diverged, Progress, Recorder, newest_checkpoint
 from torchmomentum.experiments.tasks import Task, build_task
 
 RESULT, CONFIG = "result.json", "config.json"
+Config = RunConfig | ImageConfig
 _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
@@ -46,8 +50,10 @@ class Place:
     checkpoint_every: int = 100
 
 
-def build_optimizer(config: RunConfig, parameters: Any) -> torch.optim.Optimizer:
+def build_optimizer(config: Config, parameters: Any) -> torch.optim.Optimizer:
     """A run's optimizer, by name."""
+    if isinstance(config, ImageConfig):
+        return image_optimizer(config, parameters)
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, config.lr, alpha=config.alpha)
     if config.optimizer == "adam":
@@ -59,10 +65,15 @@ def build_optimizer(config: RunConfig, parameters: Any) -> torch.optim.Optimizer
     return torch.optim.SGD(parameters, config.lr, momentum=0.9)
 
 
-class Learner(pl.LightningModule):
-    """A model, its loss and its optimizer, as Lightning wants them."""
+def is_first_process() -> bool:
+    """Whether this process writes, of those that Lightning starts to train together."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
-    def __init__(self, config: RunConfig, model: SequenceModel, task: Task) -> None:
+
+class Learner(pl.LightningModule):
+    """A model, its loss, its optimizer and what changes that, as Lightning wants them."""
+
+    def __init__(self, config: Config, model: nn.Module, task: Task) -> None:
         super().__init__()
         self.config = config
         self.model = model
@@ -73,9 +84,16 @@ class Learner(pl.LightningModule):
         x, y = batch
         return self.loss(self.model(x), y)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The recipe's optimizer."""
-        return build_optimizer(self.config, self.parameters())
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimizer and schedules."""
+        optimizer = build_optimizer(self.config, self.parameters())
+        if not isinstance(self.config, ImageConfig):
+            return optimizer
+        return [optimizer], list(image_schedules(self.config, optimizer))
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """Once an epoch; Lightning does not know the schedules of restarts."""
+        scheduler.step()
 
 
 def _silence_lightning() -> None:
@@ -87,10 +105,11 @@ def _silence_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
-def _trainer(config: RunConfig, place: Place, recorder: Recorder) -> pl.Trainer:
+def _trainer(config: Config, place: Place, recorder: Recorder) -> pl.Trainer:
     return pl.Trainer(
         accelerator="gpu" if config.device == "cuda" else "cpu",
-        devices=1,
+        devices=config.devices,
+        strategy="ddp" if config.devices > 1 else "auto",
         precision=_PRECISIONS[config.precision],
         max_epochs=config.epochs,
         gradient_clip_val=config.clip,
@@ -105,25 +124,26 @@ def _trainer(config: RunConfig, place: Place, recorder: Recorder) -> pl.Trainer:
     )
 
 
-def check(config: RunConfig) -> None:
+def check(config: Config) -> None:
     """Refuses, before anything is written, what only the machine and the rules can tell.
 
     Raises:
         UsageError: No GPU is there, or a hyperparameter is out of its range.
     """
-    build_rule(config)
+    if isinstance(config, RunConfig):
+        build_rule(config)
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device cuda is not available here; use cpu")
 
 
-def check_folder(config: RunConfig, folder: Path, *, resume: bool) -> None:
+def check_folder(config: Config, folder: Path, *, resume: bool) -> None:
     """Refuses a run's folder that holds another run, or this one unasked.
 
     Raises:
         UsageError: It does; the message names the settings that differ.
     """
     path = folder / CONFIG
-    if not path.exists():
+    if not path.exists() or not is_first_process():
         return
     there, here = read_json(path), config.to_dict()
     if there != here:
@@ -136,7 +156,7 @@ def check_folder(config: RunConfig, folder: Path, *, resume: bool) -> None:
         )
 
 
-def _measure_memory(config: RunConfig, learner: Learner, task: Task) -> int:
+def _measure_memory(config: Config, learner: Learner, task: Task) -> int:
     """The peak of one more training step, whose update is thrown away with the model."""
     learner.to("cuda" if config.device == "cuda" else "cpu")
     optimizer = build_optimizer(config, learner.parameters())
@@ -156,9 +176,14 @@ def _measure_memory(config: RunConfig, learner: Learner, task: Task) -> int:
 
 
 def _summary(history: list[dict[str, float]], task: Task) -> dict[str, float]:
-    """The test metric at its best, at the end, and where the validation metric was best."""
+    """The test metric at its best, at the end, and where the validation metric was best.
+
+    Where nothing is held out for validation, the end is what is chosen.
+    """
     better = max if task.higher_is_better else min
-    chosen = better(history, key=lambda record: record["validation_metric"])
+    chosen = history[-1]
+    if task.validation:
+        chosen = better(history, key=lambda record: record["validation_metric"])
     return {
         "best": better(record["test_metric"] for record in history),
         "last": history[-1]["test_metric"],
@@ -167,7 +192,7 @@ def _summary(history: list[dict[str, float]], task: Task) -> dict[str, float]:
     }
 
 
-def _fit(config: RunConfig, recorder: Recorder, learner: Learner, task: Task, place: Place) -> None:
+def _fit(config: Config, recorder: Recorder, learner: Learner, task: Task, place: Place) -> None:
     checkpoint = newest_checkpoint(place.folder) if place.resume else None
     with warnings.catch_warnings():
         _silence_lightning()
@@ -177,7 +202,14 @@ def _fit(config: RunConfig, recorder: Recorder, learner: Learner, task: Task, pl
         raise KeyboardInterrupt
 
 
-def train(config: RunConfig, place: Place, progress: Progress | None = None) -> dict[str, Any]:
+def _setup(config: Config, place: Place) -> tuple[Task, nn.Module]:
+    if isinstance(config, ImageConfig):
+        return image_setup(config, place.data, offline=place.offline)
+    task = build_task(config, place.data, offline=place.offline)
+    return task, build_model(config, task.input_size, task.output_size, task.each_step)
+
+
+def train(config: Config, place: Place, progress: Progress | None = None) -> dict[str, Any]:
     """Trains a run and writes its ``result.json``.
 
     Args:
@@ -199,9 +231,9 @@ def train(config: RunConfig, place: Place, progress: Progress | None = None) -> 
     if place.resume and result_path.exists():
         return _finished(read_json(result_path))
     torch.set_num_threads(config.threads)
-    task = build_task(config, place.data, offline=place.offline)
-    model = build_model(config, task.input_size, task.output_size, task.each_step)
-    write_json(place.folder / CONFIG, config.to_dict())
+    task, model = _setup(config, place)
+    if is_first_process():
+        write_json(place.folder / CONFIG, config.to_dict())
     learner = Learner(config, model, task)
     recorder = Recorder(task, task.train, place.folder, place.checkpoint_every, progress)
     diverged = None
@@ -221,7 +253,8 @@ def train(config: RunConfig, place: Place, progress: Progress | None = None) -> 
         "history": recorder.history,
         "provenance": provenance(),
     }
-    write_json(result_path, result)
+    if is_first_process():
+        write_json(result_path, result)
     return _finished(result)
 
 

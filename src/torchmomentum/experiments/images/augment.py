@@ -1,0 +1,37 @@
+"""What is done to a batch of small images before a network sees it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+_MEAN, _STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # the released settings'
+_PADDING = 4
+
+
+def normalize(images: Tensor) -> Tensor:
+    """``(B, 3, H, W)`` uint8 to float32, channels last, by the released means and deviations."""
+    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
+    scaled = images.float().div_(255).sub_(mean).div_(std)
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Pads by 4 zeros, crops at random to the old size, and mirrors every second image or so.
+
+    Args:
+        images: ``(B, 3, H, W)`` uint8, on any device.
+        generator: Of the CPU: the same draws on every device.
+    """
+    count, channels, height, width = images.shape
+    draws = torch.randint(0, 2 * _PADDING + 1, (2, count, 1), generator=generator)
+    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    rows = draws[0] + torch.arange(height)
+    columns = torch.arange(width).expand(count, -1)
+    columns = draws[1] + torch.where(mirrored, width - 1 - columns, columns)
+    wide = pad(images, [_PADDING] * 4)
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    each = torch.arange(count, device=images.device).view(-1, 1, 1, 1)
+    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
+    return wide[each, channel, rows[:, None, :, None], columns[:, None, None, :]]

@@ -1,0 +1,154 @@
+"""An image run's data, network and optimizer, from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import torchmomentum.optim as topt
+from torchmomentum.experiments.batches import Batch, Batches, generator, part_of_this_process
+from torchmomentum.experiments.data.cifar import Images, load_cifar
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.images.augment import crop_and_flip, normalize
+from torchmomentum.experiments.images.recipes import ImageConfig, restart_stages
+from torchmomentum.experiments.images.resnets import PreResNet, ResNet
+from torchmomentum.experiments.tasks import Task
+
+_TEST_BATCH = 500
+_CHOSEN, _ORDER, _AUGMENTATION = -4, -5, -6  # kinds of draws, apart from all seeds
+
+
+class _Pieces:
+    """Test images, normalized as they are asked for."""
+
+    def __init__(self, images: Tensor, labels: Tensor, size: int) -> None:
+        self.images, self.labels, self.size = images, labels, size
+
+    def __iter__(self) -> Iterator[Batch]:
+        pieces = zip(self.images.split(self.size), self.labels.split(self.size), strict=True)
+        return ((normalize(x), y) for x, y in pieces)
+
+
+def _error(output: Tensor, target: Tensor) -> Tensor:
+    """The part of the images whose class is not the likeliest one."""
+    return (output.argmax(-1) != target).float().mean()
+
+
+def _task(config: ImageConfig, train: Batches, test: Iterable[Batch]) -> Task:
+    return Task(
+        train=train,
+        validation=[],
+        test=test,
+        loss=cross_entropy,
+        metric=_error,
+        metric_name="error",
+        higher_is_better=False,
+        batch_dim=0,
+        evaluate_every=config.evaluate_every,
+    )
+
+
+def _some(count: int, limit: int | None) -> Tensor:
+    """Which images are used, the same for every run: files may be sorted by class."""
+    return torch.randperm(count, generator=generator(_CHOSEN))[:limit]
+
+
+def _cifar(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]:
+    data = Images(*load_cifar(config.task, folder, offline=offline))
+    chosen = _some(len(data.train), config.train_limit)
+    if config.batch_size > len(chosen):
+        raise UsageError(
+            f"batch_size must be at most the {len(chosen)} training images, got {config.batch_size}"
+        )
+    images, labels = data.train[chosen].to(config.device), data.train_labels[chosen]
+    order: dict[int, Tensor] = {}
+
+    def make(epoch: int, index: int) -> Batch:
+        if epoch not in order:
+            order.clear()
+            drawn = generator(_ORDER, config.init_seed, epoch)
+            order[epoch] = torch.randperm(len(images), generator=drawn)
+        batch = order[epoch][index * config.batch_size : (index + 1) * config.batch_size]
+        draws = generator(_AUGMENTATION, config.init_seed, epoch, index)
+        seen = crop_and_flip(images[batch.to(images.device)], draws)
+        mine = part_of_this_process(len(batch))
+        return normalize(seen[mine]), labels[batch[mine]]
+
+    tested = _some(len(data.test), config.test_limit)
+    test = _Pieces(data.test[tested].to(config.device), data.test_labels[tested], _TEST_BATCH)
+    return _task(config, Batches(make, len(images) // config.batch_size), test), data.classes
+
+
+def _imagenet(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]:
+    from torchmomentum.experiments.data.imagenet import imagenet_batches
+
+    train, test, classes = imagenet_batches(config, folder / "imagenet")
+    return _task(config, train, test), classes
+
+
+def image_setup(
+    config: ImageConfig, folder: Path, *, offline: bool = False
+) -> tuple[Task, nn.Module]:
+    """A run's task and its network, initialized by the run's seed.
+
+    Raises:
+        UsageError: Data that is missing or damaged, or a depth that there is none of.
+    """
+    load: Callable[[ImageConfig, Path, bool], tuple[Task, int]] = (
+        _imagenet if config.task == "imagenet" else _cifar
+    )
+    kind = ResNet if config.task == "imagenet" else PreResNet
+    with torch.device("meta"):  # a depth that does not fit should not wait for the data
+        _refuse_depth(kind, config.depth)
+    task, classes = load(config, folder, offline)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.init_seed)
+        model: nn.Module = kind(config.depth, classes)
+    if config.compile:
+        model.compile()
+    return task, model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _refuse_depth(kind: Callable[[int], nn.Module], depth: int) -> None:
+    try:
+        kind(depth)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def image_optimizer(
+    config: ImageConfig, parameters: Iterable[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """SGD with momentum, or SRSGD with the first stage's interval."""
+    if config.restarts:
+        return topt.SRSGD(
+            parameters,
+            config.lr,
+            weight_decay=config.weight_decay,
+            restart_every=config.restarts[0],
+        )
+    return torch.optim.SGD(
+        parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+
+
+def image_schedules(
+    config: ImageConfig, optimizer: torch.optim.Optimizer
+) -> Sequence[torch.optim.lr_scheduler.LRScheduler | topt.RestartScheduler]:
+    """What changes from epoch to epoch: the learning rate, and SRSGD's interval."""
+    found: list[torch.optim.lr_scheduler.LRScheduler | topt.RestartScheduler] = [
+        torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), 0.1)
+    ]
+    if config.restarts:
+        found.append(
+            topt.RestartScheduler(
+                optimizer,
+                *restart_stages(config),
+                restart_at_milestones=config.restart_at_milestones,
+            )
+        )
+    return found
