@@ -22,6 +22,14 @@ def generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed % 2**63)
 
 
+_CHOSEN = -4  # a kind of draws, apart from all seeds
+
+
+def some_of(count: int, limit: int | None) -> Tensor:
+    """Which samples a limit leaves, the same for every run: files may be sorted by class."""
+    return torch.randperm(count, generator=generator(_CHOSEN))[:limit]
+
+
 def part_of_this_process(count: int) -> slice:
     """Which of a batch's samples this process trains on, where several train together."""
     if not distributed.is_initialized():
@@ -29,11 +37,10 @@ def part_of_this_process(count: int) -> slice:
     return slice(distributed.get_rank(), count, distributed.get_world_size())
 
 
-class Batches:
+class BatchStream:
     """The training batches of one epoch, from any index on.
 
     Args:
-        make: ``make(epoch, index)``, a batch.
         count: Batches in an epoch.
 
     Attributes:
@@ -41,8 +48,7 @@ class Batches:
         start: From which batch on.
     """
 
-    def __init__(self, make: Callable[[int, int], Batch], count: int) -> None:
-        self._make = make
+    def __init__(self, count: int) -> None:
         self._count = count
         self.epoch = 0
         self.start = 0
@@ -51,8 +57,8 @@ class Batches:
         return self._count
 
     def __iter__(self) -> Iterator[Batch]:
-        for index in range(self.start, self._count):
-            yield self._make(self.epoch, index)
+        """The epoch's batches, from ``start`` on."""
+        raise NotImplementedError
 
     # Lightning asks a loader that can be resumed for these; the recorder sets the position itself
     def state_dict(self) -> dict[str, int]:
@@ -61,6 +67,23 @@ class Batches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Nothing."""
+
+
+class Batches(BatchStream):
+    """Batches that are made one by one.
+
+    Args:
+        make: ``make(epoch, index)``, a batch.
+        count: Batches in an epoch.
+    """
+
+    def __init__(self, make: Callable[[int, int], Batch], count: int) -> None:
+        super().__init__(count)
+        self._make = make
+
+    def __iter__(self) -> Iterator[Batch]:
+        for index in range(self.start, len(self)):
+            yield self._make(self.epoch, index)
 
 
 def shuffled(inputs: Tensor, targets: Tensor, batch_size: int, seed: int) -> Batches:

@@ -120,7 +120,7 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--train-limit", type=int, metavar="N", help="training images")
     images.add_argument("--compile", action="store_const", const=True, help="torch.compile")
     images.add_argument("--devices", type=int, metavar="N", help="that train a run together")
-    images.add_argument("--workers", type=int, metavar="N", help="processes that load images")
+    images.add_argument("--workers", type=int, metavar="N", help="threads that decode ImageNet")
     images.add_argument("--jobs", type=int, metavar="N", help="runs at a time")
     images.add_argument("--runs", metavar="DIR", help="shared by figures (default runs/images)")
     _add_place_options(parser)

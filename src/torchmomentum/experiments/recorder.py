@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.experiments.batches import Batch, Batches
+from torchmomentum.experiments.batches import Batch, BatchStream
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import write_with
 from torchmomentum.experiments.tasks import Task
@@ -82,7 +82,7 @@ class Recorder(pl.Callback):
     def __init__(
         self,
         task: Task,
-        batches: Batches,
+        batches: BatchStream,
         folder: Path,
         checkpoint_every: int,
         progress: Progress | None = None,

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from torchmomentum.experiments.batches import (
     Batch,
     Batches,
+    BatchStream,
     as_sequence,
     generated,
     generator,
@@ -50,7 +51,7 @@ class Task:
         evaluate_every: Epochs between evaluations; the last has one always.
     """
 
-    train: Batches
+    train: BatchStream
     validation: Sequence[Batch]
     test: Iterable[Batch]
     loss: Callable[[Tensor, Tensor], Tensor]

@@ -75,7 +75,10 @@ ARCHIVES = {
 JPEG = "cifar10-jpeg"
 NAMES = (*ARCHIVES, JPEG)
 # all that the batches need; numpy has moved its core since they were written
-_ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy.core.multiarray", "_reconstruct")}
+_ALLOWED = {
+    *(("numpy", "ndarray"), ("numpy", "dtype")),
+    *(("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")),
+}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -158,16 +161,16 @@ def _members(folder: Path, name: str, offline: bool) -> dict[str, bytes]:
 
 
 def _decode(path: Path) -> tuple[Tensor, Tensor]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             encoded, offsets = file["jpeg"].tobytes(), file["offsets"].tolist()
             labels = torch.from_numpy(file["labels"].astype(np.int64))
         ends = itertools.pairwise(offsets)
         images = [np.asarray(Image.open(io.BytesIO(encoded[a:b])).convert("RGB")) for a, b in ends]
         pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, UnidentifiedImageError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} is damaged: {error}") from error
     if len(labels) != len(pixels):
         raise UsageError(f"{path} is damaged: {len(pixels)} images, {len(labels)} labels")

@@ -6,13 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-_MEAN, _STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # the released settings'
 _PADDING = 4
+Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
+# of each colour its mean and standard deviation, as the released settings have them
+CIFAR: Statistics = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def normalize(images: Tensor) -> Tensor:
-    """``(B, 3, H, W)`` uint8 to float32, channels last, by the released means and deviations."""
-    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
+def normalize(images: Tensor, statistics: Statistics = CIFAR) -> Tensor:
+    """``(B, 3, H, W)`` uint8 to float32, channels last, each colour with mean 0 and deviation 1."""
+    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in statistics)
     scaled = images.float().div_(255).sub_(mean).div_(std)
     return scaled.contiguous(memory_format=torch.channels_last)
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
+from torchmomentum.experiments.configuration import DEVICES, PRECISIONS
 from torchmomentum.experiments.errors import UsageError, check_name
 
 OPTIMIZERS = ("sgd", "srsgd-linear", "srsgd-exponential")
@@ -101,7 +102,7 @@ class ImageConfig:
         precision: ``float32``, or ``bfloat16`` for autocast.
         compile: Compiles the network.
         threads: CPU threads.
-        workers: Processes that load images; 0 loads them in the training process.
+        workers: Threads that read and decode ImageNet.
     """
 
     task: str
@@ -173,7 +174,10 @@ def restart_stages(config: ImageConfig) -> tuple[list[int], list[int]]:
     return milestones, restarts
 
 
-_COUNTS = ("epochs", "depth", "batch_size", "devices", "threads", "evaluate_every", "size")
+_COUNTS = (
+    *("epochs", "depth", "batch_size", "devices", "threads", "evaluate_every", "size"),
+    *("train_limit", "test_limit"),
+)
 
 
 def resolve_image(
@@ -240,8 +244,12 @@ def resolve_image(
     }
     values |= {name: value for name, value in (changes or {}).items() if value is not None}
     for name in _COUNTS:
-        if values.get(name, 1) < 1:
+        if values.get(name) is not None and values[name] < 1:
             raise UsageError(f"{name} must be at least 1, got {values[name]}")
+    if values.get("workers", 0) < 0:
+        raise UsageError(f"workers must be at least 0, got {values['workers']}")
+    check_name("device", values.get("device", "cpu"), DEVICES)
+    check_name("precision", values.get("precision", "float32"), PRECISIONS)
     if not 0.0 < values["lr"] < math.inf:
         raise UsageError(f"lr must be positive and finite, got {values['lr']}")
     if not 0 <= seed < 2**63:

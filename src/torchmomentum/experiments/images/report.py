@@ -161,5 +161,6 @@ def plot(results: dict[str, Any], folder: Path) -> None:
     axes.set_ylabel("test error, %")
     axes.set_title(results["title"], fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if axes.get_legend_handles_labels()[0]:  # not all runs diverged
+        axes.legend(fontsize=8)
     save(figure, folder / "curves")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,16 +11,24 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import torchmomentum.optim as topt
-from torchmomentum.experiments.batches import Batch, Batches, generator, part_of_this_process
-from torchmomentum.experiments.data.cifar import Images, load_cifar
+from torchmomentum.experiments.batches import (
+    Batch,
+    Batches,
+    BatchStream,
+    generator,
+    part_of_this_process,
+    some_of,
+)
+from torchmomentum.experiments.data.cifar import load_cifar
+from torchmomentum.experiments.data.imagenet import imagenet
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.images.augment import crop_and_flip, normalize
+from torchmomentum.experiments.images.augment import IMAGENET, crop_and_flip, normalize
 from torchmomentum.experiments.images.recipes import ImageConfig, restart_stages
 from torchmomentum.experiments.images.resnets import PreResNet, ResNet
 from torchmomentum.experiments.tasks import Task
 
 _TEST_BATCH = 500
-_CHOSEN, _ORDER, _AUGMENTATION = -4, -5, -6  # kinds of draws, apart from all seeds
+_ORDER, _AUGMENTATION = -5, -6  # kinds of draws, apart from all seeds
 
 
 class _Pieces:
@@ -38,7 +47,7 @@ def _error(output: Tensor, target: Tensor) -> Tensor:
     return (output.argmax(-1) != target).float().mean()
 
 
-def _task(config: ImageConfig, train: Batches, test: Iterable[Batch]) -> Task:
+def _task(config: ImageConfig, train: BatchStream, test: Iterable[Batch]) -> Task:
     return Task(
         train=train,
         validation=[],
@@ -52,14 +61,9 @@ def _task(config: ImageConfig, train: Batches, test: Iterable[Batch]) -> Task:
     )
 
 
-def _some(count: int, limit: int | None) -> Tensor:
-    """Which images are used, the same for every run: files may be sorted by class."""
-    return torch.randperm(count, generator=generator(_CHOSEN))[:limit]
-
-
 def _cifar(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]:
-    data = Images(*load_cifar(config.task, folder, offline=offline))
-    chosen = _some(len(data.train), config.train_limit)
+    data = load_cifar(config.task, folder, offline=offline)
+    chosen = some_of(len(data.train), config.train_limit)
     if config.batch_size > len(chosen):
         raise UsageError(
             f"batch_size must be at most the {len(chosen)} training images, got {config.batch_size}"
@@ -78,15 +82,22 @@ def _cifar(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]
         mine = part_of_this_process(len(batch))
         return normalize(seen[mine]), labels[batch[mine]]
 
-    tested = _some(len(data.test), config.test_limit)
+    tested = some_of(len(data.test), config.test_limit)
     test = _Pieces(data.test[tested].to(config.device), data.test_labels[tested], _TEST_BATCH)
     return _task(config, Batches(make, len(images) // config.batch_size), test), data.classes
 
 
 def _imagenet(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]:
-    from torchmomentum.experiments.data.imagenet import imagenet_batches
-
-    train, test, classes = imagenet_batches(config, folder / "imagenet")
+    train, test, classes = imagenet(
+        folder / "imagenet",
+        batch_size=config.batch_size,
+        size=config.size,
+        seed=config.init_seed,
+        workers=config.workers,
+        finish=partial(normalize, statistics=IMAGENET),
+        train_limit=config.train_limit,
+        test_limit=config.test_limit,
+    )
     return _task(config, train, test), classes
 
 
