@@ -8,6 +8,7 @@ from torch import nn
 
 import torchmomentum.nn as tnn
 from torchmomentum.optim import SRSGD
+from torchmomentum.sampling import HMC, LMC
 from torchmomentum.testing import ContractError, check_optimizer, check_rnn
 
 
@@ -80,3 +81,17 @@ def test_sgd_fails_where_we_do_better():
 def test_unknown_checks_are_named():
     with pytest.raises(ValueError, match=r"unknown checks \['shape'\]; known: shapes, "):
         check_rnn(nn.LSTM, skip=["shape"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(LMC, temperature=0.0),
+        partial(HMC, temperature=0.0, friction=3.0, inverse_mass=20.0),
+    ],
+    ids=["LMC", "HMC"],
+)
+def test_samplers_without_noise_are_optimizers(make):
+    # they have no such options, and no step of length zero
+    without = ["foreach", "fused", "maximize", "differentiable", "leaves_gradients", "groups"]
+    assert "sparse" in check_optimizer(make, skip=without)

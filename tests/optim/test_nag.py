@@ -199,7 +199,7 @@ def test_a_refused_group_is_not_added():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_one_call_for_a_list_of_tensors(way):
+def test_one_call_for_a_list_of_tensors(way, monkeypatch):
     """A count, not a time: how many kernels 20 tensors take."""
     params = [torch.nn.Parameter(torch.ones(3)) for _ in range(20)]
     for p in params:
@@ -207,6 +207,8 @@ def test_one_call_for_a_list_of_tensors(way):
     optimizer = SRSGD(params, lr=0.1, **WAYS[way])
     for _ in range(3):
         optimizer.step()
+    if way == "fused":  # torch's kernel, as on a machine without a compiler
+        monkeypatch.setattr(_update, "_step_compiled", lambda *a: False)
     with torch.profiler.profile() as profile:
         optimizer.step()
     names = [e.key for e in profile.key_averages() if e.key.startswith("aten::_f")]

@@ -140,24 +140,6 @@ class NAG(Optimizer):
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
 
-    def _buffer(self, param: Tensor, grad: Tensor) -> Tensor:
-        state = self.state[param]
-        if state.get("momentum_buffer") is None:
-            like = grad if grad.is_sparse else param
-            state["momentum_buffer"] = torch.zeros_like(like)
-        buffer: Tensor = state["momentum_buffer"]
-        if grad.requires_grad:  # differentiable: keep last step's graph apart from this one's
-            buffer = state["momentum_buffer"] = buffer.clone()
-        return buffer
-
-    def _common_scale(self, params: list[Tensor], buffers: list[Tensor]) -> float:
-        """Brings buffers to one scale: a parameter without a gradient kept an older one."""
-        scales: list[float] = [self.state[p].get("buffer_scale", 1.0) for p in params]
-        for buffer, scale in zip(buffers, scales, strict=True):
-            if scale != scales[0]:
-                buffer.mul_(scale / scales[0])
-        return scales[0]
-
     @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | float | Tensor | None = None) -> Any:
         """Takes one step.
@@ -230,16 +212,36 @@ class NAG(Optimizer):
         climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
         take = _choose(group, params, grads)
         if numbers.momentum:
-            buffers = [self._buffer(p, g) for p, g in zip(params, grads, strict=True)]
-            numbers = numbers._replace(scale=self._common_scale(params, buffers))
+            states = [self.state[p] for p in params]
+            buffers = list(map(_buffer, states, params, grads))
+            numbers = numbers._replace(scale=_common_scale(states, buffers))
             scale = take(params, grads, buffers, numbers)
-            for p in params:
-                self.state[p]["buffer_scale"] = scale
+            for state in states:
+                state["buffer_scale"] = scale
         else:
             take(params, grads, [], numbers)
         group["cycle_step"] = 0 if climbs else done + 1
         group["last_momentum"] = numbers.momentum
         group["iterations"] += 1
+
+
+def _buffer(state: dict[str, Any], param: Tensor, grad: Tensor) -> Tensor:
+    """A parameter's buffer, made where there is none yet."""
+    buffer: Tensor | None = state.get("momentum_buffer")
+    if buffer is None:
+        buffer = state["momentum_buffer"] = torch.zeros_like(grad if grad.is_sparse else param)
+    if grad.requires_grad:  # differentiable: keep last step's graph apart from this one's
+        buffer = state["momentum_buffer"] = buffer.clone()
+    return buffer
+
+
+def _common_scale(states: list[dict[str, Any]], buffers: list[Tensor]) -> float:
+    """Brings buffers to one scale: a parameter without a gradient kept an older one."""
+    scales: list[float] = [state.get("buffer_scale", 1.0) for state in states]
+    if len(set(scales)) > 1:
+        for buffer, scale in zip(buffers, scales, strict=True):
+            buffer.mul_(scale / scales[0])
+    return scales[0]
 
 
 def _choose(

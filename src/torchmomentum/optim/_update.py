@@ -1,4 +1,4 @@
-r"""One step of Nesterov's method on lists of tensors: the definition, and two faster ways.
+r"""One step of Nesterov's method on lists of tensors: the definition, and three faster ways.
 
 With :math:`v_k = w_{k-1} - s_k g_k` and :math:`w_k = v_k + \mu_k (v_k - v_{k-1})`, the difference
 :math:`d_k = v_k - v_{k-1}` obeys :math:`d_k = \mu_{k-1} d_{k-1} - s_k g_k`, so that
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple, cast
 
 import torch
@@ -17,6 +19,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 _FUSED: Callable[..., None] | None = getattr(torch, "_fused_sgd_", None)
+_PLAIN = {Tensor, torch.nn.Parameter}  # a subclass may have no memory of its own
+_dtype_of, _is_cpu = attrgetter("dtype"), attrgetter("is_cpu")
 _LARGEST_RATIO = 1e12  # beyond which the fused kernel's rescaled buffer would lose precision
 
 
@@ -88,13 +92,54 @@ def step_foreach(
     return 1.0
 
 
+def _same_layout(lists: list[list[Tensor]]) -> bool:
+    """Whether numbers at the same places in memory belong together, as kernels have it."""
+    return all(map(Tensor.is_contiguous, chain.from_iterable(lists))) or all(
+        torch.ops.aten.is_non_overlapping_and_dense(first)
+        and all(t.stride() == first.stride() for t in others)
+        for first, *others in zip(*lists, strict=True)
+    )
+
+
+def _step_compiled(lists: list[list[Tensor]], s: Step) -> bool:
+    """The step by our own kernel, one call for all tensors, each of one layout.
+
+    False where it does not serve: other tensors than those of float32 on a CPU, a graph that is
+    being captured, or no kernels. Then nothing has been done.
+    """
+    from torchmomentum.ops._kernels import available, call
+
+    every = list(chain.from_iterable(lists))
+    if (
+        torch.compiler.is_compiling()
+        or not set(map(type, every)) <= _PLAIN
+        or set(map(_dtype_of, every)) != {torch.float32}
+        or not all(map(_is_cpu, every))
+        or not available()
+    ):
+        return False
+    sizes = torch.tensor(list(map(Tensor.numel, lists[0])))
+    params, grads, *held = (torch.tensor(list(map(Tensor.data_ptr, each))) for each in lists)
+    numbers = (_number(s.lr), s.momentum, s.previous * s.scale, float(s.weight_decay))
+    tail = *numbers, s.maximize, torch.get_num_threads()
+    call("optimizer_step", len(sizes), sizes, params, grads, held[0] if held else None, *tail)
+    torch.autograd.graph.increment_version(chain(lists[0], *lists[2:]))
+    return True
+
+
 def step_fused(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], s: Step) -> float:
     """The same by PyTorch's fused SGD kernel, one pass over memory. Returns the buffers' new scale.
 
     The kernel does ``S = m S + (1 - dampening) g`` and ``p -= lr (g + m S)``: with
     ``d = -lr a S`` this is the step above for ``a = sqrt(mu_{k-1} scale / (lr mu_k))``,
-    ``m = mu_k a`` and ``dampening = 1 - 1 / a``.
+    ``m = mu_k a`` and ``dampening = 1 - 1 / a``. On a CPU our own kernel goes before it. Neither
+    minds how a tensor lies in memory: where layouts differ, lists of operations do the step.
     """
+    lists = [params, grads, *([buffers] if s.momentum else [])]
+    if not _same_layout(lists):
+        return step_foreach(params, grads, buffers, s)
+    if _step_compiled(lists, s):
+        return 1.0
     lr = _number(s.lr)
     first = s.previous == 0.0  # nothing of the buffer is kept
     ratio = 1.0

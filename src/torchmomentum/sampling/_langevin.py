@@ -12,6 +12,10 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 
 def _check_positive(name: str, value: Any, *, zero: bool = False) -> None:
+    if name == "lr" and isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     if not (0.0 <= value < math.inf if zero else 0.0 < value < math.inf):
@@ -59,8 +63,16 @@ class _Sampler(Optimizer):
         if drawn is not None and self.generator is not None:
             self.generator.set_state(drawn)
 
+    def __getstate__(self) -> dict[str, Any]:
+        kept: dict[str, Any] = super().__getstate__()
+        return {**kept, "generator": self.generator}
+
     def _noise(self, like: Tensor) -> Tensor:
-        return torch.empty_like(like).normal_(generator=self.generator)
+        noise = torch.empty_like(like)
+        # of a complex number both parts are coordinates of their own
+        parts = torch.view_as_real(noise) if noise.is_complex() else noise
+        parts.normal_(generator=self.generator)
+        return noise
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -79,10 +91,10 @@ class _Sampler(Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self._move(p, p.grad, group)
+                    self._move(p, p.grad, float(group["lr"]), group)
         return potential
 
-    def _move(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+    def _move(self, p: Tensor, grad: Tensor, s: float, group: dict[str, Any]) -> None:
         raise NotImplementedError
 
 
@@ -117,7 +129,7 @@ class LMC(_Sampler):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         *,
         temperature: float = 1.0,
         potential_scale: float = 1.0,
@@ -126,8 +138,7 @@ class LMC(_Sampler):
         defaults = {"lr": lr, "temperature": temperature, "potential_scale": potential_scale}
         super().__init__(params, defaults, generator)
 
-    def _move(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        s = group["lr"]
+    def _move(self, p: Tensor, grad: Tensor, s: float, group: dict[str, Any]) -> None:
         p.add_(grad, alpha=-s * group["potential_scale"])
         if group["temperature"]:
             p.add_(self._noise(p), alpha=math.sqrt(2 * s * group["temperature"]))
@@ -171,7 +182,7 @@ class HMC(_Sampler):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-2,
+        lr: float | Tensor = 1e-2,
         *,
         friction: float = 1.0,
         inverse_mass: float = 1.0,
@@ -197,17 +208,17 @@ class HMC(_Sampler):
         problem = None
         if group["start"] not in ("zero", "position"):
             problem = f"start must be zero or position, got {group['start']!r}"
-        elif group["friction"] * group["lr"] >= 2.0:
+        elif group["friction"] * float(group["lr"]) >= 2.0:
             problem = (
                 "friction times lr must be below 2, or the momentum grows without bound, got "
-                f"{group['friction'] * group['lr']:g}"
+                f"{group['friction'] * float(group['lr']):g}"
             )
         if problem:
             self.param_groups.pop()
             raise ValueError(problem)
 
-    def _move(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        state, s, eta = self.state[p], group["lr"], group["inverse_mass"]
+    def _move(self, p: Tensor, grad: Tensor, s: float, group: dict[str, Any]) -> None:
+        state, eta = self.state[p], group["inverse_mass"]
         if "momentum_buffer" not in state:
             first = p if group["start"] == "position" else torch.zeros_like(p)
             state["momentum_buffer"] = first.clone(memory_format=torch.preserve_format)

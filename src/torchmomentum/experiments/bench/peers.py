@@ -60,6 +60,37 @@ class FlashRNN(nn.Module):
         return out[0].squeeze(2).transpose(0, 1), last
 
 
+class PublishedSRSGD(torch.optim.Optimizer):
+    """The update that was published, tensor by tensor in Python as its code has it.
+
+    A counter k from 1 to F of the whole optimizer, the last descent point kept beside each tensor,
+    weight decay added to the gradient in place.
+    """
+
+    def __init__(
+        self, params: Any, lr: float, restart_every: int = 40, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "every": restart_every, "decay": weight_decay})
+        self.count = 1
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Takes one step."""
+        momentum = (self.count - 1) / (self.count + 2)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if group["decay"]:
+                    p.grad.add_(p, alpha=group["decay"])
+                state = self.state[p]
+                last = state["last"] if "last" in state else p.clone()
+                point = p - group["lr"] * p.grad
+                p.copy_(point + momentum * (point - last))
+                state["last"] = point
+        self.count = 1 if self.count >= self.param_groups[0]["every"] else self.count + 1
+
+
 def _torchrecurrent(input_size: int, hidden_size: int, **options: Any) -> nn.Module:
     made: nn.Module = importlib.import_module("torchrecurrent").PeepholeLSTM(
         input_size, hidden_size, **options

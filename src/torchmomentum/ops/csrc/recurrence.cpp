@@ -13,6 +13,7 @@
 
 #include "adam.h"
 #include "filter.h"
+#include "nesterov.h"
 #include "options.h"
 #include "product.h"
 
@@ -413,6 +414,16 @@ void matrix_product(float *c, const float *a, int64_t a_row, int64_t a_column, c
                     const float *start, int64_t halves, int64_t threads) {
   product(Matrix{a, a_row, a_column}, Matrix{b, b_row, b_column}, c, rows, columns, depth, start,
           halves != 0, threads);
+}
+
+// The tensors by their addresses; without buffers, a step without momentum.
+void optimizer_step(int64_t tensors, const int64_t *sizes, const int64_t *params,
+                    const int64_t *grads, const int64_t *buffers, double lr, double momentum,
+                    double previous, double decay, int64_t maximize, int64_t threads) {
+  const Nesterov rule{(float)lr, (float)momentum, (float)previous, (float)decay, maximize != 0};
+  nesterov_step(rule, tensors, sizes, reinterpret_cast<float *const *>(params),
+                reinterpret_cast<const float *const *>(grads),
+                reinterpret_cast<float *const *>(buffers), threads);
 }
 
 void filter(int64_t time, int64_t channels, const float *x, float *out, const float *decay,

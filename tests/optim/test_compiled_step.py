@@ -1,0 +1,119 @@
+"""The compiled step beside the definition, tensor by tensor."""
+
+import pytest
+import torch
+from torch.nn import Parameter
+
+from torchmomentum.ops import _kernels
+from torchmomentum.ops._kernels import available
+from torchmomentum.optim import NAG, _update
+
+pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
+SHAPES = [(), (1,), (15,), (16,), (17,), (0,), (40, 33), (300, 301)]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Which kernels are called."""
+    found, call = [], _kernels.call
+    monkeypatch.setattr(_kernels, "call", lambda name, *a: (found.append(name), call(name, *a))[1])
+    return found
+
+
+def _draw(shapes=SHAPES, **options):
+    generator = torch.Generator().manual_seed(0)
+    return [Parameter(torch.randn(s, generator=generator).to(**options)) for s in shapes]
+
+
+def _train(params, steps=9, skip=(), layout=lambda g: g, **options):
+    optimizer = NAG(params, 0.05, **{"restart": 4, **options})
+    generator = torch.Generator().manual_seed(1)
+    for step in range(steps):
+        for number, p in enumerate(params):
+            grad = layout(torch.randn(p.shape, generator=generator))
+            p.grad = None if (step, number) in skip else grad.to(p.dtype)
+        optimizer.step()
+    return [p.detach() for p in params], optimizer
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"weight_decay": 0.1}, {"maximize": True}, {"restart": 1}, {"restart": None}],
+    ids=str,
+)
+def test_equals_the_definition(options, threads, calls):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    skip = {(2, 6), (3, 6), (5, 1), (7, 7)}
+    try:
+        found, _ = _train(_draw(), fused=True, skip=skip, **options)
+    finally:
+        torch.set_num_threads(before)
+    assert calls == ["optimizer_step"] * 9  # one for all tensors
+    expected, _ = _train(_draw(), foreach=False, skip=skip, **options)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_channels_last(calls):
+    shapes = [(4, 3, 5, 5), (2, 6, 3, 3)]
+
+    def last(x):
+        return x.to(memory_format=torch.channels_last)
+
+    found, optimizer = _train(
+        [Parameter(last(p.detach())) for p in _draw(shapes)], layout=last, fused=True
+    )
+    assert len(calls) == 9
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in found)
+    expected, _ = _train(_draw(shapes), foreach=False)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    del optimizer
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        lambda: _draw(dtype=torch.float64),
+        lambda: [Parameter(torch.randn(6, 4)[:, ::2])],
+        lambda: [Parameter(torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last))],
+    ],
+    ids=["float64", "strided", "gradients of another layout"],
+)
+def test_what_it_leaves_to_others(params, calls):
+    torch.manual_seed(0)
+    found, _ = _train(params(), fused=True)
+    assert not calls
+    torch.manual_seed(0)
+    expected, _ = _train(params(), foreach=False)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_goes_on_with_states_of_the_other_kernel(monkeypatch):
+    """A run that began without a compiler, and the other way around."""
+    whole, _ = _train(_draw(), steps=7, fused=True)
+    for first in (True, False):
+        params = _draw()
+        with monkeypatch.context() as patch:
+            if first:
+                patch.setattr(_update, "_step_compiled", lambda *a: False)
+            _, optimizer = _train(params, steps=3, fused=True)
+        generator = torch.Generator().manual_seed(1)
+        with monkeypatch.context() as patch:
+            if not first:
+                patch.setattr(_update, "_step_compiled", lambda *a: False)
+            for step in range(7):
+                for p in params:
+                    p.grad = torch.randn(p.shape, generator=generator)
+                if step >= 3:
+                    optimizer.step()
+        torch.testing.assert_close([p.detach() for p in params], whole, rtol=1e-4, atol=1e-5)
+
+
+def test_autograd_sees_that_parameters_changed():
+    (p,) = _draw([(3,)])
+    loss = (p * p).sum()
+    p.grad = torch.ones(3)
+    NAG([p], 0.1, fused=True).step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
