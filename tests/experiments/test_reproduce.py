@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchmomentum.experiments.cli import REPRODUCTIONS, main
-from torchmomentum.experiments.reproduce.bnn import calibration_error
+from torchmomentum.experiments.reproduce import run
+from torchmomentum.experiments.reproduce.bnn import MEASURES, calibration_error
+from torchmomentum.experiments.reproduce.data import load
 from torchmomentum.experiments.reproduce.logistic import minimum, run_logistic
 from torchmomentum.experiments.reproduce.methods import (
     EXACT_SCHEDULE,
@@ -28,6 +30,8 @@ from torchmomentum.experiments.reproduce.problems import (
 )
 from torchmomentum.experiments.reproduce.slides import FIGURES, run_figure
 from torchmomentum.optim import NAG
+
+SLIDES = [name for name in REPRODUCTIONS if name.startswith("slides-")]
 
 
 def _dense(problem):
@@ -174,14 +178,14 @@ def test_logistic_regression():
     u = rng.standard_normal(problem.size)
     distance = np.linalg.norm(problem.gradient(u) - slope)
     assert distance <= problem.smoothness * np.linalg.norm(u - w)
-    found = run_logistic(data=lambda: (x, y, x, y), iterations=300, seeds=2)
+    found = run_logistic((x, y, x, y), iterations=300, seeds=2)
     for name, values in found["methods"].items():
         assert min(values["curve"]["low"]) >= -1e-9, name
     assert found["methods"]["GD"]["shown"]["mean"][-1] < 0.7 * found["start"]
     assert minimum(problem) <= problem.value(np.zeros(problem.size))
 
 
-@pytest.mark.parametrize("name", REPRODUCTIONS)
+@pytest.mark.parametrize("name", SLIDES)
 def test_reproduces_and_resumes(name, tmp_path, capsys):
     arguments = ["reproduce", name, "--iterations", "150", "--seeds", "1", "--out", str(tmp_path)]
     assert main(arguments) == 0
@@ -198,7 +202,32 @@ def test_reproduces_and_resumes(name, tmp_path, capsys):
 
 
 def test_every_figure_has_a_name():
-    assert set(FIGURES) | {"slides-logistic", "slides-bnn"} == set(REPRODUCTIONS)
+    assert set(FIGURES) | {"slides-logistic", "slides-bnn"} == set(SLIDES)
+
+
+def test_the_bayesian_figure_against_iterations_and_time(tmp_path):
+    arguments = ["reproduce", "slides-bnn", "--iterations", "100", "--seeds", "2"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    methods = json.loads((tmp_path / "results.json").read_text())["methods"]
+    for values in methods.values():
+        assert list(values["panels"]) == list(MEASURES)
+        assert values["seconds"] == sorted(values["seconds"])
+        assert len(values["seconds"]) == len(values["panels"]["test error"]["mean"])
+        assert {"effective samples", "R-hat"} <= set(values["extras"])
+
+
+@pytest.mark.parametrize("name", ["slides-logistic", "slides-bnn"])
+def test_mnist(name, data_folder, tmp_path, capsys, monkeypatch):
+    def some(*arguments, **options):
+        return tuple(part[:500] for part in load(*arguments, **options))
+
+    monkeypatch.setattr(run, "load", some)
+    arguments = ["reproduce", name, "--iterations", "100", "--seeds", "1", "--out", str(tmp_path)]
+    arguments += ["--data", "mnist", "--data-dir", str(data_folder), "--offline"]
+    assert main(arguments) == 0
+    assert "500 images" in capsys.readouterr().out
+    assert main([*arguments, "--resume"]) == 0
+    assert main([*arguments[:-4], "--resume"]) == 2  # those are not the digits
 
 
 def test_the_calibration_error():
@@ -214,6 +243,9 @@ def test_the_calibration_error():
     [
         (["slides-quadratc"], "did you mean slides-quadratic"),
         (["slides-quadratic", "--iterations", "5"], "iterations must be at least 100, got 5"),
+        (["slides-quadratic", "--data", "mnist"], "slides-quadratic has no data"),
+        (["slides-bnn", "--data", "mnits"], "did you mean mnist"),
+        (["slides-bnn", "--data", "mnist", "--offline", "--data-dir", "/nowhere"], "MNIST is not"),
         (["slides-quadratic", "--seeds", "0"], "seeds must be at least 1, got 0"),
     ],
 )

@@ -112,7 +112,6 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
 def _add_image_options(parser: argparse.ArgumentParser) -> None:
     images = parser.add_argument_group(f"image classification ({', '.join(FIGURES)})")
     images.add_argument("--scale", metavar="NAME", help=f"{', '.join(SCALES)} (default desk)")
-    images.add_argument("--data", metavar="NAME", help=f"{', '.join(DATA)} (default the figure's)")
     images.add_argument("--depths", metavar="N,N,...", help="by default the scale's")
     images.add_argument("--epochs", type=int, metavar="N", help="by default the scale's")
     images.add_argument("--batch-size", type=int, metavar="N", help="images of a step")
@@ -198,6 +197,12 @@ def _parser() -> _Parser:
     again.add_argument("name", metavar="NAME", help=", ".join(REPRODUCTIONS))
     again.add_argument("--seeds", type=int, metavar="N", help="by default the figure's own")
     again.add_argument("--iterations", type=int, metavar="N", help="of slides-*; theirs by default")
+    again.add_argument(
+        "--data",
+        metavar="NAME",
+        help=f"of the image figures: {', '.join(DATA)} (default the figure's); of slides-logistic "
+        "and slides-bnn: digits (default), mnist",
+    )
     _add_image_options(again)
 
     report = commands.add_parser("report", help="show recorded results again")
@@ -401,9 +406,10 @@ def _reproduce(options: argparse.Namespace) -> None:
     if options.name in FIGURES:
         _reproduce_images(options)
         return
-    for name in ("scale", "data", "depths", "epochs", "runs", "jobs", *_IMAGE_OPTIONS):
+    for name in ("scale", "depths", "epochs", "runs", "jobs", *_IMAGE_OPTIONS):
         if getattr(options, name) is not None:
             raise UsageError(f"{options.name} has no {name.replace('_', '-')}")
+    from torchmomentum.experiments.data.folder import data_folder
     from torchmomentum.experiments.reproduce.run import reproduce, show
 
     out = Path(options.out or f"runs/{options.name}")
@@ -413,6 +419,9 @@ def _reproduce(options: argparse.Namespace) -> None:
         iterations=options.iterations,
         seeds=options.seeds,
         resume=options.resume,
+        data=options.data,
+        folder=data_folder(options.data_dir),
+        offline=options.offline,
     )
     show(results)
     print(f"written to {out}: results.json, table.md, curves (PNG, SVG)")

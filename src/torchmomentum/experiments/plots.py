@@ -14,12 +14,18 @@ _CURVES = {"test_metric": "test {metric}", "train_loss": "training loss"}
 
 def new_axes(width: float, height: float) -> Any:
     """A figure without a window, and its axes."""
+    figure, grid = new_grid(width, height, 1, 1)
+    return figure, grid[0, 0]
+
+
+def new_grid(width: float, height: float, rows: int, columns: int) -> Any:
+    """A figure without a window, and an array of axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def save(figure: Any, path: Path, dpi: int = 150) -> None:

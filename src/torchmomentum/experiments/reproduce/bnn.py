@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.experiments.reproduce.logistic import digits
+from torchmomentum.experiments.reproduce.data import Data
 from torchmomentum.experiments.reproduce.slides import curve
-from torchmomentum.sampling import HMC, LMC
+from torchmomentum.sampling import HMC, LMC, diagnose
 
 ITERATIONS, BATCH, SEEDS, HIDDEN = 6_000, 128, 3, 50
 _POINTS, _THINNING = 60, 10
@@ -46,6 +46,17 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
     return total
 
 
+MEASURES = ("test error", "negative log-likelihood", "calibration error")
+
+
+class _Chain(NamedTuple):
+    """One chain: :data:`MEASURES` of the mean prediction, when, and what each sample says alone."""
+
+    measured: list[tuple[float, float, float]]
+    seconds: list[float]
+    trace: list[float]  # of each sample its negative log-likelihood on the test
+
+
 def _measure(p: Tensor, labels: Tensor) -> tuple[float, float, float]:
     error = 1.0 - float((p.argmax(1) == labels).double().mean())
     nll = -float(p[torch.arange(len(labels)), labels].clamp_min(1e-12).log().mean())
@@ -58,15 +69,15 @@ def _follow(
     seed: int,
     iterations: int,
     at: set[int],
-) -> tuple[list[tuple[float, float, float]], list[float]]:
-    """Error, negative log-likelihood and calibration of the mean prediction, and the seconds."""
+) -> _Chain:
+    """Follows one chain."""
     x, y, test, test_labels = data
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 10))
     sampler: Any = make(net.parameters(), potential_scale=float(len(x)), generator=generator)
     mean, count, began = torch.zeros(len(test), 10), 0, time.perf_counter()
-    measured, seconds, out = list[tuple[float, float, float]](), list[float](), 0.0
+    found, out = _Chain([], [], []), 0.0
     burn_in = iterations // 10
     for k in range(iterations):
         rows = torch.randint(len(x), (BATCH,), generator=generator)
@@ -82,22 +93,32 @@ def _follow(
                 p = net(test).softmax(1)
             if sampled:
                 mean, count = mean + p, count + 1
+                found.trace.append(_measure(p, test_labels)[1])
             if k in at:
-                measured.append(_measure(mean / count if count else p, test_labels))
-                seconds.append(paused - began - out)
+                found.measured.append(_measure(mean / count if count else p, test_labels))
+                found.seconds.append(paused - began - out)
             out += time.perf_counter() - paused
-    return measured, seconds
+    return found
+
+
+def _mixing(chains: list[_Chain]) -> dict[str, list[float]]:
+    """How far the chains agree on the likelihood of the test, where ArviZ is installed."""
+    try:
+        found = diagnose(torch.tensor([chain.trace for chain in chains]))
+    except ImportError:
+        return {}
+    return {"effective samples": [float(found.ess_bulk)], "R-hat": [float(found.r_hat)]}
 
 
 def run_bnn(
+    data: Data,
     *,
-    data: Callable[[], tuple[Any, Any, Any, Any]] = digits,
     iterations: int = ITERATIONS,
     seeds: int = SEEDS,
     tell: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
     """Computes the figure: the test error of the posterior mean, and how well it is calibrated."""
-    train, labels, test, test_labels = data()
+    train, labels, test, test_labels = data
     tensors = (
         torch.as_tensor(train, dtype=torch.float32),
         torch.as_tensor(labels).long(),
@@ -109,22 +130,26 @@ def run_bnn(
     at = sorted({*points, *shown})
     methods: dict[str, Any] = {}
     for name, make in SAMPLERS.items():
-        runs = []
+        chains = []
         for seed in range(seeds):
-            runs.append(_follow(tensors, make, seed, iterations, set(at)))
+            chains.append(_follow(tensors, make, seed, iterations, set(at)))
             tell(f"{name}, seed {seed}")
-        table = np.array([[m[0] for m in measured] for measured, _ in runs])
-        last = [measured[-1] for measured, _ in runs]
+        tables = np.array([chain.measured for chain in chains]).transpose(2, 0, 1)
         methods[name] = {
-            "curve": curve(table, range(len(at))),
-            "shown": curve(table, [at.index(k) for k in shown]),
-            "extras": {
-                "negative log-likelihood": [m[1] for m in last],
-                "calibration error": [m[2] for m in last],
-                "seconds": [seconds[-1] for _, seconds in runs],
+            "curve": curve(tables[0], range(len(at))),
+            "shown": curve(tables[0], [at.index(k) for k in shown]),
+            "panels": {
+                what: curve(each, range(len(at)))
+                for what, each in zip(MEASURES, tables, strict=True)
             },
-            "seconds": np.mean([seconds for _, seconds in runs], 0).tolist(),
+            "extras": {
+                **{what: each[:, -1].tolist() for what, each in zip(MEASURES, tables, strict=True)},
+                "seconds": [chain.seconds[-1] for chain in chains],
+                **_mixing(chains),
+            },
+            "seconds": np.mean([chain.seconds for chain in chains], 0).tolist(),
         }
+        del methods[name]["extras"][MEASURES[0]]  # which is what the table shows
     return {
         "name": "slides-bnn",
         "title": f"Bayesian network {train.shape[1]}-{HIDDEN}-10, {len(train):,} images",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
+from torchmomentum.experiments.reproduce.data import Data
 from torchmomentum.experiments.reproduce.problems import Array, Logistic
 from torchmomentum.experiments.reproduce.slides import curve
 from torchmomentum.optim import NAG, SRSGD
@@ -26,17 +27,6 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "ARNAG": partial(NAG, restart="function"),
     "SRNAG": partial(SRSGD, restart_every=20),
 }
-
-
-def digits() -> tuple[Array, Any, Array, Any]:
-    """Scikit-learn's 8x8 digits, scaled to [0, 1]: 1,347 to train on, 450 to test on."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    x, y = load_digits(return_X_y=True)
-    parts = train_test_split(x / 16.0, y, test_size=450, random_state=0, stratify=y)
-    train, test, train_labels, test_labels = parts
-    return train, train_labels, test, test_labels
 
 
 def minimum(problem: Logistic) -> float:
@@ -73,14 +63,14 @@ def _follow(
 
 
 def run_logistic(
+    data: Data,
     *,
-    data: Callable[[], tuple[Array, Any, Array, Any]] = digits,
     iterations: int = ITERATIONS,
     seeds: int = SEEDS,
     tell: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
     """Computes the figure: the gap of the whole training set's loss, and the test accuracy."""
-    train, labels, test, test_labels = data()
+    train, labels, test, test_labels = data
     problem = Logistic(train, labels)
     best = minimum(problem)
     points = np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1

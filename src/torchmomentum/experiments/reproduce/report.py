@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torchmomentum.experiments.plots import new_axes, save
+from torchmomentum.experiments.plots import new_axes, new_grid, save
 
 
 def _rate(values: dict[str, Any]) -> list[str]:
@@ -47,20 +47,45 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join([origin, "", *table(results)]) + "\n"
 
 
+def _draw(axes: Any, x: list[float], drawn: dict[str, list[float]], number: int, name: str) -> None:
+    axes.plot(x, drawn["mean"], color=f"C{number}", label=name, linewidth=1.5)
+    if drawn["low"] != drawn["high"]:  # several seeds
+        axes.fill_between(x, drawn["low"], drawn["high"], color=f"C{number}", alpha=0.2)
+
+
+def _panels(results: dict[str, Any]) -> Any:
+    """Every quantity against iterations and against seconds."""
+    methods = results["methods"]
+    quantities = list(next(iter(methods.values()))["panels"])
+    figure, grid = new_grid(9, 3 * len(quantities), len(quantities), 2)
+    for row, quantity in zip(grid, quantities, strict=True):
+        for number, (name, values) in enumerate(methods.items()):
+            drawn = values["panels"][quantity]
+            _draw(row[0], [at + 1 for at in results["at"]], drawn, number, name)
+            _draw(row[1], values["seconds"], drawn, number, name)
+        row[0].set_xlabel("iteration k + 1")
+        row[1].set_xlabel("seconds of sampling")
+        for axes in row:
+            axes.set_ylabel(quantity)
+    figure.suptitle(results["title"])
+    return figure, grid.ravel()
+
+
 def plot(results: dict[str, Any], folder: Path) -> None:
     """Draws the curves on logarithmic axes, the seeds as a band."""
-    figure, axes = new_axes(7, 4.4)
-    k = [at + 1 for at in results["at"]]
-    for number, (name, values) in enumerate(results["methods"].items()):
-        drawn = values["curve"]
-        axes.plot(k, drawn["mean"], color=f"C{number}", label=name, linewidth=1.5)
-        if len(results["seeds"]) > 1:
-            axes.fill_between(k, drawn["low"], drawn["high"], color=f"C{number}", alpha=0.2)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("iteration k + 1")
-    axes.set_ylabel(results["quantity"])
-    axes.set_title(results["title"])
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if "panels" in next(iter(results["methods"].values())):
+        figure, every = _panels(results)
+    else:
+        figure, axes = new_axes(7, 4.4)
+        every = [axes]
+        for number, (name, values) in enumerate(results["methods"].items()):
+            _draw(axes, [at + 1 for at in results["at"]], values["curve"], number, name)
+        axes.set_xlabel("iteration k + 1")
+        axes.set_ylabel(results["quantity"])
+        axes.set_title(results["title"])
+    for axes in every:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
     save(figure, folder / "curves")

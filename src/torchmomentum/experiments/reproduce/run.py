@@ -10,6 +10,8 @@ from typing import Any
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import read_json, write_json, write_text
 from torchmomentum.experiments.provenance import provenance
+from torchmomentum.experiments.reproduce.data import NAMES as DATA
+from torchmomentum.experiments.reproduce.data import load
 from torchmomentum.experiments.reproduce.report import markdown, plot, table
 from torchmomentum.experiments.reproduce.slides import FIGURES, run_figure
 
@@ -17,7 +19,15 @@ RESULTS = "results.json"
 
 
 def reproduce(
-    name: str, out: Path, *, iterations: int | None, seeds: int | None, resume: bool
+    name: str,
+    out: Path,
+    *,
+    iterations: int | None,
+    seeds: int | None,
+    resume: bool,
+    data: str | None = None,
+    folder: Path = Path(),
+    offline: bool = False,
 ) -> dict[str, Any]:
     """Computes what a name stands for, or finds it done.
 
@@ -27,6 +37,10 @@ def reproduce(
         iterations: How many; None for the slides'.
         seeds: How many runs; None for the figure's own.
         resume: Takes what the folder holds where it is what is asked for.
+        data: Of the logistic and the Bayesian figure, a name of :data:`~.data.NAMES`; None for the
+            digits.
+        folder: The data folder.
+        offline: Does not download what is missing.
 
     Raises:
         UsageError: A number below what is needed, or a folder that holds something else.
@@ -38,19 +52,24 @@ def reproduce(
     if place.exists():
         held: dict[str, Any] = read_json(place)
         same = held.get("name") == name and iterations in (None, held.get("iterations"))
+        same = same and held.get("data") == (data if name in FIGURES else data or DATA[0])
         if resume and same and seeds in (None, len(held["seeds"])):
             return held
         raise UsageError(f"{out} holds results already; give --resume or another --out")
     options = {"iterations": iterations, "seeds": seeds}
     given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
     if name in FIGURES:
+        if data is not None:
+            raise UsageError(f"{name} has no data")
         results = run_figure(name, **given)
     else:
         from torchmomentum.experiments.reproduce.bnn import run_bnn
         from torchmomentum.experiments.reproduce.logistic import run_logistic
 
         compute: Callable[..., dict[str, Any]] = run_bnn if name == "slides-bnn" else run_logistic
-        results = compute(**given, tell=lambda words: print(words, file=sys.stderr))
+        images = load(data or DATA[0], folder, offline=offline)
+        results = compute(images, **given, tell=lambda words: print(words, file=sys.stderr))
+        results["data"] = data or DATA[0]
     results["provenance"] = provenance(["torchmomentum", *sys.argv[1:]])
     plot(results, out)
     write_text(out / "table.md", markdown(results))
