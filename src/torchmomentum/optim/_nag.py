@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from operator import attrgetter, is_not
 from typing import Any
 
 import torch
@@ -18,6 +20,8 @@ from torch.optim.optimizer import (
 from torchmomentum.optim._restart import Policy, check_policy, interval_after
 from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
 from torchmomentum.schedules import nesterov_momentum
+
+_is_sparse, _there = attrgetter("is_sparse"), partial(is_not, None)
 
 
 def _check_not_negative(name: str, value: Any) -> None:
@@ -191,10 +195,12 @@ class NAG(Optimizer):
         return bool(total > 0)
 
     def _step_group(self, group: dict[str, Any], loss: Any) -> None:
-        params = [p for p in group["params"] if p.grad is not None]
+        params, grads = group["params"], [p.grad for p in group["params"]]
+        if not all(map(_there, grads)):
+            params = [p for p, grad in zip(params, grads, strict=True) if grad is not None]
+            grads = [grad for grad in grads if grad is not None]
         if not params:
             return
-        grads: list[Tensor] = [p.grad for p in params]
         policy, done = group["restart_every"], group["cycle_step"]
         interval = interval_after(policy, group["iterations"])
         if interval is not None and done >= interval:
@@ -213,11 +219,13 @@ class NAG(Optimizer):
         take = _choose(group, params, grads)
         if numbers.momentum:
             states = [self.state[p] for p in params]
-            buffers = list(map(_buffer, states, params, grads))
-            numbers = numbers._replace(scale=_common_scale(states, buffers))
-            scale = take(params, grads, buffers, numbers)
-            for state in states:
-                state["buffer_scale"] = scale
+            buffers = _buffers(states, params, grads, group["differentiable"])
+            scales: list[float] = [state.get("buffer_scale", 1.0) for state in states]
+            _to_one_scale(buffers, scales)
+            scale = take(params, grads, buffers, numbers._replace(scale=scales[0]))
+            if set(scales) != {scale}:
+                for state in states:
+                    state["buffer_scale"] = scale
         else:
             take(params, grads, [], numbers)
         group["cycle_step"] = 0 if climbs else done + 1
@@ -225,23 +233,26 @@ class NAG(Optimizer):
         group["iterations"] += 1
 
 
-def _buffer(state: dict[str, Any], param: Tensor, grad: Tensor) -> Tensor:
-    """A parameter's buffer, made where there is none yet."""
-    buffer: Tensor | None = state.get("momentum_buffer")
-    if buffer is None:
-        buffer = state["momentum_buffer"] = torch.zeros_like(grad if grad.is_sparse else param)
-    if grad.requires_grad:  # differentiable: keep last step's graph apart from this one's
-        buffer = state["momentum_buffer"] = buffer.clone()
-    return buffer
+def _buffers(
+    states: list[dict[str, Any]], params: list[Tensor], grads: list[Tensor], differentiable: bool
+) -> list[Tensor]:
+    """The parameters' buffers, made where there are none yet."""
+    found: list[Any] = [state.get("momentum_buffer") for state in states]
+    if differentiable or not all(map(_there, found)):
+        for state, param, grad in zip(states, params, grads, strict=True):
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(grad if grad.is_sparse else param)
+            if differentiable:  # keep last step's graph apart from this one's
+                state["momentum_buffer"] = state["momentum_buffer"].clone()
+        found = [state["momentum_buffer"] for state in states]
+    return found
 
 
-def _common_scale(states: list[dict[str, Any]], buffers: list[Tensor]) -> float:
-    """Brings buffers to one scale: a parameter without a gradient kept an older one."""
-    scales: list[float] = [state.get("buffer_scale", 1.0) for state in states]
+def _to_one_scale(buffers: list[Tensor], scales: list[float]) -> None:
+    """Brings buffers to the first one's: a parameter without a gradient kept an older scale."""
     if len(set(scales)) > 1:
         for buffer, scale in zip(buffers, scales, strict=True):
             buffer.mul_(scale / scales[0])
-    return scales[0]
 
 
 def _choose(
@@ -250,14 +261,12 @@ def _choose(
     """The way to take a step that the group asks for, or that suits its tensors."""
     fused, foreach = group["fused"], group["foreach"]
     if fused:
-        for p in params:
-            if not torch.is_floating_point(p):
-                raise RuntimeError(
-                    f"`fused=True` requires floating point parameters, got {p.dtype}"
-                )
+        if not all(map(torch.is_floating_point, params)):
+            wrong = next(p.dtype for p in params if not torch.is_floating_point(p))
+            raise RuntimeError(f"`fused=True` requires floating point parameters, got {wrong}")
     elif foreach is None and fused is None:
         _, foreach = _default_to_fused_or_foreach(params, group["differentiable"], use_fused=False)
-    if any(g.is_sparse for g in grads):
+    if any(map(_is_sparse, grads)):
         if fused:
             raise RuntimeError("`fused=True` does not support sparse gradients")
         return step_each

@@ -9,7 +9,8 @@ is 1 but where PyTorch's fused kernel, which has one momentum where this has two
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple, cast
@@ -101,6 +102,10 @@ def _same_layout(lists: list[list[Tensor]]) -> bool:
     )
 
 
+def _integers(values: Iterable[int]) -> Tensor:
+    return torch.frombuffer(array("q", values), dtype=torch.int64)  # ten times torch.tensor's speed
+
+
 def _step_compiled(lists: list[list[Tensor]], s: Step) -> bool:
     """The step by our own kernel, one call for all tensors, each of one layout.
 
@@ -109,21 +114,21 @@ def _step_compiled(lists: list[list[Tensor]], s: Step) -> bool:
     """
     from torchmomentum.ops._kernels import available, call
 
-    every = list(chain.from_iterable(lists))
+    every = chain.from_iterable(lists)
     if (
         torch.compiler.is_compiling()
-        or not set(map(type, every)) <= _PLAIN
         or set(map(_dtype_of, every)) != {torch.float32}
-        or not all(map(_is_cpu, every))
+        or not set(map(type, chain(*lists[:2]))) <= _PLAIN
+        or not all(map(_is_cpu, lists[0]))  # and with a parameter its gradient and buffer
         or not available()
     ):
         return False
-    sizes = torch.tensor(list(map(Tensor.numel, lists[0])))
-    params, grads, *held = (torch.tensor(list(map(Tensor.data_ptr, each))) for each in lists)
+    sizes = _integers(map(Tensor.numel, lists[0]))
+    params, grads, *held = (_integers(map(Tensor.data_ptr, each)) for each in lists)
     numbers = (_number(s.lr), s.momentum, s.previous * s.scale, float(s.weight_decay))
     tail = *numbers, s.maximize, torch.get_num_threads()
     call("optimizer_step", len(sizes), sizes, params, grads, held[0] if held else None, *tail)
-    torch.autograd.graph.increment_version(chain(lists[0], *lists[2:]))
+    torch.autograd.graph.increment_version(lists[0])  # nothing else can be part of a graph
     return True
 
 
