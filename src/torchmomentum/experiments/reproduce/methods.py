@@ -75,7 +75,7 @@ def run_methods(
     v, new, moved, gradient = w.copy(), np.empty(shape), np.empty(shape), np.empty(shape)
     adaptive = [i for i, m in enumerate(methods.values()) if m.restart == "function"]
     heavy = [i for i, m in enumerate(methods.values()) if m.heavy]
-    last = problem.value(v[adaptive])
+    last = problem.value(v)  # before the step, of the adaptive ones
     done = np.zeros((len(names), count), dtype=np.int64)  # steps since the last restart
     restarts = np.zeros_like(done)
     mu = np.array([0.0 if m.mu is None else m.mu for m in methods.values()])
@@ -97,21 +97,25 @@ def run_methods(
         np.subtract(new, v, out=moved)
         moved *= coefficient
         moved += new
-        if heavy:  # its v is the w of the step before
-            moved[heavy] = new[heavy] + coefficient[heavy] * (w[heavy] - v[heavy])
-            new[heavy] = w[heavy]
+        for i in heavy:  # its v is the w of the step before
+            np.subtract(w[i], v[i], out=moved[i])
+            moved[i] *= coefficient[i]
+            moved[i] += new[i]
+            new[i] = w[i]
         done += 1
         for i in scheduled:
             interval = interval_after(policies[i], k + 1)
-            over = interval is not None and done[i] >= interval
-            restarts[i] += over
-            done[i][over] = 0
-        if adaptive:
-            values = problem.value(new[adaptive])
-            rose = values > last
-            last = values
-            restarts[adaptive] += rose
-            done[adaptive] = np.where(rose, 0, done[adaptive])
+            if interval is not None and (done[i] >= interval).any():
+                over = done[i] >= interval
+                restarts[i] += over
+                done[i][over] = 0
+        for i in adaptive:
+            value = problem.value(new[i])
+            rose = value > last[i]
+            last[i] = value
+            if rose.any():
+                restarts[i] += rose
+                done[i][rose] = 0
         v, w, new, moved = new, moved, v, w  # arrays that are used again
     return {
         name: {"gaps": gaps[:, i].T, "restarts": restarts[i].tolist()}

@@ -80,7 +80,9 @@ class Laplacian(NamedTuple):
 
     def value(self, w: Array) -> Array:
         """:math:`f(w)`."""
-        found: Array = 0.5 * np.sum(w * self.product(w), -1) - np.sum(w * self.drive, -1)
+        # w . b without b: its one number and, of the cycle, the mean
+        driven = w[..., 0] - w.mean(-1) if self.cycle else w[..., 0]
+        found: Array = 0.5 * np.sum(w * self.product(w), -1) - driven
         return found
 
     def gap(self, w: Array) -> Array:
