@@ -8,7 +8,7 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs bench slides gpu-check setup readme clean
+.PHONY: demo test check lint types doctests docs bench slides images gpu-check setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -54,6 +54,16 @@ slides: setup
 	for name in $(SLIDES); do \
 		$(BIN)/torchmomentum reproduce $$name --out results/$$name --resume || exit 1; done
 
+MNIST := slides-logistic slides-bnn
+IMAGES := cifar10 fewer-epochs error-vs-depth
+
+# those of real data, from the folder that TORCHMOMENTUM_DATA names: an hour or two on two cores
+images: setup
+	for name in $(MNIST); do $(BIN)/torchmomentum reproduce $$name --data mnist \
+		--out results/$$name-mnist --resume || exit 1; done
+	for name in $(IMAGES); do $(BIN)/torchmomentum reproduce $$name --scale desk \
+		--data cifar10-jpeg --out results/$$name --resume || exit 1; done
+
 # all that a GPU is needed for, in less than ten minutes; needs torch and Triton with CUDA
 gpu-check:
 	PYTHONPATH=src $(PYTHON) -m torchmomentum.experiments.cli bench gpu --device cuda \
@@ -68,8 +78,10 @@ readme: setup
 		time-to-accuracy; do \
 		$(BIN)/torchmomentum report \
 		results/benchmarks/$$kind.json --into docs/results.md --mark $$kind || exit 1; done
-	for name in $(SLIDES); do $(BIN)/torchmomentum report \
+	for name in $(SLIDES) $(MNIST:=-mnist); do $(BIN)/torchmomentum report \
 		results/$$name/results.json --into docs/slides.md --mark $$name || exit 1; done
+	for name in $(IMAGES); do $(BIN)/torchmomentum report \
+		results/$$name/results.json --into docs/images.md --mark $$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs site build
