@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchmomentum.experiments.cli import REPRODUCTIONS, main
-from torchmomentum.experiments.reproduce import run
+from torchmomentum.experiments.reproduce import bnn, logistic, run
 from torchmomentum.experiments.reproduce.bnn import MEASURES, calibration_error
 from torchmomentum.experiments.reproduce.data import load
 from torchmomentum.experiments.reproduce.logistic import minimum, run_logistic
@@ -214,6 +214,35 @@ def test_the_bayesian_figure_against_iterations_and_time(tmp_path):
         assert values["seconds"] == sorted(values["seconds"])
         assert len(values["seconds"]) == len(values["panels"]["test error"]["mean"])
         assert {"effective samples", "R-hat"} <= set(values["extras"])
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "runs"), [("slides-logistic", logistic, 12), ("slides-bnn", bnn, 4)]
+)
+def test_a_stopped_figure_goes_on(name, module, runs, tmp_path, monkeypatch, capsys):
+    arguments = ["reproduce", name, "--iterations", "100", "--seeds", "2"]
+    assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    follow, followed = module._follow, []
+
+    def stop(*given):
+        followed.append(given)
+        if len(followed) == 4:
+            raise KeyboardInterrupt
+        return follow(*given)
+
+    monkeypatch.setattr(module, "_follow", stop)
+    arguments += ["--out", str(tmp_path / "cut")]
+    assert main(arguments) == 130
+    assert not (tmp_path / "cut" / "results.json").exists()
+    assert main([*arguments, "--resume"]) == 0
+    assert len(followed) == runs + 1  # one was begun twice
+    assert [path.name for path in (tmp_path / "cut").glob("*.json")] == ["results.json"]
+    whole, cut = (
+        json.loads((tmp_path / place / "results.json").read_text())["methods"]
+        for place in ("whole", "cut")
+    )
+    for method in whole:
+        assert whole[method]["curve"] == cut[method]["curve"]
 
 
 @pytest.mark.parametrize("name", ["slides-logistic", "slides-bnn"])

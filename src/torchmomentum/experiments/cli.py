@@ -522,6 +522,17 @@ def _list(options: argparse.Namespace) -> None:
         for rule, values in RECIPES[task][0].rules.items():
             print(f"    {rule}: {', '.join(f'{k}={v}' for k, v in values.items())}")
     print(f"models: {', '.join(MODELS)}")
+    for name, figure in FIGURES.items():
+        for scale in SCALES:
+            runs = plan(name, scale)
+            depths, epochs, optimizers = (
+                ", ".join(dict.fromkeys(str(getattr(run, key)) for run in runs))
+                for key in ("depth", "epochs", "optimizer")
+            )
+            print(
+                f"reproduce {name} --scale {scale}: {figure.title}; {optimizers}; depth {depths}; "
+                f"{epochs} epochs; {len(runs)} runs"
+            )
 
 
 def _run(arguments: Sequence[str]) -> None:

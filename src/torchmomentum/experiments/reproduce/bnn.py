@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmomentum.experiments.reproduce.data import Data
+from torchmomentum.experiments.reproduce.parts import Parts
 from torchmomentum.experiments.reproduce.slides import curve
 from torchmomentum.sampling import HMC, LMC, diagnose
 
@@ -115,6 +116,7 @@ def run_bnn(
     *,
     iterations: int = ITERATIONS,
     seeds: int = SEEDS,
+    parts: Parts | None = None,
     tell: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
     """Computes the figure: the test error of the posterior mean, and how well it is calibrated."""
@@ -128,11 +130,13 @@ def run_bnn(
     points = (np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1).tolist()
     shown = [k for k in _SHOWN if k < iterations]
     at = sorted({*points, *shown})
+    parts = Parts() if parts is None else parts
     methods: dict[str, Any] = {}
     for name, make in SAMPLERS.items():
         chains = []
         for seed in range(seeds):
-            chains.append(_follow(tensors, make, seed, iterations, set(at)))
+            follow = partial(_follow, tensors, make, seed, iterations, set(at))
+            chains.append(_Chain(*parts.get(f"{name}, seed {seed}", follow)))
             tell(f"{name}, seed {seed}")
         tables = np.array([chain.measured for chain in chains]).transpose(2, 0, 1)
         methods[name] = {

@@ -11,6 +11,7 @@ import torch
 from scipy.optimize import minimize
 
 from torchmomentum.experiments.reproduce.data import Data
+from torchmomentum.experiments.reproduce.parts import Parts
 from torchmomentum.experiments.reproduce.problems import Array, Logistic
 from torchmomentum.experiments.reproduce.slides import curve
 from torchmomentum.optim import NAG, SRSGD
@@ -67,12 +68,14 @@ def run_logistic(
     *,
     iterations: int = ITERATIONS,
     seeds: int = SEEDS,
+    parts: Parts | None = None,
     tell: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
     """Computes the figure: the gap of the whole training set's loss, and the test accuracy."""
     train, labels, test, test_labels = data
     problem = Logistic(train, labels)
-    best = minimum(problem)
+    parts = Parts() if parts is None else parts
+    best = parts.get("minimum", lambda: minimum(problem))
     points = np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1
     shown = [k for k in _SHOWN if k < iterations]
     at = sorted({*points.tolist(), *shown})
@@ -80,9 +83,16 @@ def run_logistic(
     for name, make in OPTIMIZERS.items():
         gaps, accuracies = [], []
         for seed in range(seeds):
-            values, w = _follow(problem, make, seed, iterations, set(at))
+
+            def run(
+                make: Callable[..., torch.optim.Optimizer] = make, seed: int = seed
+            ) -> tuple[list[float], float]:
+                values, w = _follow(problem, make, seed, iterations, set(at))
+                return values, problem.accuracy(w, test, test_labels)
+
+            values, accuracy = parts.get(f"{name}, seed {seed}", run)
             gaps.append([value - best for value in values])
-            accuracies.append(problem.accuracy(w, test, test_labels))
+            accuracies.append(accuracy)
             tell(f"{name}, seed {seed}")
         table = np.array(gaps)
         methods[name] = {

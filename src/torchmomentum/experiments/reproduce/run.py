@@ -12,10 +12,11 @@ from torchmomentum.experiments.files import read_json, write_json, write_text
 from torchmomentum.experiments.provenance import provenance
 from torchmomentum.experiments.reproduce.data import NAMES as DATA
 from torchmomentum.experiments.reproduce.data import load
+from torchmomentum.experiments.reproduce.parts import Parts
 from torchmomentum.experiments.reproduce.report import markdown, plot, table
 from torchmomentum.experiments.reproduce.slides import FIGURES, run_figure
 
-RESULTS = "results.json"
+RESULTS, PARTS = "results.json", "parts.json"
 
 
 def reproduce(
@@ -68,12 +69,17 @@ def reproduce(
 
         compute: Callable[..., dict[str, Any]] = run_bnn if name == "slides-bnn" else run_logistic
         images = load(data or DATA[0], folder, offline=offline)
-        results = compute(images, **given, tell=lambda words: print(words, file=sys.stderr))
+        settings = {"name": name, "data": data or DATA[0], "iterations": iterations}
+        parts = Parts(out / PARTS, settings, resume)
+        results = compute(
+            images, **given, parts=parts, tell=lambda words: print(words, file=sys.stderr)
+        )
         results["data"] = data or DATA[0]
     results["provenance"] = provenance(["torchmomentum", *sys.argv[1:]])
     plot(results, out)
     write_text(out / "table.md", markdown(results))
     write_json(place, results)  # last: it says that all is there
+    (out / PARTS).unlink(missing_ok=True)
     return results
 
 
