@@ -54,6 +54,41 @@ def test_other_flags_are_other_kernels():
     assert _build._target(compiler) != _build._target([*compiler, "-mno-avx512f"])
 
 
+@compiler
+def test_bfloat16_without_an_instruction_for_it(tmp_path):
+    """What most processors run: the same kernels, built as for one without AVX-512."""
+    found = _build._compiler()
+    try:
+        _build._run([*found, "-mno-avx512f", "--version"])
+        _build._run([*found, "-mno-avx512f", "-fsyntax-only", "-x", "c++", os.devnull])
+    except _build.BuildError:
+        pytest.skip("no compiler for x86 here")
+    script = """
+import torch
+from torchmomentum.ops import product
+torch.manual_seed(0)
+a, b, start = torch.randn(40, 601), torch.randn(601, 130), torch.randn(130)
+out = torch.empty(40, 130)
+product(out, a, b, start, halves=True)
+expected = start + a.bfloat16().double() @ b.bfloat16().double()
+torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
+special = torch.tensor([float("inf"), float("nan"), 3.3895e38, 1e-40, -0.0])
+out = torch.zeros(5, 1)
+product(out, special[:, None], torch.ones(1, 1), None, halves=True)
+expected = special.bfloat16().float()
+torch.testing.assert_close(out[:, 0], expected, equal_nan=True, rtol=0, atol=1e-39)
+"""
+    environment = {"CXX": f"{found[0]} -mno-avx512f", "TORCHMOMENTUM_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "building the CPU kernels" in done.stderr
+
+
 def test_turned_off_without_a_warning(fresh):
     fresh.setenv("TORCHMOMENTUM_CPU_KERNELS", "off")
     assert not available()

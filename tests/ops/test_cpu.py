@@ -14,7 +14,7 @@ from torchmomentum.ops import (
 )
 from torchmomentum.ops import _cpu as cpu
 from torchmomentum.ops._adam import adam_scan_definition
-from torchmomentum.ops._kernels import available, product
+from torchmomentum.ops._kernels import available, call, product
 
 pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
 
@@ -448,3 +448,22 @@ def test_gradients_of_transposed_input_in_a_compiled_graph():
         function(x * 2)[0].square().sum().backward()
         grads.append(x.grad)
     torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("layer", [tnn.LookaheadSRLSTM, tnn.AdamLSTM, tnn.MomentumLSTM])
+def test_every_rule_runs_on_the_kernels_in_every_precision(layer, dtype, monkeypatch):
+    called = []
+    monkeypatch.setattr(cpu, "call", lambda name, *a: (called.append(name), call(name, *a))[1])
+    module = layer(20, 6).to(dtype)
+    out, _ = module(torch.randn(5, 8, 20, dtype=dtype))
+    assert out.dtype == dtype
+    assert "lstm_forward" in called
+
+
+def test_autocast_leaves_double_precision_alone():
+    x = torch.randn(3, 2, 5, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        for layer in (torch.nn.LSTM, tnn.LSTM, tnn.MomentumLSTM, tnn.AdamLSTM):
+            out, _ = layer(5, 6).double()(x)
+            assert out.dtype == torch.float64, layer

@@ -117,3 +117,53 @@ def test_autograd_sees_that_parameters_changed():
     NAG([p], 0.1, fused=True).step()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_a_whole_number_as_learning_rate(calls):
+    for lr in (1, 0.1, 1):  # the first call of a process decides how numbers are passed
+        (p,) = _draw([(3,)])
+        before = p.detach().clone()
+        p.grad = torch.full((3,), 0.5)
+        NAG([p], lr, fused=True).step()
+        torch.testing.assert_close(p.detach(), before - lr * 0.5)
+    assert len(calls) == 3
+
+
+def _stepped(change, steps=3):
+    """Some steps, then one after something has changed beneath the optimizer."""
+    (p,) = _draw([(4,)])
+    optimizer = NAG([p], 0.1, fused=True)
+    for _ in range(steps):
+        p.grad = torch.ones(4)
+        optimizer.step()
+    change(p, optimizer.state[p])
+    optimizer.step()
+    return p
+
+
+def test_buffers_of_another_size_are_not_written_beyond():
+    def grow(p, state):
+        p.data, p.grad = torch.ones(50), torch.ones(50)
+
+    with pytest.raises(RuntimeError, match="size"):
+        _stepped(grow)
+
+
+def test_buffers_of_elsewhere_are_not_read(calls):
+    def move(p, state):
+        state["momentum_buffer"] = state["momentum_buffer"].to("meta")
+
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        _stepped(move)
+    assert len(calls) == 3
+
+
+def test_gradients_whose_sign_is_a_bit(calls):
+    def negate(p, state):
+        p.grad = torch._neg_view(torch.ones(4))
+
+    def plainly(p, state):
+        p.grad = -torch.ones(4)
+
+    assert _stepped(negate).grad.is_neg()
+    torch.testing.assert_close(_stepped(negate).detach(), _stepped(plainly).detach())

@@ -433,6 +433,8 @@ def _reproduce_images(options: argparse.Namespace) -> None:
         jobs = 1 if alone else max(1, cores // (options.threads or 1))
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
+    if jobs > 1 and (options.devices or 1) > 1:
+        raise UsageError(f"jobs must be 1 with several devices, got {jobs}")
     try:
         depths = [int(depth) for depth in options.depths.split(",")] if options.depths else None
     except ValueError:

@@ -46,19 +46,22 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+# as this process began: what it runs is of that commit, whatever is committed meanwhile
+_COMMIT, _CHANGES = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+
+
 def provenance(command: list[str] | None = None) -> dict[str, Any]:
     """What a reader needs to judge or repeat a result.
 
     Args:
         command: The command line; by default this process's.
     """
-    changes = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "command": " ".join(command or ["torchmomentum", *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "torchmomentum": torchmomentum.__version__,
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": None if changes is None else bool(changes),
+        "commit": _COMMIT,
+        "uncommitted_changes": None if _CHANGES is None else bool(_CHANGES),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "packages": {name: _version(name) for name in _PACKAGES},

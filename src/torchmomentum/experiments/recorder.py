@@ -173,6 +173,9 @@ class Recorder(pl.Callback):
         self._gather()
         epoch, train_loss = trainer.current_epoch + 1, self.loss_sum / len(self.batches)
         self.loss_sum = 0.0
+        if trainer.world_size > 1:  # all processes are to see the same, and to stop together
+            mean = trainer.strategy.reduce(torch.tensor(train_loss, device=pl_module.device))
+            train_loss = float(mean)
         found = {"train_loss": train_loss}
         evaluated = epoch % self.task.evaluate_every == 0 or epoch == trainer.max_epochs
         if evaluated:

@@ -134,6 +134,10 @@ def check(config: Config) -> None:
         build_rule(config)
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device cuda is not available here; use cpu")
+    if config.device == "cuda" and config.devices > torch.cuda.device_count():
+        raise UsageError(
+            f"devices must be at most the {torch.cuda.device_count()} here, got {config.devices}"
+        )
 
 
 def check_folder(config: Config, folder: Path, *, resume: bool) -> None:
@@ -149,7 +153,10 @@ def check_folder(config: Config, folder: Path, *, resume: bool) -> None:
     if there != here:
         names = [name for name in here if there.get(name) != here[name]]
         shown = ", ".join(f"{name}: {there.get(name)} there, {here[name]} now" for name in names)
-        raise UsageError(f"{folder} holds a run with other settings ({shown}); give another --out")
+        raise UsageError(
+            f"{folder} holds a run with other settings ({shown}); give another --out, "
+            "for an image run another --runs"
+        )
     if not resume:
         raise UsageError(
             f"{folder} holds this run already; give --resume to go on, or another --out"

@@ -568,8 +568,8 @@ class _Recurrent(nn.RNNBase):
 def _in_autocast(
     x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor | None]
 ) -> tuple[Tensor, tuple[Tensor, ...], Sequence[Tensor | None]]:
-    """An input, a state and weights in the type that autocast asks for, if any."""
-    if not torch.is_autocast_enabled(x.device.type):
+    """An input, a state and weights in the type that autocast asks for, if any; not float64."""
+    if not torch.is_autocast_enabled(x.device.type) or x.dtype == torch.float64:
         return x, state, weights
     dtype = torch.get_autocast_dtype(x.device.type)
     cast = [None if w is None else w.to(dtype) for w in weights]

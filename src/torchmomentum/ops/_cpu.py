@@ -562,10 +562,13 @@ def serves(
     projected = mode == "LSTM" and weights[-1] is not None
     if projected or options.normalized:
         return False
-    floats = [t for t in (x, *state, *weights, options.previous) if t is not None]
+    floats = [t for t in (x, *state, *weights) if t is not None]
+    previous = [] if options.previous is None else [options.previous]  # in float32 beside halves
     return (
         x.dtype in (torch.float32, *HALF)
-        and all(t.device.type == "cpu" and t.dtype == x.dtype for t in floats)
+        and all(t.dtype == x.dtype for t in floats)
+        and all(t.device.type == "cpu" for t in (*floats, *previous))
+        and all(t.dtype != torch.float64 for t in previous)
         and available()
     )
 

@@ -60,12 +60,10 @@ def call(name: str, *args: Any) -> int:
     function = _function(name)
     if function.argtypes is None:  # a kernel's arguments are of the same kinds at every call
         function.argtypes = [_type(x) for x in args]
-    if _seconds is None:
-        found: int = function(*map(_plain, args))
-        return found
-    start = time.perf_counter()
-    found = function(*map(_plain, args))
-    _seconds[name] = _seconds.get(name, 0.0) + time.perf_counter() - start
+    seconds, start = _seconds, time.perf_counter()
+    found: int = function(*map(_plain, args))
+    if seconds is not None:
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
     return found
 
 

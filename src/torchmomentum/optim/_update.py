@@ -37,7 +37,7 @@ class Step(NamedTuple):
 
 
 def _number(lr: float | Tensor) -> float:
-    return lr.item() if isinstance(lr, Tensor) else lr
+    return float(lr)
 
 
 def _subtract(target: Tensor, grad: Tensor, lr: float | Tensor) -> None:
@@ -95,6 +95,11 @@ def step_foreach(
 
 def _same_layout(lists: list[list[Tensor]]) -> bool:
     """Whether numbers at the same places in memory belong together, as kernels have it."""
+    sizes = list(map(Tensor.numel, lists[0]))
+    if not all(list(map(Tensor.numel, each)) == sizes for each in lists[1:]):
+        return False  # as wrong as in a loop, which says so
+    if any(map(Tensor.is_neg, lists[1])):
+        return False  # the sign is not in memory
     return all(map(Tensor.is_contiguous, chain.from_iterable(lists))) or all(
         torch.ops.aten.is_non_overlapping_and_dense(first)
         and all(t.stride() == first.stride() for t in others)
@@ -114,12 +119,12 @@ def _step_compiled(lists: list[list[Tensor]], s: Step) -> bool:
     """
     from torchmomentum.ops._kernels import available, call
 
-    every = chain.from_iterable(lists)
+    every = list(chain.from_iterable(lists))
     if (
         torch.compiler.is_compiling()
         or set(map(_dtype_of, every)) != {torch.float32}
-        or not set(map(type, chain(*lists[:2]))) <= _PLAIN
-        or not all(map(_is_cpu, lists[0]))  # and with a parameter its gradient and buffer
+        or not set(map(type, every)) <= _PLAIN
+        or not all(map(_is_cpu, every))
         or not available()
     ):
         return False

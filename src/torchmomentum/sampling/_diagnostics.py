@@ -56,7 +56,7 @@ def diagnose(chains: Tensor) -> Diagnostics:
     axes = {"chain_axis": 0, "draw_axis": 1}
     found = (
         array_stats.ess(values, method="bulk", **axes),
-        array_stats.ess(values, method="tail", prob=0.9, **axes),
+        array_stats.ess(values, method="tail", prob=(0.05, 0.95), **axes),
         # of one chain there is none to compare with
         np.full(values.shape[2:], np.nan)
         if len(values) == 1

@@ -61,7 +61,7 @@ class _Sampler(Optimizer):
         drawn = kept.pop("generator", None)
         super().load_state_dict(kept)
         if drawn is not None and self.generator is not None:
-            self.generator.set_state(drawn)
+            self.generator.set_state(drawn.cpu())
 
     def __getstate__(self) -> dict[str, Any]:
         kept: dict[str, Any] = super().__getstate__()

@@ -137,6 +137,20 @@ def test_a_damaged_image_is_named(imagenet_folder):
         list(_load(imagenet_folder, batch_size=6)[0])
 
 
+def test_classes_are_numbered_by_the_training_images(imagenet_folder):
+    root = imagenet_folder / "imagenet"
+    first, *others = sorted(root.glob("val/*"))
+    for path in first.iterdir():
+        path.unlink()
+    first.rmdir()
+    names = sorted(path.name for path in root.glob("train/*"))
+    expected = [names.index(path.parent.name) for path in sorted(root.glob("val/*/*"))]
+    assert sorted(_all(_load(imagenet_folder)[1])[1].tolist()) == sorted(expected)
+    others[0].rename(others[0].with_name("unknown"))
+    with pytest.raises(UsageError, match="unknown is no class of the training images"):
+        _load(imagenet_folder)
+
+
 def test_missing_images(tmp_path):
     with pytest.raises(UsageError, match=r"place train/CLASS/\*.JPEG or train-\*.tar there"):
         _load(tmp_path)

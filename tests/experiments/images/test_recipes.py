@@ -57,6 +57,7 @@ def test_the_last_interval_of_imagenet_fades():
     assert restarts[-1] == 1
     assert len(restarts) == len(milestones) + 1
     assert restarts[2:] == sorted(restarts[2:], reverse=True)
+    assert restart_stages(_resolve("imagenet", depth=50, epochs=3))[1][-1] == 1
     assert restart_stages(_resolve()) == ([80, 120, 160], [30, 60, 90, 120])
 
 
@@ -97,6 +98,7 @@ def test_figures_share_runs():
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"changes": {"batch_size": 0}}, "batch_size must be at least 1"),
         ({"changes": {"lr": 0.0}}, "lr must be positive"),
+        ({"changes": {"devices": 3}}, "batch_size must be a multiple of the 3 devices, got 128"),
         ({"changes": {"train_limit": 0}}, "train_limit must be at least 1"),
         ({"changes": {"workers": -1}}, "workers must be at least 0, got -1"),
         ({"changes": {"precision": "float8"}}, "unknown precision"),
@@ -117,6 +119,7 @@ def test_wrong_settings(options, words):
     [
         ({"data": "imagenet"}, "not a figure of imagenet"),
         ({"seeds": 0}, "seeds must be at least 1"),
+        ({"depths": [20, 29, 20]}, "depths names one twice"),
     ],
 )
 def test_wrong_plans(options, words):

@@ -177,6 +177,8 @@ def test_figures(name, cifar_folder, tmp_path, capsys):
     assert main(_arguments(cifar_folder, tmp_path, *options, name=name)) == 2
     assert "holds results already" in capsys.readouterr().err
     assert main(_arguments(cifar_folder, tmp_path, *options, "--resume", name=name)) == 0
+    other = "cifar10" if name != "cifar10" else "fewer-epochs"
+    assert main(_arguments(cifar_folder, tmp_path, *options, "--resume", name=other)) == 2
     capsys.readouterr()
     assert main(["report", str(tmp_path / "results.json")]) == 0
     assert capsys.readouterr().out.strip() == (tmp_path / "table.md").read_text().strip()
@@ -218,6 +220,7 @@ def test_two_processes_train_one_run(cifar_folder, tmp_path):
         (["--batch-size", "400"], "batch_size must be at most the 256 training images, got 400"),
         (["--iterations", "5"], "has no iterations"),
         (["--jobs", "0"], "jobs must be at least 1"),
+        (["--jobs", "2", "--devices", "2"], "jobs must be 1 with several devices"),
         (["--device", "cuda"], "device cuda is not available here"),
         (["--data", "cifar10"], "cifar10 is not in"),
     ],

@@ -52,16 +52,23 @@ class Part(NamedTuple):
 # --- where samples come from --------------------------------------------------------------------
 
 
-def _folder_part(folder: Path, seed: int | None, limit: int | None) -> Part:
+def _classes(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def _folder_part(folder: Path, classes: list[str], seed: int | None, limit: int | None) -> Part:
     """``folder/CLASS/IMAGE``; without a seed in the order of their names."""
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    unknown = sorted({*_classes(folder)} - {*classes})
+    if unknown:
+        raise UsageError(f"{folder / unknown[0]} is no class of the training images")
     samples: list[Sample] = [
         (path, number)
         for number, name in enumerate(classes)
+        if (folder / name).is_dir()
         for path in sorted((folder / name).iterdir())
         if path.suffix.lower() in _ENDINGS
     ]
-    samples = [samples[i] for i in some_of(len(samples), limit).tolist()]
+    samples = [samples[i] for i in sorted(some_of(len(samples), limit).tolist())]
 
     def stream(epoch: int, first: int) -> Iterator[Sample]:
         order = list(range(len(samples)))
@@ -125,7 +132,9 @@ def _part(folder: Path, name: str, seed: int | None, limit: int | None) -> Part:
     if shards:
         part = _shard_part(shards, seed, limit)
     elif (folder / name).is_dir():
-        part = _folder_part(folder / name, seed, limit)
+        known = folder / "train"  # which number its classes
+        classes = _classes(known if known.is_dir() else folder / name)
+        part = _folder_part(folder / name, classes, seed, limit)
     else:
         raise UsageError(
             f"ImageNet is not in {folder}: place {name}/CLASS/*.JPEG or {name}-*.tar there (it "
@@ -175,7 +184,7 @@ def decode(source: Path | bytes, size: int, seed: str | None) -> Tensor:
     try:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
             colors = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         name = source if isinstance(source, Path) else "an image of a shard"
         raise UsageError(f"{name} cannot be decoded: {error}") from error
     drawn = random.Random(seed)
@@ -244,7 +253,7 @@ class LoadedBatches(BatchStream):
 
 
 class _Pool(ThreadPoolExecutor):
-    """Threads that are not waited for where a run stops midway."""
+    """Threads that end what they are at, and begin nothing more, where a run stops midway."""
 
     def close(self) -> None:
         self.shutdown(cancel_futures=True)

@@ -167,6 +167,8 @@ def plan(
     count = scale.seeds if seeds is None else seeds
     if count < 1:
         raise UsageError(f"seeds must be at least 1, got {count}")
+    if depths and len({*depths}) < len(depths):
+        raise UsageError(f"depths names one twice: {', '.join(map(str, depths))}")
     task = data or figure.data
     optimizers = [
         o for o in scale.optimizers if o == "sgd" or o.partition("-")[2] in RECIPES[task].restarts

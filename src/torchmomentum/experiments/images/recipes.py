@@ -93,7 +93,8 @@ class ImageConfig:
         init_seed: Fixes the initial weights, the order of the images and their augmentation.
         milestones: And the rest: see :class:`ImageRecipe`.
         restarts: SRSGD's interval of each stage, in iterations; empty for SGD.
-        train_limit: Trains on so many images only, the same for every run.
+        train_limit: Trains on so many images only, the same for every run; of shards, on the first
+            of each epoch's stream.
         test_limit: Tests on so many only.
         evaluate_every: Epochs between tests; the last has one always.
         size: Pixels of an image's side.
@@ -170,7 +171,7 @@ def restart_stages(config: ImageConfig) -> tuple[list[int], list[int]]:
         last, first = restarts.pop(), milestones[-1]
         left = config.epochs - 1 - first  # epochs behind the stage's first
         milestones += range(first + 1, config.epochs)
-        restarts += [round((last - 1) * (1 - k / max(left, 1))) + 1 for k in range(left + 1)]
+        restarts += [round((last - 1) * (left - k) / max(left, 1)) + 1 for k in range(left + 1)]
     return milestones, restarts
 
 
@@ -248,6 +249,11 @@ def resolve_image(
             raise UsageError(f"{name} must be at least 1, got {values[name]}")
     if values.get("workers", 0) < 0:
         raise UsageError(f"workers must be at least 0, got {values['workers']}")
+    if values["batch_size"] % values.get("devices", 1):
+        raise UsageError(
+            f"batch_size must be a multiple of the {values['devices']} devices, got "
+            f"{values['batch_size']}"
+        )
     check_name("device", values.get("device", "cpu"), DEVICES)
     check_name("precision", values.get("precision", "float32"), PRECISIONS)
     if not 0.0 < values["lr"] < math.inf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -68,7 +69,10 @@ def _cifar(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]
         raise UsageError(
             f"batch_size must be at most the {len(chosen)} training images, got {config.batch_size}"
         )
-    images, labels = data.train[chosen].to(config.device), data.train_labels[chosen]
+    device = config.device
+    if device == "cuda":  # that of this process, among several
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    images, labels = data.train[chosen].to(device), data.train_labels[chosen]
     order: dict[int, Tensor] = {}
 
     def make(epoch: int, index: int) -> Batch:
@@ -83,7 +87,7 @@ def _cifar(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]
         return normalize(seen[mine]), labels[batch[mine]]
 
     tested = some_of(len(data.test), config.test_limit)
-    test = _Pieces(data.test[tested].to(config.device), data.test_labels[tested], _TEST_BATCH)
+    test = _Pieces(data.test[tested].to(device), data.test_labels[tested], _TEST_BATCH)
     return _task(config, Batches(make, len(images) // config.batch_size), test), data.classes
 
 
@@ -116,7 +120,7 @@ def image_setup(
     with torch.device("meta"):  # a depth that does not fit should not wait for the data
         _refuse_depth(kind, config.depth)
     task, classes = load(config, folder, offline)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.init_seed)
         model: nn.Module = kind(config.depth, classes)
     if config.compile:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torchmomentum.experiments.compare import run_all
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.files import write_json, write_text
+from torchmomentum.experiments.files import read_json, write_json, write_text
 from torchmomentum.experiments.images.figures import FIGURES
 from torchmomentum.experiments.images.recipes import ImageConfig
 from torchmomentum.experiments.images.report import markdown, plot, table_lines
@@ -36,9 +36,11 @@ def reproduce_images(
     Raises:
         UsageError: ``out`` holds results and ``place`` does not say to resume, or data is missing.
     """
-    if (out / RESULTS).exists() and not place.resume and is_first_process():
-        raise UsageError(f"{out} holds results already; give --resume or another --out")
     first = configs[0]
+    if (out / RESULTS).exists() and is_first_process():
+        held = read_json(out / RESULTS)
+        if not place.resume or (held.get("name"), held.get("preset")) != (name, first.preset):
+            raise UsageError(f"{out} holds results already; give --resume or another --out")
     shared = place.folder / first.task / first.preset
     runs = run_all(configs, replace(place, folder=shared, resume=True), jobs=jobs, quiet=quiet)
     results: dict[str, Any] = {

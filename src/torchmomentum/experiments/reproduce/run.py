@@ -53,7 +53,7 @@ def reproduce(
     if place.exists():
         held: dict[str, Any] = read_json(place)
         same = held.get("name") == name and iterations in (None, held.get("iterations"))
-        same = same and held.get("data") == (data if name in FIGURES else data or DATA[0])
+        same = same and (name in FIGURES or held.get("data", DATA[0]) == (data or DATA[0]))
         if resume and same and seeds in (None, len(held["seeds"])):
             return held
         raise UsageError(f"{out} holds results already; give --resume or another --out")
