@@ -8,6 +8,7 @@ import pytest
 from torchmomentum.experiments.bench.report import TABLES, markdown
 from torchmomentum.experiments.cli import REPRODUCTIONS
 from torchmomentum.experiments.files import read_json
+from torchmomentum.experiments.images.report import markdown as trained
 from torchmomentum.experiments.report import markdown_table
 from torchmomentum.experiments.reproduce.report import markdown as reproduced
 
@@ -36,10 +37,19 @@ def test_benchmark_tables_are_those_of_the_recorded_results(kind):
     assert _marked("docs/results.md", kind) == markdown(results)
 
 
-@pytest.mark.parametrize("name", REPRODUCTIONS)
+SLIDES = [name for name in REPRODUCTIONS if name.startswith("slides-")]
+
+
+@pytest.mark.parametrize("name", [*SLIDES, "slides-logistic-mnist", "slides-bnn-mnist"])
 def test_reproduced_tables_are_those_of_the_recorded_results(name):
     results = read_json(ROOT / "results" / name / "results.json")
     assert _marked("docs/slides.md", name) == reproduced(results)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "fewer-epochs", "error-vs-depth"])
+def test_image_tables_are_those_of_the_recorded_results(name):
+    results = read_json(ROOT / "results" / name / "results.json")
+    assert _marked("docs/images.md", name) == trained(results)
 
 
 def test_the_readmes_examples_run():
