@@ -38,13 +38,14 @@ def _spread(values: list[float]) -> str:
 
 def _difference(runs: list[dict[str, Any]], baseline: list[dict[str, Any]]) -> str:
     pairs = [
-        (100 * (a["summary"]["last"] - b["summary"]["last"]))
-        for a, b in zip(runs, baseline, strict=False)
-        if not (a["diverged"] or b["diverged"])
+        (run, other)
+        for run, other in zip(runs, baseline, strict=False)
+        if not (run["diverged"] or other["diverged"])
     ]
     if not pairs:
         return "-"
-    d = paired_difference(pairs, [0.0] * len(pairs))
+    ours, theirs = (_errors(list(side), "last") for side in zip(*pairs, strict=True))
+    d = paired_difference(ours, theirs)
     if d.low is None or d.high is None:
         return f"{d.mean:+.2f}"
     verdict = "not separable"

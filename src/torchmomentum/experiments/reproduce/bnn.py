@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from torchmomentum.experiments.reproduce.data import Data
 from torchmomentum.experiments.reproduce.parts import Parts
-from torchmomentum.experiments.reproduce.slides import curve
+from torchmomentum.experiments.reproduce.slides import curve, recorded
 from torchmomentum.sampling import HMC, LMC, diagnose
 
 ITERATIONS, BATCH, SEEDS, HIDDEN = 6_000, 128, 3, 50
@@ -138,9 +138,7 @@ def run_bnn(
         torch.as_tensor(test, dtype=torch.float32),
         torch.as_tensor(test_labels).long(),
     )
-    points = (np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1).tolist()
-    shown = [k for k in _SHOWN if k < iterations]
-    at = sorted({*points, *shown})
+    at, shown = recorded(iterations, _POINTS, _SHOWN)
     parts = Parts() if parts is None else parts
     methods: dict[str, Any] = {}
     for name, make in samplers(len(train)).items():

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from torchmomentum.experiments.reproduce.data import Data
 from torchmomentum.experiments.reproduce.parts import Parts
 from torchmomentum.experiments.reproduce.problems import Array, Logistic
-from torchmomentum.experiments.reproduce.slides import curve
+from torchmomentum.experiments.reproduce.slides import curve, recorded
 from torchmomentum.optim import NAG, SRSGD
 
 ITERATIONS, BATCH, SEEDS = 10_000, 128, 3
@@ -76,9 +76,7 @@ def run_logistic(
     problem = Logistic(train, labels)
     parts = Parts() if parts is None else parts
     best = parts.get("minimum", lambda: minimum(problem))
-    points = np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1
-    shown = [k for k in _SHOWN if k < iterations]
-    at = sorted({*points.tolist(), *shown})
+    at, shown = recorded(iterations, _POINTS, _SHOWN)
     methods: dict[str, Any] = {}
     for name, make in OPTIMIZERS.items():
         gaps, accuracies = [], []

@@ -85,6 +85,19 @@ FIGURES = {
 }
 
 
+def recorded(iterations: int, points: int, shown: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Which iterations a figure records: those of its curves and table, and the table's alone.
+
+    Args:
+        iterations: How many there are.
+        points: Of a curve, evenly spaced on a logarithmic axis.
+        shown: Those that the table would have.
+    """
+    kept = [k for k in shown if k < iterations]
+    spaced = np.unique(np.geomspace(1, iterations, points).astype(int)) - 1
+    return sorted({*spaced.tolist(), *kept}), kept
+
+
 def curve(gaps: Array, at: Sequence[int]) -> dict[str, list[float]]:
     """The mean of the seeds and their least and greatest, at some iterations."""
     seen = gaps[:, list(at)]
@@ -103,9 +116,7 @@ def run_figure(
     problem = Laplacian(cycle=cycle)
     numbers = list(range(figure.seeds if seeds is None else seeds))
     methods = figure.methods()
-    points = (np.unique(np.geomspace(1, iterations, _POINTS).astype(int)) - 1).tolist()
-    shown = [k for k in SHOWN if k < iterations]
-    at = sorted({*points, *shown})
+    at, shown = recorded(iterations, _POINTS, SHOWN)
     found = run_methods(problem, methods, figure.noise, iterations=iterations, seeds=numbers, at=at)
     # rates are those of the middle: there a method is itself
     middle = [i for i, k in enumerate(at) if max(1, iterations // 100) <= k <= iterations // 10]
