@@ -20,6 +20,8 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recorder import checkpoints, newest_checkpoint
 from torchmomentum.experiments.training import Place, train
 
+from .stopping import Stop, assert_equal, stop_at, weights
+
 SMALL = {"epochs": 2, "hidden_size": 8, "train_limit": 256, "test_limit": 64, "threads": 1}
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning",  # Lightning's and TensorBoard's own
@@ -31,17 +33,6 @@ def _config(model="momentum-lstm", **changes):
     return resolve("pdigits", model, overrides=SMALL | changes)
 
 
-def _weights(folder):
-    newest = newest_checkpoint(folder)
-    assert newest is not None
-    return torch.load(newest, weights_only=True)["state_dict"]
-
-
-def _assert_equal(a, b):
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[name], b[name]) for name in a)
-
-
 def test_every_epoch_takes_all_its_steps(tmp_path):
     told = []
     result = train(
@@ -51,7 +42,7 @@ def test_every_epoch_takes_all_its_steps(tmp_path):
     assert [record["step"] for record in result["history"]] == [4, 8, 12]
     losses = [record["train_loss"] for record in result["history"]]
     assert len(set(losses)) == 3
-    assert result["parameters"] == sum(w.numel() for w in _weights(tmp_path).values())
+    assert result["parameters"] == sum(w.numel() for w in weights(tmp_path).values())
     assert result["peak_memory_bytes"] > 64 * 64 * 8 * 4  # one hidden state of each step
     assert json.loads((tmp_path / "result.json").read_text())["summary"] == result["summary"]
     assert list((tmp_path / "tensorboard").glob("events.*"))
@@ -60,7 +51,7 @@ def test_every_epoch_takes_all_its_steps(tmp_path):
 def test_two_runs_are_equal_bit_for_bit(tmp_path):
     for name in ("a", "b"):
         train(_config("adam-lstm"), Place(tmp_path / name, tmp_path))
-    _assert_equal(_weights(tmp_path / "a"), _weights(tmp_path / "b"))
+    assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
 def test_the_summary_chooses_by_validation(tmp_path):
@@ -72,24 +63,16 @@ def test_the_summary_chooses_by_validation(tmp_path):
     assert result["summary"]["last"] == history[-1]["test_metric"]
 
 
-class _Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("stop", [1, 3, 5, 7, 9, 11])
 def test_a_stopped_run_resumes_bit_for_bit(tmp_path, stop):
     config = _config("rmsprop-lstm", epochs=3)
     whole = train(config, Place(tmp_path / "whole", tmp_path))
 
-    def interrupt(words, step, steps):
-        if step == stop:
-            raise _Stop
-
     place = Place(tmp_path / "cut", tmp_path, resume=True, checkpoint_every=2)
-    with pytest.raises(_Stop):
-        train(config, place, interrupt)
+    with pytest.raises(Stop):
+        train(config, place, stop_at(stop))
     resumed = train(config, place)
-    _assert_equal(_weights(tmp_path / "cut"), _weights(tmp_path / "whole"))
+    assert_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
     for a, b in zip(resumed["history"], whole["history"], strict=True):
         assert {k: v for k, v in a.items() if k != "train_seconds"} == {
             k: v for k, v in b.items() if k != "train_seconds"
@@ -122,7 +105,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
     process.wait()
     assert not (tmp_path / "cut" / "result.json").exists()
     subprocess.run([*cut, "--resume"], check=True, capture_output=True, env=environment)
-    _assert_equal(_weights(tmp_path / "cut"), _weights(tmp_path / "whole"))
+    assert_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
@@ -130,17 +113,13 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
     whole = train(config, Place(tmp_path / "whole", tmp_path))
     place = Place(tmp_path / "cut", tmp_path, resume=True, checkpoint_every=1)
 
-    def interrupt(words, step, steps):
-        if step == 7:
-            raise _Stop
-
-    with pytest.raises(_Stop):
-        train(config, place, interrupt)
+    with pytest.raises(Stop):
+        train(config, place, stop_at(7))
     newest, before = checkpoints(place.folder)
     newest.write_bytes(newest.read_bytes()[:1000])
     assert newest_checkpoint(place.folder) == before
     assert train(config, place)["summary"] == whole["summary"]
-    _assert_equal(_weights(place.folder), _weights(tmp_path / "whole"))
+    assert_equal(weights(place.folder), weights(tmp_path / "whole"))
 
 
 def test_files_are_whole_or_not_there(tmp_path):

@@ -17,6 +17,8 @@ from torchmomentum.experiments.images.setup import image_optimizer, image_schedu
 from torchmomentum.experiments.recorder import checkpoints, newest_checkpoint
 from torchmomentum.experiments.training import Place, train
 
+from ..stopping import Stop, assert_equal, stop_at, weights
+
 SMALL = {"batch_size": 64, "test_limit": 50, "threads": 1}
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Lightning's and TensorBoard's own
@@ -43,17 +45,6 @@ def _arguments(folder, out, *options, name="cifar10", data="cifar10-jpeg"):
         *("--out", str(out), "--runs", str(out / "runs"), "--threads", "1", "--jobs", "1"),
         *("--quiet", "--offline", *options),
     ]
-
-
-def _weights(folder):
-    newest = newest_checkpoint(folder)
-    assert newest is not None
-    return torch.load(newest, weights_only=True)["state_dict"]
-
-
-def _assert_equal(a, b):
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "srsgd-linear"])
@@ -102,7 +93,7 @@ def test_schedules_by_epoch():
 def test_two_runs_are_equal_and_another_seed_is_not(cifar_folder, tmp_path):
     for name in ("a", "b"):
         train(_config(epochs=1), Place(tmp_path / name, cifar_folder))
-    _assert_equal(_weights(tmp_path / "a"), _weights(tmp_path / "b"))
+    assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
     one, two = (image_setup(c, cifar_folder) for c in (_config(), _config(init_seed=1)))
     assert not torch.equal(next(iter(one[0].train))[0], next(iter(two[0].train))[0])
     assert not torch.equal(one[1].stem.weight, two[1].stem.weight)
@@ -113,24 +104,16 @@ def test_evaluates_now_and_then_and_at_the_end(cifar_folder, tmp_path):
     assert [record["epoch"] for record in result["history"]] == [2, 4, 5]
 
 
-class _Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("stop", [2, 7, 10])
 def test_a_stopped_run_resumes_bit_for_bit(cifar_folder, tmp_path, stop):
     config = _config(epochs=3)  # of five steps each
     whole = train(config, Place(tmp_path / "whole", cifar_folder))
 
-    def interrupt(words, step, steps):
-        if step == stop:
-            raise _Stop
-
     place = Place(tmp_path / "cut", cifar_folder, resume=True, checkpoint_every=2)
-    with pytest.raises(_Stop):
-        train(config, place, interrupt)
+    with pytest.raises(Stop):
+        train(config, place, stop_at(stop))
     resumed = train(config, place)
-    _assert_equal(_weights(tmp_path / "cut"), _weights(tmp_path / "whole"))
+    assert_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
     assert resumed["summary"] == whole["summary"]
 
 
@@ -162,7 +145,7 @@ def test_a_killed_figure_resumes_bit_for_bit(cifar_folder, tmp_path):
     assert "| SRSGD, linear | 11 | 4 |" in done.stdout
     for model in ("sgd", "srsgd-linear"):
         run = f"runs/cifar10-jpeg/smoke/{model}-depth-11-epochs-4/seed-0"
-        _assert_equal(_weights(cut / run), _weights(whole / run))
+        assert_equal(weights(cut / run), weights(whole / run))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "error-vs-depth", "fewer-epochs"])
