@@ -1,12 +1,16 @@
 """The compiled step beside the definition, tensor by tensor."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch.nn import Parameter
 
 from torchmomentum.ops import _kernels
 from torchmomentum.ops._kernels import available
-from torchmomentum.optim import NAG, _update
+from torchmomentum.optim import NAG
+from torchmomentum.optim._compiled import CompiledStep
 
 pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
 SHAPES = [(), (1,), (15,), (16,), (17,), (0,), (40, 33), (300, 301)]
@@ -96,12 +100,12 @@ def test_goes_on_with_states_of_the_other_kernel(monkeypatch):
         params = _draw()
         with monkeypatch.context() as patch:
             if first:
-                patch.setattr(_update, "_step_compiled", lambda *a: False)
+                patch.setattr(CompiledStep, "__call__", lambda *a: False)
             _, optimizer = _train(params, steps=3, fused=True)
         generator = torch.Generator().manual_seed(1)
         with monkeypatch.context() as patch:
             if not first:
-                patch.setattr(_update, "_step_compiled", lambda *a: False)
+                patch.setattr(CompiledStep, "__call__", lambda *a: False)
             for step in range(7):
                 for p in params:
                     p.grad = torch.randn(p.shape, generator=generator)
@@ -147,6 +151,74 @@ def test_buffers_of_another_size_are_not_written_beyond():
 
     with pytest.raises(RuntimeError, match="size"):
         _stepped(grow)
+
+
+def _turn(tensor):
+    tensor.data = tensor.data.t()
+
+
+def _move(tensor):
+    tensor.data = 2 * tensor.data
+
+
+def _replace(p, state):
+    state["momentum_buffer"] = torch.full((3, 3), 0.5)
+
+
+BENEATH = {
+    "parameter turned": lambda p, state: _turn(p),
+    "parameter moved": lambda p, state: _move(p),
+    "gradient turned": lambda p, state: _turn(p.grad),
+    "buffer moved": lambda p, state: _move(state["momentum_buffer"]),
+    "buffer replaced": _replace,
+    "state forgotten": lambda p, state: state.clear(),
+    "of another type": lambda p, state: (
+        setattr(p, "grad", None),
+        *(setattr(t, "data", t.data.double()) for t in (p, state["momentum_buffer"])),
+        setattr(p, "grad", torch.ones(3, 3, dtype=torch.float64)),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", BENEATH.values(), ids=BENEATH)
+def test_what_was_known_of_a_tensor_holds_no_longer(change):
+    def train(**options):
+        torch.manual_seed(0)
+        p = Parameter(torch.randn(3, 3))
+        optimizer = NAG([p], 0.1, **options)
+        for step in range(7):
+            p.grad = torch.randn(3, 3, dtype=p.dtype)
+            if step == 4:
+                change(p, optimizer.state[p])
+            optimizer.step()
+        return p.detach()
+
+    torch.testing.assert_close(train(fused=True), train(foreach=False), rtol=1e-5, atol=1e-5)
+
+
+def test_buffers_smaller_than_their_parameters():
+    def shrink(p, state):
+        state["momentum_buffer"].data = torch.ones(2)
+
+    with pytest.raises(RuntimeError, match="size"):
+        _stepped(shrink)
+
+
+def test_what_a_step_knows_is_its_own(calls):
+    """Copies, saved states and groups that have gone do not share it."""
+    (p,) = _draw([(4,)])
+    optimizer = NAG([p], 0.1, fused=True)
+    for _ in range(3):
+        p.grad = torch.ones(4)
+        optimizer.step()
+    for other in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
+        (q,) = other.param_groups[0]["params"]
+        q.grad = torch.ones(4)
+        other.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    torch.testing.assert_close(q.detach(), p.detach())
+    assert len(calls) == 6
 
 
 def test_buffers_of_elsewhere_are_not_read(calls):

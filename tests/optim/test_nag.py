@@ -6,6 +6,7 @@ import torch
 
 from tests.reference.optimizers import srsgd
 from torchmomentum.optim import NAG, SRSGD, _update
+from torchmomentum.optim._compiled import CompiledStep
 from torchmomentum.testing import check_optimizer
 
 WAYS = {"each": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
@@ -208,7 +209,7 @@ def test_one_call_for_a_list_of_tensors(way, monkeypatch):
     for _ in range(3):
         optimizer.step()
     if way == "fused":  # torch's kernel, as on a machine without a compiler
-        monkeypatch.setattr(_update, "_step_compiled", lambda *a: False)
+        monkeypatch.setattr(CompiledStep, "__call__", lambda *a: False)
     with torch.profiler.profile() as profile:
         optimizer.step()
     names = [e.key for e in profile.key_averages() if e.key.startswith("aten::_f")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter, is_not
@@ -17,6 +18,7 @@ from torch.optim.optimizer import (
     _use_grad_for_differentiable,
 )
 
+from torchmomentum.optim._compiled import CompiledStep
 from torchmomentum.optim._restart import Policy, check_policy, interval_after
 from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
 from torchmomentum.schedules import nesterov_momentum
@@ -115,6 +117,7 @@ class NAG(Optimizer):
             "last_loss": None,
         }
         super().__init__(params, defaults)
+        self._compiled: dict[int, CompiledStep] = defaultdict(CompiledStep)  # of each group
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group of parameters, with a counter of its own, and checks its hyperparameters."""
@@ -140,6 +143,7 @@ class NAG(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Fills in what older state dicts have not."""
         super().__setstate__(state)
+        self._compiled = defaultdict(CompiledStep)
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
@@ -162,8 +166,8 @@ class NAG(Optimizer):
         if callable(closure):
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            self._step_group(group, loss)
+        for number, group in enumerate(self.param_groups):
+            self._step_group(group, loss, self._compiled[number])
         return loss
 
     def _rises(self, group: dict[str, Any], loss: Any) -> bool:
@@ -194,7 +198,7 @@ class NAG(Optimizer):
             total = total + torch.real(slope.conj() * step).sum()
         return bool(total > 0)
 
-    def _step_group(self, group: dict[str, Any], loss: Any) -> None:
+    def _step_group(self, group: dict[str, Any], loss: Any, compiled: CompiledStep) -> None:
         params, grads = group["params"], [p.grad for p in group["params"]]
         if not all(map(_there, grads)):
             params = [p for p, grad in zip(params, grads, strict=True) if grad is not None]
@@ -216,14 +220,16 @@ class NAG(Optimizer):
             maximize=group["maximize"],
         )
         climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
-        take = _choose(group, params, grads)
+        take = _choose(group, params, grads, compiled)
         if numbers.momentum:
             states = [self.state[p] for p in params]
             buffers = _buffers(states, params, grads, group["differentiable"])
             scales: list[float] = [state.get("buffer_scale", 1.0) for state in states]
-            _to_one_scale(buffers, scales)
+            different = set(scales)
+            if len(different) > 1:
+                _to_one_scale(buffers, scales)
             scale = take(params, grads, buffers, numbers._replace(scale=scales[0]))
-            if set(scales) != {scale}:
+            if different != {scale}:
                 for state in states:
                     state["buffer_scale"] = scale
         else:
@@ -250,26 +256,21 @@ def _buffers(
 
 def _to_one_scale(buffers: list[Tensor], scales: list[float]) -> None:
     """Brings buffers to the first one's: a parameter without a gradient kept an older scale."""
-    if len(set(scales)) > 1:
-        for buffer, scale in zip(buffers, scales, strict=True):
-            buffer.mul_(scale / scales[0])
+    for buffer, scale in zip(buffers, scales, strict=True):
+        buffer.mul_(scale / scales[0])
 
 
 def _choose(
-    group: dict[str, Any], params: list[Tensor], grads: list[Tensor]
+    group: dict[str, Any], params: list[Tensor], grads: list[Tensor], compiled: CompiledStep
 ) -> Callable[..., float]:
     """The way to take a step that the group asks for, or that suits its tensors."""
     fused, foreach = group["fused"], group["foreach"]
-    if fused:
-        if not all(map(torch.is_floating_point, params)):
-            wrong = next(p.dtype for p in params if not torch.is_floating_point(p))
-            raise RuntimeError(f"`fused=True` requires floating point parameters, got {wrong}")
-    elif foreach is None and fused is None:
+    if foreach is None and fused is None:
         _, foreach = _default_to_fused_or_foreach(params, group["differentiable"], use_fused=False)
     if any(map(_is_sparse, grads)):
         if fused:
             raise RuntimeError("`fused=True` does not support sparse gradients")
         return step_each
     if fused:
-        return step_fused
+        return partial(step_fused, compiled=compiled)
     return step_foreach if foreach and not group["differentiable"] else step_each

@@ -9,19 +9,16 @@ is 1 but where PyTorch's fused kernel, which has one momentum where this has two
 from __future__ import annotations
 
 import math
-from array import array
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
-from operator import attrgetter
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torchmomentum.optim._compiled import CompiledStep, same_layout
+
 _FUSED: Callable[..., None] | None = getattr(torch, "_fused_sgd_", None)
-_PLAIN = {Tensor, torch.nn.Parameter}  # a subclass may have no memory of its own
-_dtype_of, _is_cpu = attrgetter("dtype"), attrgetter("is_cpu")
 _LARGEST_RATIO = 1e12  # beyond which the fused kernel's rescaled buffer would lose precision
 
 
@@ -93,51 +90,13 @@ def step_foreach(
     return 1.0
 
 
-def _same_layout(lists: list[list[Tensor]]) -> bool:
-    """Whether numbers at the same places in memory belong together, as kernels have it."""
-    sizes = list(map(Tensor.numel, lists[0]))
-    if not all(list(map(Tensor.numel, each)) == sizes for each in lists[1:]):
-        return False  # as wrong as in a loop, which says so
-    if any(map(Tensor.is_neg, lists[1])):
-        return False  # the sign is not in memory
-    return all(map(Tensor.is_contiguous, chain.from_iterable(lists))) or all(
-        torch.ops.aten.is_non_overlapping_and_dense(first)
-        and all(t.stride() == first.stride() for t in others)
-        for first, *others in zip(*lists, strict=True)
-    )
-
-
-def _integers(values: Iterable[int]) -> Tensor:
-    return torch.frombuffer(array("q", values), dtype=torch.int64)  # ten times torch.tensor's speed
-
-
-def _step_compiled(lists: list[list[Tensor]], s: Step) -> bool:
-    """The step by our own kernel, one call for all tensors, each of one layout.
-
-    False where it does not serve: other tensors than those of float32 on a CPU, a graph that is
-    being captured, or no kernels. Then nothing has been done.
-    """
-    from torchmomentum.ops._kernels import available, call
-
-    every = list(chain.from_iterable(lists))
-    if (
-        torch.compiler.is_compiling()
-        or set(map(_dtype_of, every)) != {torch.float32}
-        or not set(map(type, every)) <= _PLAIN
-        or not all(map(_is_cpu, every))
-        or not available()
-    ):
-        return False
-    sizes = _integers(map(Tensor.numel, lists[0]))
-    params, grads, *held = (_integers(map(Tensor.data_ptr, each)) for each in lists)
-    numbers = (_number(s.lr), s.momentum, s.previous * s.scale, float(s.weight_decay))
-    tail = *numbers, s.maximize, torch.get_num_threads()
-    call("optimizer_step", len(sizes), sizes, params, grads, held[0] if held else None, *tail)
-    torch.autograd.graph.increment_version(lists[0])  # nothing else can be part of a graph
-    return True
-
-
-def step_fused(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], s: Step) -> float:
+def step_fused(
+    params: list[Tensor],
+    grads: list[Tensor],
+    buffers: list[Tensor],
+    s: Step,
+    compiled: CompiledStep,
+) -> float:
     """The same by PyTorch's fused SGD kernel, one pass over memory. Returns the buffers' new scale.
 
     The kernel does ``S = m S + (1 - dampening) g`` and ``p -= lr (g + m S)``: with
@@ -145,11 +104,16 @@ def step_fused(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor],
     ``m = mu_k a`` and ``dampening = 1 - 1 / a``. On a CPU our own kernel goes before it. Neither
     minds how a tensor lies in memory: where layouts differ, lists of operations do the step.
     """
-    lists = [params, grads, *([buffers] if s.momentum else [])]
-    if not _same_layout(lists):
-        return step_foreach(params, grads, buffers, s)
-    if _step_compiled(lists, s):
+    buffers = buffers if s.momentum else []
+    numbers = _number(s.lr), s.momentum, s.previous * s.scale, float(s.weight_decay)
+    if compiled(params, grads, buffers, numbers, s.maximize):
         return 1.0
+    wrong = next((p.dtype for p in params if not p.is_floating_point()), None)
+    if wrong is not None:
+        raise RuntimeError(f"`fused=True` requires floating point parameters, got {wrong}")
+    alike = same_layout(params, grads) and (not buffers or same_layout(params, buffers))
+    if not alike or any(map(Tensor.is_neg, grads)):
+        return step_foreach(params, grads, buffers, s)
     lr = _number(s.lr)
     first = s.previous == 0.0  # nothing of the buffer is kept
     ratio = 1.0

@@ -417,13 +417,15 @@ void matrix_product(float *c, const float *a, int64_t a_row, int64_t a_column, c
 }
 
 // The tensors by their addresses; without buffers, a step without momentum.
-void optimizer_step(int64_t tensors, const int64_t *sizes, const int64_t *params,
-                    const int64_t *grads, const int64_t *buffers, double lr, double momentum,
+// The table has the tensors' sizes, then where the parameters lie, the buffers if there is
+// momentum, and the gradients.
+void optimizer_step(int64_t tensors, const int64_t *table, double lr, double momentum,
                     double previous, double decay, int64_t maximize, int64_t threads) {
   const Nesterov rule{(float)lr, (float)momentum, (float)previous, (float)decay, maximize != 0};
-  nesterov_step(rule, tensors, sizes, reinterpret_cast<float *const *>(params),
-                reinterpret_cast<const float *const *>(grads),
-                reinterpret_cast<float *const *>(buffers), threads);
+  float *const *places = reinterpret_cast<float *const *>(table + tensors);
+  float *const *buffers = momentum != 0.0 ? places + tensors : nullptr;
+  nesterov_step(rule, tensors, table, places, (buffers ? buffers : places) + tensors, buffers,
+                threads);
 }
 
 void filter(int64_t time, int64_t channels, const float *x, float *out, const float *decay,
