@@ -1,14 +1,21 @@
 """ImageNet's two layouts, on small pictures."""
 
 import random
+from functools import partial
 
 import pytest
 import torch
 
-from torchmomentum.experiments.data.imagenet import _crop, decode, imagenet
+from torchmomentum.experiments.data.imagenet import (
+    _crop,
+    decode,
+    encoded_cifar,
+    imagenet,
+    imagenet_part,
+)
 from torchmomentum.experiments.errors import UsageError
 
-from .conftest import encoded
+from .conftest import TRAIN, encoded
 
 # webdataset leaves its files to be closed with the generator that reads them
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -16,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 def _load(folder, **options):
     settings = {"batch_size": 8, "size": 24, "seed": 0, "workers": 2, "finish": lambda x: x}
-    return imagenet(folder / "imagenet", **settings | options)
+    return imagenet(partial(imagenet_part, folder), **settings | options)
 
 
 @pytest.fixture(params=["imagenet_folder", "shard_folder"])
@@ -89,6 +96,17 @@ def test_several_processes_share_out_a_batch(folder, monkeypatch):
     for (x, _), (a, _), (b, _) in zip(whole, *halves, strict=True):
         assert torch.equal(x[0::2], a)
         assert torch.equal(x[1::2], b)
+
+
+def test_cifar_in_its_place(cifar_folder, pictures):
+    settings = {"batch_size": 20, "size": 24, "workers": 2, "finish": lambda x: x}
+    train, test, classes = imagenet(partial(encoded_cifar, cifar_folder), seed=0, **settings)
+    assert (classes, len(train)) == (10, TRAIN // 20)
+    images, labels = _all(train)
+    assert images.shape == (TRAIN, 3, 24, 24)
+    assert labels.tolist() != sorted(labels.tolist())
+    assert sorted(labels.tolist()) == sorted(pictures[1][:TRAIN])
+    assert sorted(_all(test)[1].tolist()) == sorted(pictures[1][TRAIN:])
 
 
 def test_limits(folder):

@@ -5,6 +5,7 @@ import pytest
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.images.figures import FIGURES, plan
 from torchmomentum.experiments.images.recipes import (
+    JPEG,
     OPTIMIZERS,
     SCALES,
     resolve_image,
@@ -92,6 +93,21 @@ def test_figures_share_runs():
     assert ten < fewer
 
 
+def test_a_recipe_on_other_images():
+    """Runs by two recipes on the same images share what is the same: the baseline."""
+    own, by = plan("cifar10", "desk", data=JPEG), plan("cifar100", "desk", data=JPEG)
+    assert {c.task for c in own + by} == {JPEG}
+    baselines = [[c for c in configs if c.optimizer == "sgd"] for configs in (own, by)]
+    assert baselines[0] == baselines[1]
+    models = {c.model for c in own + by if c.optimizer != "sgd"}
+    assert models == {
+        "srsgd-linear-depth-20-epochs-20",
+        "srsgd-linear-by-cifar100-depth-20-epochs-20",
+    }
+    (sgd, *_) = plan("imagenet", "desk", data=JPEG)
+    assert (sgd.model, sgd.batch_size) == ("sgd-by-imagenet-depth-50-epochs-10", 256)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -117,7 +133,7 @@ def test_wrong_settings(options, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"data": "imagenet"}, "not a figure of imagenet"),
+        ({"data": "imagenet"}, "trained on cifar10, cifar100, cifar10-jpeg, not on imagenet"),
         ({"seeds": 0}, "seeds must be at least 1"),
         ({"depths": [20, 29, 20]}, "depths names one twice"),
     ],

@@ -29,8 +29,9 @@ pytestmark = [
 
 def _config(optimizer="srsgd-linear", epochs=5, **changes):
     return resolve_image(
-        "cifar10-jpeg",
+        "cifar10",
         optimizer,
+        data="cifar10-jpeg",
         depth=11,
         preset="smoke",
         seed=0,
@@ -173,6 +174,16 @@ def test_imagenet(folder, request, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(_arguments(data, out, "--workers", "2", name="imagenet", data="imagenet")) == 0
     assert "| SRSGD, linear | 50 | 1 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cifar100", "imagenet"])
+def test_other_images_by_a_recipe(name, cifar_folder, tmp_path, capsys):
+    """CIFAR-10's, where a figure's own images are not at hand; the table says so."""
+    options = ["--train-limit", "64", "--batch-size", "32"]
+    assert main(_arguments(cifar_folder, tmp_path, *options, name=name)) == 0
+    assert "| SRSGD, linear |" in capsys.readouterr().out
+    table = (tmp_path / "table.md").read_text()
+    assert f"(cifar10-jpeg, which stands in for {name}; JPEG-encoded again" in table
 
 
 def test_two_processes_train_one_run(cifar_folder, tmp_path):

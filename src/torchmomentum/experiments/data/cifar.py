@@ -72,7 +72,7 @@ ARCHIVES = {
         test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
     ),
 }
-JPEG = "cifar10-jpeg"
+JPEG, CLASSES = "cifar10-jpeg", 10
 NAMES = (*ARCHIVES, JPEG)
 # all that the batches need; numpy has moved its core since they were written
 _ALLOWED = {
@@ -160,21 +160,43 @@ def _members(folder: Path, name: str, offline: bool) -> dict[str, bytes]:
     return _packed(path, archive)
 
 
-def _decode(path: Path) -> tuple[Tensor, Tensor]:
-    from PIL import Image
+def load_encoded(folder: Path, part: str) -> tuple[list[bytes], list[int]]:
+    """The JPEG files of ``cifar10-jpeg`` and their labels.
 
+    Args:
+        folder: The data folder.
+        part: ``train`` or ``test``.
+
+    Raises:
+        UsageError: The file is missing or damaged.
+    """
+    path = folder / "cifar10" / f"{part}.npz"
+    if not path.is_file():
+        raise UsageError(
+            f"{JPEG} is not in {folder}: {path} is missing, and cannot be downloaded; set "
+            f"--data-dir or {VARIABLE}, or take other images"
+        )
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             encoded, offsets = file["jpeg"].tobytes(), file["offsets"].tolist()
-            labels = torch.from_numpy(file["labels"].astype(np.int64))
-        ends = itertools.pairwise(offsets)
-        images = [np.asarray(Image.open(io.BytesIO(encoded[a:b])).convert("RGB")) for a, b in ends]
-        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+            labels = file["labels"].astype(np.int64).tolist()
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} is damaged: {error}") from error
-    if len(labels) != len(pixels):
-        raise UsageError(f"{path} is damaged: {len(pixels)} images, {len(labels)} labels")
-    return pixels, labels
+    if len(labels) != len(offsets) - 1:
+        raise UsageError(f"{path} is damaged: {len(offsets) - 1} images, {len(labels)} labels")
+    return [encoded[a:b] for a, b in itertools.pairwise(offsets)], labels
+
+
+def _decode(folder: Path, part: str) -> tuple[Tensor, Tensor]:
+    from PIL import Image
+
+    encoded, labels = load_encoded(folder, part)
+    try:
+        images = [np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) for content in encoded]
+        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder / 'cifar10'}: {part}.npz is damaged: {error}") from error
+    return pixels, torch.tensor(labels)
 
 
 def load_cifar(name: str, folder: Path, *, offline: bool = False) -> Images:
@@ -191,14 +213,7 @@ def load_cifar(name: str, folder: Path, *, offline: bool = False) -> Images:
         UsageError: A file is missing, damaged or cannot be downloaded.
     """
     if name == JPEG:
-        places = {part: folder / "cifar10" / f"{part}.npz" for part in ("train", "test")}
-        for place in places.values():
-            if not place.is_file():
-                raise UsageError(
-                    f"{name} is not in {folder}: {place} is missing, and cannot be downloaded; set "
-                    f"--data-dir or {VARIABLE}, or take cifar10"
-                )
-        return Images(*_decode(places["train"]), *_decode(places["test"]), classes=10)
+        return Images(*_decode(folder, "train"), *_decode(folder, "test"), classes=CLASSES)
     archive, members = ARCHIVES[name], _members(folder, name, offline)
     parts = ({k: members[k] for k in names} for names in (archive.train, archive.test))
     train, test = (_batches(part, archive) for part in parts)

@@ -1,4 +1,7 @@
-"""ImageNet from folders of classes or from tar shards, read as a stream while training goes on."""
+"""ImageNet from folders of classes or from tar shards, read as a stream while training goes on.
+
+CIFAR-10's JPEG images can take its place.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from torchmomentum.experiments.batches import (
     part_of_this_process,
     some_of,
 )
+from torchmomentum.experiments.data.cifar import CLASSES, load_encoded
 from torchmomentum.experiments.data.folder import VARIABLE
 from torchmomentum.experiments.errors import UsageError
 
@@ -52,6 +56,26 @@ class Part(NamedTuple):
 # --- where samples come from --------------------------------------------------------------------
 
 
+def _listed(samples: list[Sample], classes: int, seed: int | None, limit: int | None) -> Part:
+    """Samples that are all known, in an order of each epoch's; without a seed in the given one."""
+    chosen = [samples[i] for i in sorted(some_of(len(samples), limit).tolist())]
+
+    def stream(epoch: int, first: int) -> Iterator[Sample]:
+        order = list(range(len(chosen)))
+        if seed is not None:
+            drawn = generator(_ORDER, seed, epoch)
+            order = torch.randperm(len(chosen), generator=drawn).tolist()
+        return (chosen[i] for i in order[first:])
+
+    return Part(stream, len(chosen), classes)
+
+
+def encoded_cifar(folder: Path, name: str, seed: int | None, limit: int | None) -> Part:
+    """CIFAR-10's JPEG images: see :func:`~torchmomentum.experiments.data.cifar.load_cifar`."""
+    images, labels = load_encoded(folder, {"train": "train", "val": "test"}[name])
+    return _listed(list(zip(images, labels, strict=True)), CLASSES, seed, limit)
+
+
 def _classes(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
@@ -68,16 +92,7 @@ def _folder_part(folder: Path, classes: list[str], seed: int | None, limit: int 
         for path in sorted((folder / name).iterdir())
         if path.suffix.lower() in _ENDINGS
     ]
-    samples = [samples[i] for i in sorted(some_of(len(samples), limit).tolist())]
-
-    def stream(epoch: int, first: int) -> Iterator[Sample]:
-        order = list(range(len(samples)))
-        if seed is not None:
-            drawn = generator(_ORDER, seed, epoch)
-            order = torch.randperm(len(samples), generator=drawn).tolist()
-        return (samples[i] for i in order[first:])
-
-    return Part(stream, len(samples), len(classes))
+    return _listed(samples, len(classes), seed, limit)
 
 
 def _labels(shards: list[Path]) -> list[int]:
@@ -127,7 +142,21 @@ def _shard_part(shards: list[Path], seed: int | None, limit: int | None) -> Part
     return Part(stream, count, max(labels, default=-1) + 1)
 
 
-def _part(folder: Path, name: str, seed: int | None, limit: int | None) -> Part:
+def imagenet_part(folder: Path, name: str, seed: int | None, limit: int | None) -> Part:
+    """ImageNet's images in a data folder.
+
+    Args:
+        folder: Has ``imagenet/train/CLASS/*.JPEG`` and ``imagenet/val/CLASS/*.JPEG``, or
+            ``imagenet/train-*.tar`` and ``val-*.tar`` whose samples are an image and its class
+            (``.cls``).
+        name: ``train`` or ``val``.
+        seed: Fixes the order; None leaves it.
+        limit: So many images only; of shards the first of each epoch's stream.
+
+    Raises:
+        UsageError: Images are missing or damaged.
+    """
+    folder = folder / "imagenet"
     shards = sorted(folder.glob(f"{name}-*.tar"))
     if shards:
         part = _shard_part(shards, seed, limit)
@@ -260,7 +289,7 @@ class _Pool(ThreadPoolExecutor):
 
 
 def imagenet(
-    folder: Path,
+    find: Callable[[str, int | None, int | None], Part],
     *,
     batch_size: int,
     size: int,
@@ -273,28 +302,27 @@ def imagenet(
     """ImageNet's training batches, its validation images to test on, and the number of classes.
 
     Args:
-        folder: ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG``, or ``train-*.tar`` and
-            ``val-*.tar`` whose samples are an image and its class (``.cls``).
+        find: Where images come from: of ``train`` or ``val``, a seed for their order and how many.
         batch_size: Images of a step, on all devices together.
         size: Pixels of an image's side.
         seed: Fixes order and augmentation.
         workers: Threads that read and decode; 0 is one.
         finish: What is done to a batch of images, uint8.
-        train_limit: So many training images only; of shards the first of each epoch's stream.
+        train_limit: So many training images only.
         test_limit: So many images to test on only.
 
     Raises:
         UsageError: Images are missing or damaged.
     """
     make = partial(LoadedBatches, size=size, workers=max(1, workers), finish=finish)
-    train = _part(folder, "train", seed, train_limit)
+    train = find("train", seed, train_limit)
     if batch_size > train.size:
         raise UsageError(
             f"batch_size must be at most the {train.size} training images, got {batch_size}"
         )
-    test = _part(folder, "val", None, test_limit)
+    test = find("val", None, test_limit)
     if test.classes > train.classes:
         raise UsageError(
-            f"{folder} has {train.classes} classes to train on and {test.classes} to test on"
+            f"there are {train.classes} classes to train on and {test.classes} to test on"
         )
     return make(train, batch_size, seed=seed), make(test, batch_size, seed=None), train.classes

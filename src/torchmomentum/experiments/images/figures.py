@@ -8,7 +8,6 @@ from typing import Any
 
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.images.recipes import (
-    DATA,
     RECIPES,
     SCALES,
     ImageConfig,
@@ -47,13 +46,13 @@ class ImageFigure:
 
     Attributes:
         title: What it shows.
-        data: What it is trained on, unless another is asked for.
+        recipe: How it is trained, and on what unless other images are asked for.
         axis: What its plot has below: ``epoch``, ``depth`` or ``epochs``.
         scales: What each scale trains.
     """
 
     title: str
-    data: str
+    recipe: str
     axis: str
     scales: dict[str, Scale]
 
@@ -76,7 +75,13 @@ _IMAGENET_DESK = Scale(
     depths=(50,),
     epochs=(10,),
     seeds=3,
-    changes={"train_limit": 10_000, "size": 64, "precision": "bfloat16"},
+    changes={
+        "train_limit": 10_000,
+        "test_limit": 10_000,
+        "evaluate_every": 2,
+        "size": 32,
+        "precision": "bfloat16",
+    },
 )
 
 FIGURES = {
@@ -148,7 +153,7 @@ def plan(
     Args:
         name: A key of :data:`FIGURES`.
         preset: A name of :data:`~.recipes.SCALES`.
-        data: Another data set than the figure's.
+        data: Other images than the recipe's.
         depths: Other depths than the scale's.
         epochs: Other than the scale's.
         seeds: How many.
@@ -159,27 +164,22 @@ def plan(
     """
     check_name("scale", preset, SCALES)
     figure = FIGURES[name]
-    if data is not None:
-        check_name("data", data, DATA)
-        if (data == "imagenet") != (figure.data == "imagenet"):
-            raise UsageError(f"{name} is not a figure of {data}")
     scale = figure.scales[preset]
     count = scale.seeds if seeds is None else seeds
     if count < 1:
         raise UsageError(f"seeds must be at least 1, got {count}")
     if depths and len({*depths}) < len(depths):
         raise UsageError(f"depths names one twice: {', '.join(map(str, depths))}")
-    task = data or figure.data
-    optimizers = [
-        o for o in scale.optimizers if o == "sgd" or o.partition("-")[2] in RECIPES[task].restarts
-    ]
+    known = RECIPES[figure.recipe].restarts
+    optimizers = [o for o in scale.optimizers if o == "sgd" or o.partition("-")[2] in known]
     trainings = [(False, e) for e in (scale.epochs if epochs is None else (epochs,))]
     if scale.short and epochs is None:
         trainings.append((True, None))
     return [
         resolve_image(
-            task,
+            figure.recipe,
             optimizer,
+            data=data,
             depth=depth,
             preset=preset,
             seed=seed,

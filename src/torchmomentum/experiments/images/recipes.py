@@ -15,7 +15,10 @@ from torchmomentum.experiments.errors import UsageError, check_name
 
 OPTIMIZERS = ("sgd", "srsgd-linear", "srsgd-exponential")
 SCALES = ("smoke", "desk", "paper")
-DATA = ("cifar10", "cifar100", "cifar10-jpeg", "imagenet")
+JPEG = "cifar10-jpeg"
+# what each family's recipes can be trained on
+TRAINED_ON = {"cifar": ("cifar10", "cifar100", JPEG), "imagenet": ("imagenet", JPEG)}
+DATA = ("cifar10", "cifar100", JPEG, "imagenet")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class ImageRecipe:
     """How a data set is trained on.
 
     Attributes:
+        family: Whose networks and augmentation: ``cifar`` or ``imagenet``.
         epochs: Passes over the training images.
         milestones: Epochs after which the learning rate falls by ten, and SRSGD's next interval
             begins.
@@ -42,6 +46,7 @@ class ImageRecipe:
     epochs: int
     milestones: tuple[int, ...]
     restarts: dict[str, tuple[int, ...]]
+    family: str = "cifar"
     batch_size: int = 128
     lr: float = 0.1
     weight_decay: float = 5e-4
@@ -64,18 +69,14 @@ _IMAGENET = ImageRecipe(
     epochs=90,
     milestones=(31, 61),
     restarts={"linear": (40, 80, 80)},
+    family="imagenet",
     batch_size=256,
     weight_decay=1e-4,
     restart_fades=True,
     short_epochs=80,
     short_milestones=(31, 51),
 )
-RECIPES = {
-    "cifar10": _CIFAR10,
-    "cifar10-jpeg": _CIFAR10,
-    "cifar100": _CIFAR100,
-    "imagenet": _IMAGENET,
-}
+RECIPES = {"cifar10": _CIFAR10, "cifar100": _CIFAR100, "imagenet": _IMAGENET}
 # ImageNet's short trainings by depth: epochs, milestones
 SHORT_IMAGENET = {50: (80, (31, 51)), 101: (80, (31, 56)), 152: (75, (31, 51)), 200: (60, (31, 46))}
 
@@ -85,7 +86,8 @@ class ImageConfig:
     """Everything that an image run depends on. Two equal ones give equal numbers on a CPU.
 
     Attributes:
-        task: A name of :data:`DATA`.
+        task: The images, a name of :data:`DATA`.
+        family: See :class:`ImageRecipe`.
         model: What the run is called among others, and its folder: optimizer, depth, epochs.
         optimizer: A name of :data:`OPTIMIZERS`.
         depth: Of the network.
@@ -107,6 +109,7 @@ class ImageConfig:
     """
 
     task: str
+    family: str
     model: str
     optimizer: str
     depth: int
@@ -181,10 +184,18 @@ _COUNTS = (
 )
 
 
+def _whose(name: str, task: str, schedule: str) -> str:
+    """What tells a run by another data set's recipe from the same images' own run, where it is."""
+    own, other = RECIPES[task.removesuffix("-jpeg")], RECIPES[name]
+    used, others = (replace(r, restarts={"": r.restarts.get(schedule, ())}) for r in (own, other))
+    return "" if used == others else f"-by-{name}"
+
+
 def resolve_image(
-    task: str,
+    name: str,
     optimizer: str,
     *,
+    data: str | None = None,
     depth: int,
     preset: str,
     seed: int,
@@ -195,8 +206,9 @@ def resolve_image(
     """Puts a run together from a recipe and what differs from it.
 
     Args:
-        task: A name of :data:`DATA`.
+        name: Of the recipe, one of :data:`RECIPES`.
         optimizer: A name of :data:`OPTIMIZERS`.
+        data: A name of :data:`DATA`, where it is not the recipe's.
         depth: Of the network.
         preset: A name of :data:`SCALES`.
         seed: For everything random.
@@ -207,27 +219,33 @@ def resolve_image(
     Raises:
         UsageError: An unknown name, or a value out of its range.
     """
+    check_name("recipe", name, RECIPES)
+    task = data or name
     check_name("data", task, DATA)
     check_name("optimizer", optimizer, OPTIMIZERS)
     check_name("scale", preset, SCALES)
-    recipe = RECIPES[task]
+    recipe = RECIPES[name]
+    if task not in TRAINED_ON[recipe.family]:
+        known = ", ".join(TRAINED_ON[recipe.family])
+        raise UsageError(f"{name} is trained on {known}, not on {task}")
     total, milestones = recipe.epochs, recipe.milestones
     if short:
         total, milestones = recipe.short_epochs, recipe.short_milestones
-        if task == "imagenet":
+        if name == "imagenet":
             total, milestones = SHORT_IMAGENET.get(depth, (total, milestones))
     if epochs is not None:
         milestones, total = scaled(milestones, total, epochs), epochs
     restarts: tuple[int, ...] = ()
-    if optimizer != "sgd":
-        schedule = optimizer.removeprefix("srsgd-")
+    schedule = optimizer.partition("-")[2]
+    if schedule:
         if schedule not in recipe.restarts:
             known = ", ".join(recipe.restarts)
-            raise UsageError(f"{task} has no {schedule} schedule of restarts; it has: {known}")
+            raise UsageError(f"{name} has no {schedule} schedule of restarts; it has: {known}")
         restarts = recipe.restarts[schedule][: len(milestones) + 1]
     values: dict[str, Any] = {
         "task": task,
-        "model": f"{optimizer}-depth-{depth}-epochs-{total}",
+        "family": recipe.family,
+        "model": f"{optimizer}{_whose(name, task, schedule)}-depth-{depth}-epochs-{total}",
         "optimizer": optimizer,
         "depth": depth,
         "preset": preset,
@@ -241,12 +259,12 @@ def resolve_image(
         "momentum": recipe.momentum,
         "restart_at_milestones": recipe.restart_at_milestones,
         "restart_fades": recipe.restart_fades,
-        "size": 224 if task == "imagenet" else 32,
+        "size": 224 if recipe.family == "imagenet" else 32,
     }
-    values |= {name: value for name, value in (changes or {}).items() if value is not None}
-    for name in _COUNTS:
-        if values.get(name) is not None and values[name] < 1:
-            raise UsageError(f"{name} must be at least 1, got {values[name]}")
+    values |= {key: value for key, value in (changes or {}).items() if value is not None}
+    for count in _COUNTS:
+        if values.get(count) is not None and values[count] < 1:
+            raise UsageError(f"{count} must be at least 1, got {values[count]}")
     if values.get("workers", 0) < 0:
         raise UsageError(f"workers must be at least 0, got {values['workers']}")
     if values["batch_size"] % values.get("devices", 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torchmomentum.experiments.images.recipes import JPEG
 from torchmomentum.experiments.plots import new_axes, save
 from torchmomentum.experiments.statistics import mean_and_std, paired_difference
 
@@ -99,9 +100,11 @@ def markdown(results: dict[str, Any]) -> str:
         for optimizer, run in {key[0]: runs for key, runs in variants(results).items()}.items()
         if optimizer != "sgd"
     )
-    note = "; JPEG-encoded again, so the pixels differ from CIFAR-10's" * (
-        first["task"] == "cifar10-jpeg"
-    )
+    recipe, note = results["recipe"], ""
+    if first["task"].removesuffix("-jpeg") != recipe:
+        note = f", which stands in for {recipe}"
+    if first["task"] == JPEG:
+        note += "; JPEG-encoded again, so the pixels differ from CIFAR-10's"
     seeds = ", ".join(map(str, results["seeds"]))
     origin = (
         f"{results['title']} ({first['task']}{note}); scale {results['preset']}: {images}, batch "

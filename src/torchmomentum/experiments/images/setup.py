@@ -21,10 +21,10 @@ from torchmomentum.experiments.batches import (
     some_of,
 )
 from torchmomentum.experiments.data.cifar import load_cifar
-from torchmomentum.experiments.data.imagenet import imagenet
+from torchmomentum.experiments.data.imagenet import encoded_cifar, imagenet, imagenet_part
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.images.augment import IMAGENET, crop_and_flip, normalize
-from torchmomentum.experiments.images.recipes import ImageConfig, restart_stages
+from torchmomentum.experiments.images.recipes import JPEG, ImageConfig, restart_stages
 from torchmomentum.experiments.images.resnets import PreResNet, ResNet
 from torchmomentum.experiments.tasks import Task
 
@@ -92,8 +92,9 @@ def _cifar(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]
 
 
 def _imagenet(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]:
+    find = encoded_cifar if config.task == JPEG else imagenet_part
     train, test, classes = imagenet(
-        folder / "imagenet",
+        partial(find, folder),
         batch_size=config.batch_size,
         size=config.size,
         seed=config.init_seed,
@@ -114,9 +115,9 @@ def image_setup(
         UsageError: Data that is missing or damaged, or a depth that there is none of.
     """
     load: Callable[[ImageConfig, Path, bool], tuple[Task, int]] = (
-        _imagenet if config.task == "imagenet" else _cifar
+        _imagenet if config.family == "imagenet" else _cifar
     )
-    kind = ResNet if config.task == "imagenet" else PreResNet
+    kind = ResNet if config.family == "imagenet" else PreResNet
     with torch.device("meta"):  # a depth that does not fit should not wait for the data
         _refuse_depth(kind, config.depth)
     task, classes = load(config, folder, offline)

@@ -47,6 +47,7 @@ def reproduce_images(
         "name": name,
         "title": FIGURES[name].title,
         "axis": FIGURES[name].axis,
+        "recipe": FIGURES[name].recipe,
         "preset": first.preset,
         "seeds": sorted({config.init_seed for config in configs}),
         "images": True,
