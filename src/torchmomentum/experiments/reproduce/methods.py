@@ -1,8 +1,8 @@
 r"""The slides' methods on one problem side by side, as sequences of momentum coefficients.
 
 All but the heavy ball are :math:`v_k = w_{k-1} - s \nabla f(w_{k-1})`,
-:math:`w_k = v_k + \mu_k (v_k - v_{k-1})`; they differ in :math:`\mu_k` alone. So all methods and
-seeds take their steps at once, as rows of one array.
+:math:`w_k = v_k + \mu_k (v_k - v_{k-1})`; they differ in :math:`\mu_k` alone. So all methods take
+their steps at once, as rows of one array.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def run_methods(
     noise: Noise,
     *,
     iterations: int,
-    seeds: Sequence[int] = (0,),
+    seed: int = 0,
     at: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Follows all methods from the problem's start, with the same noise for all of them.
@@ -61,37 +61,37 @@ def run_methods(
         methods: By name.
         noise: What is added to the gradient of a step.
         iterations: How many points to record, the start counted in.
-        seeds: One run of each method for each.
+        seed: Of the noise.
         at: The iterations whose points are recorded, in order; None for all.
 
     Returns:
-        For each method its gaps ``f(w_k) - f*``, ``(seeds, points)``, as ``gaps``, and how often it
+        For each method its gaps ``f(w_k) - f*``, ``(points,)``, as ``gaps``, and how often it
         restarted, as ``restarts``.
     """
-    names, count, n = list(methods), len(seeds), problem.size
-    generators = [np.random.default_rng(seed) for seed in seeds]
-    shape = (len(names), count, n)
+    names, n = list(methods), problem.size
+    generator = np.random.default_rng(seed)
+    shape = (len(names), n)
     w = np.broadcast_to(problem.start, shape).copy()
     v, new, moved, gradient = w.copy(), np.empty(shape), np.empty(shape), np.empty(shape)
     adaptive = [i for i, m in enumerate(methods.values()) if m.restart == "function"]
     heavy = [i for i, m in enumerate(methods.values()) if m.heavy]
     last = problem.value(v)  # before the step, of the adaptive ones
-    done = np.zeros((len(names), count), dtype=np.int64)  # steps since the last restart
+    done = np.zeros(len(names), dtype=np.int64)  # steps since the last restart
     restarts = np.zeros_like(done)
     mu = np.array([0.0 if m.mu is None else m.mu for m in methods.values()])
     growing = np.array([m.mu is None for m in methods.values()])
     scheduled = [i for i, m in enumerate(methods.values()) if isinstance(m.restart, (int, list))]
     step = 1.0 / problem.smoothness
     places = {k: i for i, k in enumerate(range(iterations) if at is None else at)}
-    gaps = np.empty((len(places), len(names), count))
+    gaps = np.empty((len(places), len(names)))
     policies = [m.restart for m in methods.values()]
     for k in range(iterations):
         if k in places:
             gaps[places[k]] = problem.gap(w)
         problem.gradient(w, out=gradient)
         if noise is not exact:
-            gradient += np.stack([noise(k, g, (n,)) for g in generators])
-        coefficient = np.where(growing[:, None], done / (done + 3.0), mu[:, None])[..., None]
+            gradient += noise(k, generator, (n,))
+        coefficient = np.where(growing, done / (done + 3.0), mu)[:, None]
         gradient *= step
         np.subtract(w, gradient, out=new)
         np.subtract(new, v, out=moved)
@@ -105,21 +105,18 @@ def run_methods(
         done += 1
         for i in scheduled:
             interval = interval_after(policies[i], k + 1)
-            if interval is not None and (done[i] >= interval).any():
-                over = done[i] >= interval
-                restarts[i] += over
-                done[i][over] = 0
+            if interval is not None and done[i] >= interval:
+                restarts[i] += 1
+                done[i] = 0
         for i in adaptive:
             value = problem.value(new[i])
-            rose = value > last[i]
+            if value > last[i]:
+                restarts[i] += 1
+                done[i] = 0
             last[i] = value
-            if rose.any():
-                restarts[i] += rose
-                done[i][rose] = 0
         v, w, new, moved = new, moved, v, w  # arrays that are used again
     return {
-        name: {"gaps": gaps[:, i].T, "restarts": restarts[i].tolist()}
-        for i, name in enumerate(names)
+        name: {"gaps": gaps[:, i], "restarts": int(restarts[i])} for i, name in enumerate(names)
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ def reproduce(
         raise UsageError(f"{out} holds results already; give --resume or another --out")
     options = {"iterations": iterations, "seeds": seeds}
     given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+    settings = {"name": name, "data": data or DATA[0], "iterations": iterations}
+    given["parts"] = Parts(out / PARTS, settings, resume)
+    given["tell"] = partial(print, file=sys.stderr)
     if name in FIGURES:
         if data is not None:
             raise UsageError(f"{name} has no data")
@@ -69,11 +73,7 @@ def reproduce(
 
         compute: Callable[..., dict[str, Any]] = run_bnn if name == "slides-bnn" else run_logistic
         images = load(data or DATA[0], folder, offline=offline)
-        settings = {"name": name, "data": data or DATA[0], "iterations": iterations}
-        parts = Parts(out / PARTS, settings, resume)
-        results = compute(
-            images, **given, parts=parts, tell=lambda words: print(words, file=sys.stderr)
-        )
+        results = compute(images, **given)
         results["data"] = data or DATA[0]
     results["provenance"] = provenance(["torchmomentum", *sys.argv[1:]])
     plot(results, out)

@@ -15,6 +15,7 @@ from torchmomentum.experiments.reproduce.methods import (
     run_methods,
     slides_methods,
 )
+from torchmomentum.experiments.reproduce.parts import Parts
 from torchmomentum.experiments.reproduce.problems import (
     Array,
     Laplacian,
@@ -109,21 +110,38 @@ def curve(gaps: Array, at: Sequence[int]) -> dict[str, list[float]]:
 
 
 def run_figure(
-    name: str, *, iterations: int = ITERATIONS, seeds: int | None = None, cycle: bool = False
+    name: str,
+    *,
+    iterations: int = ITERATIONS,
+    seeds: int | None = None,
+    cycle: bool = False,
+    parts: Parts | None = None,
+    tell: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
     """Computes a figure: curves, the table's values, fitted rates beside the theorems'."""
+    parts = Parts() if parts is None else parts
     figure = FIGURES[name]
     problem = Laplacian(cycle=cycle)
     numbers = list(range(figure.seeds if seeds is None else seeds))
     methods = figure.methods()
     at, shown = recorded(iterations, _POINTS, SHOWN)
-    found = run_methods(problem, methods, figure.noise, iterations=iterations, seeds=numbers, at=at)
+    runs = []
+    for seed in numbers:
+
+        def run(seed: int = seed) -> dict[str, Any]:
+            found = run_methods(
+                problem, methods, figure.noise, iterations=iterations, seed=seed, at=at
+            )
+            return {key: {**each, "gaps": each["gaps"].tolist()} for key, each in found.items()}
+
+        runs.append(parts.get(f"seed {seed}", run))
+        tell(f"seed {seed}")
     # rates are those of the middle: there a method is itself
     middle = [i for i, k in enumerate(at) if max(1, iterations // 100) <= k <= iterations // 10]
     k = np.array(at, dtype=float)[middle]
     results: dict[str, Any] = {}
-    for key, run in found.items():
-        gaps: Array = run["gaps"]
+    for key in methods:
+        gaps: Array = np.array([each[key]["gaps"] for each in runs])
         mean = gaps.mean(0)[middle]
         results[key] = {
             "curve": curve(gaps, range(len(at))),
@@ -131,7 +149,7 @@ def run_figure(
             "slope": fitted_slope(k, mean),
             "factor": fitted_factor(k, mean),
             "theorem": THEOREMS.get(key) if figure.noise is exact else None,
-            "restarts": run["restarts"],
+            "restarts": [each[key]["restarts"] for each in runs],
         }
     return {
         "name": name,
