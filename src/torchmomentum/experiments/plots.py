@@ -29,10 +29,16 @@ def new_grid(width: float, height: float, rows: int, columns: int) -> Any:
 
 
 def save(figure: Any, path: Path, dpi: int = 150) -> None:
-    """Writes a figure as PNG and SVG, all of it or nothing; the path is without the ending."""
-    for ending in ("png", "svg"):
-        draw = partial(figure.savefig, format=ending, dpi=dpi)
-        write_with(path.with_suffix(f".{ending}"), draw)
+    """Writes a figure as PNG and SVG, all of it or nothing; the path is without the ending.
+
+    Of the same figure the same bytes: no date, and names that do not change.
+    """
+    from matplotlib import rc_context
+
+    for ending, metadata in (("png", {}), ("svg", {"Date": None})):
+        draw = partial(figure.savefig, format=ending, dpi=dpi, metadata=metadata)
+        with rc_context({"svg.hashsalt": path.name}):
+            write_with(path.with_suffix(f".{ending}"), draw)
 
 
 def plot_comparison(results: dict[str, Any], folder: Path) -> list[str]:

@@ -1,0 +1,17 @@
+"""Plots as files."""
+
+from torchmomentum.experiments.plots import new_axes, save
+
+
+def test_a_figure_is_the_same_file_again(tmp_path):
+    for name in ("first", "second"):
+        figure, axes = new_axes(3, 2)
+        axes.plot([1, 2, 4])
+        axes.grid()
+        (tmp_path / name).mkdir()
+        save(figure, tmp_path / name / "curves")
+    for ending in ("png", "svg"):
+        first, second = (
+            (tmp_path / name / f"curves.{ending}").read_bytes() for name in ("first", "second")
+        )
+        assert first == second
