@@ -89,9 +89,10 @@ class _Sampler(Optimizer):
             with torch.enable_grad():
                 potential = closure()
         for group in self.param_groups:
+            lr = float(group["lr"])  # once: of a tensor on a GPU it is a wait
             for p in group["params"]:
                 if p.grad is not None:
-                    self._move(p, p.grad, float(group["lr"]), group)
+                    self._move(p, p.grad, lr, group)
         return potential
 
     def _move(self, p: Tensor, grad: Tensor, s: float, group: dict[str, Any]) -> None:
