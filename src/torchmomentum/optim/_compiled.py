@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 _PLAIN = {Tensor, torch.nn.Parameter}  # a subclass may have no memory of its own
-_dtype_of, _is_cpu = attrgetter("dtype"), attrgetter("is_cpu")
+_dtype_of, _is_cpu, _nbytes_of = attrgetter("dtype"), attrgetter("is_cpu"), attrgetter("nbytes")
 
 
 def _contiguous(tensors: list[Tensor], sizes: list[int]) -> bool:
@@ -41,14 +41,15 @@ def _float32(tensors: list[Tensor]) -> bool:
 class CompiledStep:
     """The step of one group by the compiled kernel.
 
-    Asking hundreds of small tensors what they are takes longer than their step. What stays from
-    step to step is not asked again while it is the same tensors, of the same sizes, in the same
-    places.
+    To ask hundreds of small tensors what they are takes longer than their step. What stays from
+    step to step, parameters and buffers, is not asked for its type again while it is the same
+    contiguous tensors of as many bytes in the same places. It is kept alive until the next step.
     """
 
     def __init__(self) -> None:
         self._tensors: list[Tensor] = []
         self._sizes: list[int] = []  # of the parameters
+        self._bytes: list[int] = []
         self._places = array("q")
 
     def __call__(
@@ -75,21 +76,23 @@ class CompiledStep:
         """
         from torchmomentum.ops._kernels import available, call
 
-        if torch.compiler.is_compiling() or not available():
+        if torch.compiler.is_compiling():
             return False
         kept, held = params + buffers, self._tensors
         known = len(kept) == len(held) and all(map(is_, kept, held))
-        if not _float32(grads if known else grads + kept):
+        if not _float32(grads if known else grads + kept) or not available():
             return False
-        sizes = list(map(Tensor.numel, params))
+        nbytes, contiguous = list(map(_nbytes_of, kept)), all(map(Tensor.is_contiguous, kept))
         places = array("q", map(Tensor.data_ptr, kept))
-        contiguous = all(map(Tensor.is_contiguous, params))
-        if not (known and contiguous and places == self._places and sizes == self._sizes):
+        if not (known and contiguous and nbytes == self._bytes and places == self._places):
             if known and not _float32(kept):  # their memory is another now
                 return False
             if buffers and not same_layout(params, buffers):
                 return False
-            self._tensors, self._sizes, self._places = kept if contiguous else [], sizes, places
+            self._tensors = kept if contiguous else []
+            self._sizes, self._bytes = list(map(Tensor.numel, params)), nbytes
+            self._places = places
+        sizes = self._sizes
         if not (contiguous and _contiguous(grads, sizes)) and not same_layout(params, grads):
             return False
         if any(map(Tensor.is_neg, grads)):  # a sign that is not in memory

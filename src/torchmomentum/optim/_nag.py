@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from operator import attrgetter, is_not
+from operator import attrgetter, is_, is_not
 from typing import Any
 
 import torch
@@ -170,6 +170,11 @@ class NAG(Optimizer):
             self._step_group(group, loss, self._compiled[number])
         return loss
 
+    def _states(self, params: list[Tensor]) -> list[dict[str, Any]]:
+        if len(self.state) == len(params) and all(map(is_, self.state, params)):
+            return list(self.state.values())  # without a tensor's hash, which takes Python
+        return [self.state[p] for p in params]
+
     def _rises(self, group: dict[str, Any], loss: Any) -> bool:
         """Whether the loss is greater than before the last step."""
         if loss is None:
@@ -222,7 +227,7 @@ class NAG(Optimizer):
         climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
         take = _choose(group, params, grads, compiled)
         if numbers.momentum:
-            states = [self.state[p] for p in params]
+            states = self._states(params)
             buffers = _buffers(states, params, grads, group["differentiable"])
             scales: list[float] = [state.get("buffer_scale", 1.0) for state in states]
             different = set(scales)
