@@ -418,6 +418,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         data=options.data,
         folder=data_folder(options.data_dir),
         offline=options.offline,
+        quiet=options.quiet,
     )
     show(results)
     print(f"written to {out}: results.json, table.md, curves (PNG, SVG)")

@@ -3,6 +3,7 @@
 import random
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -109,6 +110,18 @@ def test_cifar_in_its_place(cifar_folder, pictures):
     assert sorted(_all(test)[1].tolist()) == sorted(pictures[1][TRAIN:])
 
 
+def test_a_damaged_image_of_several_in_a_file_is_named(cifar_folder):
+    path = cifar_folder / "cifar10" / "test.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["jpeg"][arrays["offsets"][3] :] = 0
+    np.savez(path, **arrays)
+    settings = {"batch_size": 20, "size": 24, "workers": 2, "finish": lambda x: x}
+    test = imagenet(partial(encoded_cifar, cifar_folder), seed=0, **settings)[1]
+    with pytest.raises(UsageError, match=r"image 3 of test\.npz cannot be decoded"):
+        list(test)
+
+
 def test_limits(folder):
     train, test, _ = _load(folder, train_limit=20, test_limit=5)
     assert len(train) == 2
@@ -117,7 +130,7 @@ def test_limits(folder):
 
 def test_a_test_takes_the_middle(pictures):
     picture = pictures[0][0].repeat(2, 0).repeat(3, 1)  # 64 high, 96 wide
-    seen = decode(encoded(picture, "PNG"), 56, None)
+    seen = decode(encoded(picture, "PNG"), 56, None, "a picture")
     middle = torch.from_numpy(picture).permute(2, 0, 1)[:, 4:60, 20:76]  # 64 is 56 * 8 / 7
     assert (seen.int() - middle.int()).abs().max() <= 1
 

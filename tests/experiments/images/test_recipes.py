@@ -104,6 +104,7 @@ def test_a_recipe_on_other_images():
         "srsgd-linear-depth-20-epochs-20",
         "srsgd-linear-by-cifar100-depth-20-epochs-20",
     }
+    assert plan("cifar10", "desk", data="cifar100") == plan("cifar100", "desk")
     (sgd, *_) = plan("imagenet", "desk", data=JPEG)
     assert (sgd.model, sgd.batch_size) == ("sgd-by-imagenet-depth-50-epochs-10", 256)
 
@@ -133,7 +134,7 @@ def test_wrong_settings(options, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"data": "imagenet"}, "trained on cifar10, cifar100, cifar10-jpeg, not on imagenet"),
+        ({"data": "imagenet"}, "cifar10 is not a figure of imagenet"),
         ({"seeds": 0}, "seeds must be at least 1"),
         ({"depths": [20, 29, 20]}, "depths names one twice"),
     ],

@@ -181,9 +181,24 @@ def test_other_images_by_a_recipe(name, cifar_folder, tmp_path, capsys):
     """CIFAR-10's, where a figure's own images are not at hand; the table says so."""
     options = ["--train-limit", "64", "--batch-size", "32"]
     assert main(_arguments(cifar_folder, tmp_path, *options, name=name)) == 0
-    assert "| SRSGD, linear |" in capsys.readouterr().out
-    table = (tmp_path / "table.md").read_text()
-    assert f"(cifar10-jpeg, which stands in for {name}; JPEG-encoded again" in table
+    out = capsys.readouterr().out
+    assert "| SRSGD, linear |" in out
+    told = f"(cifar10-jpeg, which stands in for {name})"
+    for text in (out, *((tmp_path / f).read_text() for f in ("table.md", "curves.svg"))):
+        assert told in text
+    assert "JPEG-encoded again" in (tmp_path / "table.md").read_text()
+
+
+def test_results_of_other_images_are_not_written_over(cifar_folder, tmp_path, capsys):
+    arguments = _arguments(cifar_folder, tmp_path, "--train-limit", "64", "--batch-size", "32")
+    assert main(arguments) == 0
+    path = tmp_path / "results.json"
+    text = path.read_text().replace('"task": "cifar10-jpeg"', '"task": "cifar10"')
+    path.write_text(text)
+    capsys.readouterr()
+    assert main([*arguments, "--resume"]) == 2
+    assert "holds results already" in capsys.readouterr().err
+    assert path.read_text() == text
 
 
 def test_two_processes_train_one_run(cifar_folder, tmp_path):

@@ -41,7 +41,15 @@ _AREA, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a training crop
 _TRIES = 10
 _LARGER = 256 / 224  # how much larger than its crop a test image is made
 
-Sample = tuple[Path | bytes, int]  # an encoded image and its class
+
+class Sample(NamedTuple):
+    """An encoded image, its class, and what it is called in an error."""
+
+    source: Path | bytes
+    label: int
+    name: str
+
+
 Stream = Callable[[int, int], Iterator[Sample]]  # of an epoch, from a position on
 
 
@@ -72,8 +80,13 @@ def _listed(samples: list[Sample], classes: int, seed: int | None, limit: int | 
 
 def encoded_cifar(folder: Path, name: str, seed: int | None, limit: int | None) -> Part:
     """CIFAR-10's JPEG images: see :func:`~torchmomentum.experiments.data.cifar.load_cifar`."""
-    images, labels = load_encoded(folder, {"train": "train", "val": "test"}[name])
-    return _listed(list(zip(images, labels, strict=True)), CLASSES, seed, limit)
+    part = {"train": "train", "val": "test"}[name]
+    images, labels = load_encoded(folder, part)
+    samples = [
+        Sample(*each, f"image {i} of {part}.npz")
+        for i, each in enumerate(zip(images, labels, strict=True))
+    ]
+    return _listed(samples, CLASSES, seed, limit)
 
 
 def _classes(folder: Path) -> list[str]:
@@ -86,7 +99,7 @@ def _folder_part(folder: Path, classes: list[str], seed: int | None, limit: int 
     if unknown:
         raise UsageError(f"{folder / unknown[0]} is no class of the training images")
     samples: list[Sample] = [
-        (path, number)
+        Sample(path, number, str(path))
         for number, name in enumerate(classes)
         if (folder / name).is_dir()
         for path in sorted((folder / name).iterdir())
@@ -134,7 +147,7 @@ def _shard_part(shards: list[Path], seed: int | None, limit: int | None) -> Part
             image = next((sample[e[1:]] for e in _ENDINGS if e[1:] in sample), None)
             if image is None or "cls" not in sample:
                 raise UsageError(f"{sample['__url__']}: {sample['__key__']} has no image or class")
-            yield image, int(sample["cls"])
+            yield Sample(image, int(sample["cls"]), f"{sample['__url__']}: {sample['__key__']}")
 
     def stream(epoch: int, first: int) -> Iterator[Sample]:
         return itertools.islice(read(epoch), first, count)
@@ -167,7 +180,7 @@ def imagenet_part(folder: Path, name: str, seed: int | None, limit: int | None) 
     else:
         raise UsageError(
             f"ImageNet is not in {folder}: place {name}/CLASS/*.JPEG or {name}-*.tar there (it "
-            f"cannot be downloaded), or set --data-dir or {VARIABLE}"
+            f"cannot be downloaded), set --data-dir or {VARIABLE}, or let cifar10-jpeg stand in"
         )
     if not part.size:
         raise UsageError(f"{folder} holds no {name} images")
@@ -197,13 +210,14 @@ def _center(width: int, height: int, size: int) -> tuple[float, float, float, fl
     return left, top, left + side, top + side
 
 
-def decode(source: Path | bytes, size: int, seed: str | None) -> Tensor:
+def decode(source: Path | bytes, size: int, seed: str | None, name: str) -> Tensor:
     """One image as ``(3, size, size)`` uint8.
 
     Args:
         source: A file, or what is in it.
         size: Pixels of a side.
         seed: Fixes the random crop and mirroring of training; None takes the middle.
+        name: What an error calls it.
 
     Raises:
         UsageError: It is no image, or damaged.
@@ -214,7 +228,6 @@ def decode(source: Path | bytes, size: int, seed: str | None) -> Tensor:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
             colors = image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        name = source if isinstance(source, Path) else "an image of a shard"
         raise UsageError(f"{name} cannot be decoded: {error}") from error
     drawn = random.Random(seed)
     if seed is None:
@@ -256,9 +269,9 @@ class LoadedBatches(BatchStream):
         self._part, self._size, self._seed = part, size, seed
         self._batch_size, self._workers, self._finish = batch_size, workers, finish
 
-    def _decode(self, epoch: int, position: int, source: Path | bytes) -> Tensor:
+    def _decode(self, epoch: int, position: int, sample: Sample) -> Tensor:
         seed = None if self._seed is None else f"{_AUGMENTATION} {self._seed} {epoch} {position}"
-        return decode(source, self._size, seed)
+        return decode(sample.source, self._size, seed, sample.name)
 
     def __iter__(self) -> Iterator[Batch]:
         """The epoch's batches, from ``start`` on."""
@@ -269,8 +282,8 @@ class LoadedBatches(BatchStream):
         with closing(_Pool(self._workers)) as pool:
             for _ in range(self.start, len(self)):
                 chosen = list(itertools.islice(stream, self._batch_size))[mine]
-                images = [pool.submit(self._decode, epoch, k, source) for k, (source, _) in chosen]
-                waiting.append((images, [label for _, (_, label) in chosen]))
+                images = [pool.submit(self._decode, epoch, k, sample) for k, sample in chosen]
+                waiting.append((images, [sample.label for _, sample in chosen]))
                 if len(waiting) > _AHEAD:
                     yield self._gather(*waiting.popleft())
             while waiting:

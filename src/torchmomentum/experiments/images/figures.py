@@ -8,6 +8,7 @@ from typing import Any
 
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.images.recipes import (
+    DATA,
     RECIPES,
     SCALES,
     ImageConfig,
@@ -46,7 +47,7 @@ class ImageFigure:
 
     Attributes:
         title: What it shows.
-        recipe: How it is trained, and on what unless other images are asked for.
+        recipe: What it is trained on and how, unless images with another recipe are asked for.
         axis: What its plot has below: ``epoch``, ``depth`` or ``epochs``.
         scales: What each scale trains.
     """
@@ -138,6 +139,22 @@ FIGURES = {
 }
 
 
+def recipe_of(name: str, data: str | None) -> str:
+    """The recipe that a figure is trained by: that of the images where they have one.
+
+    Raises:
+        UsageError: The images are unknown, or of another family than the figure's.
+    """
+    figure = FIGURES[name]
+    if data is None:
+        return figure.recipe
+    check_name("data", data, DATA)
+    recipe = data if data in RECIPES else figure.recipe
+    if RECIPES[recipe].family != RECIPES[figure.recipe].family:
+        raise UsageError(f"{name} is not a figure of {data}")
+    return recipe
+
+
 def plan(
     name: str,
     preset: str,
@@ -163,21 +180,20 @@ def plan(
         UsageError: An unknown name, or a value out of its range.
     """
     check_name("scale", preset, SCALES)
-    figure = FIGURES[name]
-    scale = figure.scales[preset]
+    recipe, scale = recipe_of(name, data), FIGURES[name].scales[preset]
     count = scale.seeds if seeds is None else seeds
     if count < 1:
         raise UsageError(f"seeds must be at least 1, got {count}")
     if depths and len({*depths}) < len(depths):
         raise UsageError(f"depths names one twice: {', '.join(map(str, depths))}")
-    known = RECIPES[figure.recipe].restarts
+    known = RECIPES[recipe].restarts
     optimizers = [o for o in scale.optimizers if o == "sgd" or o.partition("-")[2] in known]
     trainings = [(False, e) for e in (scale.epochs if epochs is None else (epochs,))]
     if scale.short and epochs is None:
         trainings.append((True, None))
     return [
         resolve_image(
-            figure.recipe,
+            recipe,
             optimizer,
             data=data,
             depth=depth,

@@ -90,6 +90,16 @@ def table_lines(results: dict[str, Any]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
+def heading(results: dict[str, Any]) -> str:
+    """What was trained, and on which images where they are not the figure's own."""
+    task, recipe, title = results["runs"][0]["config"]["task"], results["recipe"], results["title"]
+    if task == recipe:
+        return str(title)
+    if task.removesuffix("-jpeg") != recipe:
+        task += f", which stands in for {recipe}"
+    return f"{title} ({task})"
+
+
 def markdown(results: dict[str, Any]) -> str:
     """The table with where it comes from."""
     o, first = results["provenance"], results["runs"][0]["config"]
@@ -100,14 +110,10 @@ def markdown(results: dict[str, Any]) -> str:
         for optimizer, run in {key[0]: runs for key, runs in variants(results).items()}.items()
         if optimizer != "sgd"
     )
-    recipe, note = results["recipe"], ""
-    if first["task"].removesuffix("-jpeg") != recipe:
-        note = f", which stands in for {recipe}"
-    if first["task"] == JPEG:
-        note += "; JPEG-encoded again, so the pixels differ from CIFAR-10's"
+    note = " (JPEG-encoded again, so the pixels differ from CIFAR-10's)" * (first["task"] == JPEG)
     seeds = ", ".join(map(str, results["seeds"]))
     origin = (
-        f"{results['title']} ({first['task']}{note}); scale {results['preset']}: {images}, batch "
+        f"{heading(results)}{note}; scale {results['preset']}: {images}, batch "
         f"{first['batch_size']}, learning rate {first['lr']:g}, {first['precision']}; steps "
         f"between restarts: {restarts}; `{o['command']}`; seeds {seeds}, mean ± standard "
         f"deviation; {o['cpu']}, {o['gpu'] or 'no GPU'}, {first['threads']} thread(s) a run, torch "
@@ -163,7 +169,7 @@ def plot(results: dict[str, Any], folder: Path) -> None:
     else:
         _ends(axes, results, results["axis"])
     axes.set_ylabel("test error, %")
-    axes.set_title(results["title"], fontsize=10)
+    axes.set_title(heading(results), fontsize=10)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:  # not all runs diverged
         axes.legend(fontsize=8)

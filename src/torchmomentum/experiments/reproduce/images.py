@@ -11,9 +11,9 @@ from typing import Any
 from torchmomentum.experiments.compare import run_all
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import read_json, write_json, write_text
-from torchmomentum.experiments.images.figures import FIGURES
+from torchmomentum.experiments.images.figures import FIGURES, recipe_of
 from torchmomentum.experiments.images.recipes import ImageConfig
-from torchmomentum.experiments.images.report import markdown, plot, table_lines
+from torchmomentum.experiments.images.report import heading, markdown, plot, table_lines
 from torchmomentum.experiments.provenance import provenance
 from torchmomentum.experiments.training import Place, is_first_process
 
@@ -39,7 +39,9 @@ def reproduce_images(
     first = configs[0]
     if (out / RESULTS).exists() and is_first_process():
         held = read_json(out / RESULTS)
-        if not place.resume or (held.get("name"), held.get("preset")) != (name, first.preset):
+        theirs = [held.get("name"), held.get("preset")]
+        theirs += {run["config"]["task"] for run in held.get("runs", [])}
+        if not place.resume or theirs != [name, first.preset, first.task]:
             raise UsageError(f"{out} holds results already; give --resume or another --out")
     shared = place.folder / first.task / first.preset
     runs = run_all(configs, replace(place, folder=shared, resume=True), jobs=jobs, quiet=quiet)
@@ -47,7 +49,7 @@ def reproduce_images(
         "name": name,
         "title": FIGURES[name].title,
         "axis": FIGURES[name].axis,
-        "recipe": FIGURES[name].recipe,
+        "recipe": recipe_of(name, first.task),
         "preset": first.preset,
         "seeds": sorted({config.init_seed for config in configs}),
         "images": True,
@@ -63,5 +65,5 @@ def reproduce_images(
 
 def show_images(results: dict[str, Any]) -> None:
     """Prints the table."""
-    print(f"{results['name']}: {results['title']}")
+    print(f"{results['name']}: {heading(results)}")
     print("\n".join(table_lines(results)))

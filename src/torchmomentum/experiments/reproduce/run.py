@@ -30,6 +30,7 @@ def reproduce(
     data: str | None = None,
     folder: Path = Path(),
     offline: bool = False,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Computes what a name stands for, or finds it done.
 
@@ -43,6 +44,7 @@ def reproduce(
             digits.
         folder: The data folder.
         offline: Does not download what is missing.
+        quiet: Does not tell which runs are done.
 
     Raises:
         UsageError: A number below what is needed, or a folder that holds something else.
@@ -62,7 +64,8 @@ def reproduce(
     given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
     settings = {"name": name, "data": data or DATA[0], "iterations": iterations}
     given["parts"] = Parts(out / PARTS, settings, resume)
-    given["tell"] = partial(print, file=sys.stderr)
+    if not quiet:
+        given["tell"] = partial(print, file=sys.stderr)
     if name in FIGURES:
         if data is not None:
             raise UsageError(f"{name} has no data")
