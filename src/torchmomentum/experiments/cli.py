@@ -533,8 +533,8 @@ def _list(options: argparse.Namespace) -> None:
                 for key in ("depth", "epochs", "optimizer")
             )
             print(
-                f"reproduce {name} --scale {scale}: {figure.title}; {optimizers}; depth {depths}; "
-                f"{epochs} epochs; {len(runs)} runs"
+                f"reproduce {name} --scale {scale}: {figure.title} on {figure.recipe}; "
+                f"{optimizers}; depth {depths}; {epochs} epochs; {len(runs)} runs"
             )
 
 

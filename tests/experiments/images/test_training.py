@@ -183,7 +183,7 @@ def test_other_images_by_a_recipe(name, cifar_folder, tmp_path, capsys):
     assert main(_arguments(cifar_folder, tmp_path, *options, name=name)) == 0
     out = capsys.readouterr().out
     assert "| SRSGD, linear |" in out
-    told = f"(cifar10-jpeg, which stands in for {name})"
+    told = f"on cifar10-jpeg, which stands in for {name}"
     for text in (out, *((tmp_path / f).read_text() for f in ("table.md", "curves.svg"))):
         assert told in text
     assert "JPEG-encoded again" in (tmp_path / "table.md").read_text()

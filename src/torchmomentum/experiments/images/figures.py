@@ -46,7 +46,7 @@ class ImageFigure:
     """One of the slides' figures of image classification.
 
     Attributes:
-        title: What it shows.
+        title: What it shows, the images apart.
         recipe: What it is trained on and how, unless images with another recipe are asked for.
         axis: What its plot has below: ``epoch``, ``depth`` or ``epochs``.
         scales: What each scale trains.
@@ -87,7 +87,7 @@ _IMAGENET_DESK = Scale(
 
 FIGURES = {
     "cifar10": ImageFigure(
-        "pre-activation ResNets on CIFAR-10",
+        "pre-activation ResNets",
         "cifar10",
         "epoch",
         {
@@ -97,7 +97,7 @@ FIGURES = {
         },
     ),
     "cifar100": ImageFigure(
-        "pre-activation ResNets on CIFAR-100",
+        "pre-activation ResNets",
         "cifar100",
         "epoch",
         {
@@ -107,7 +107,7 @@ FIGURES = {
         },
     ),
     "imagenet": ImageFigure(
-        "ResNets on ImageNet",
+        "ResNets",
         "imagenet",
         "epoch",
         {
@@ -117,7 +117,7 @@ FIGURES = {
         },
     ),
     "error-vs-depth": ImageFigure(
-        "test error by depth, CIFAR-10",
+        "test error by depth",
         "cifar10",
         "depth",
         {
@@ -127,7 +127,7 @@ FIGURES = {
         },
     ),
     "fewer-epochs": ImageFigure(
-        "SRSGD in fewer epochs, CIFAR-10",
+        "SRSGD in fewer epochs",
         "cifar10",
         "epochs",
         {

@@ -91,13 +91,10 @@ def table_lines(results: dict[str, Any]) -> list[str]:
 
 
 def heading(results: dict[str, Any]) -> str:
-    """What was trained, and on which images where they are not the figure's own."""
-    task, recipe, title = results["runs"][0]["config"]["task"], results["recipe"], results["title"]
-    if task == recipe:
-        return str(title)
-    if task.removesuffix("-jpeg") != recipe:
-        task += f", which stands in for {recipe}"
-    return f"{title} ({task})"
+    """What was trained, and on which images."""
+    task, recipe = results["runs"][0]["config"]["task"], results["recipe"]
+    found = f"{results['title']} on {task}"
+    return found if task in (recipe, f"{recipe}-jpeg") else f"{found}, which stands in for {recipe}"
 
 
 def markdown(results: dict[str, Any]) -> str:
