@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from torchmomentum.experiments.bench.report import TABLES, markdown
-from torchmomentum.experiments.cli import REPRODUCTIONS
+from torchmomentum.experiments.cli.reproduce import REPRODUCTIONS
 from torchmomentum.experiments.files import read_json
+from torchmomentum.experiments.images.figures import FIGURES
 from torchmomentum.experiments.images.report import markdown as trained
 from torchmomentum.experiments.report import markdown_table
 from torchmomentum.experiments.reproduce.report import markdown as reproduced
@@ -46,7 +47,7 @@ def test_reproduced_tables_are_those_of_the_recorded_results(name):
     assert _marked("docs/slides.md", name) == reproduced(results)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "fewer-epochs", "error-vs-depth"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_image_tables_are_those_of_the_recorded_results(name):
     results = read_json(ROOT / "results" / name / "results.json")
     assert _marked("docs/images.md", name) == trained(results)

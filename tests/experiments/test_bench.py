@@ -8,7 +8,8 @@ from torchmomentum.experiments.bench.accuracy import time_to_accuracy
 from torchmomentum.experiments.bench.report import TABLES
 from torchmomentum.experiments.bench.roofline import fraction, lstm_training_cost
 from torchmomentum.experiments.bench.timing import interleave
-from torchmomentum.experiments.cli import BENCHMARKS, main
+from torchmomentum.experiments.cli import main
+from torchmomentum.experiments.cli.bench import BENCHMARKS
 from torchmomentum.ops import available
 
 

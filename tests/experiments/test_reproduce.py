@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchmomentum.experiments.cli import REPRODUCTIONS, main
+from torchmomentum.experiments.cli import main
+from torchmomentum.experiments.cli.reproduce import REPRODUCTIONS
 from torchmomentum.experiments.reproduce import bnn, logistic, run, slides
 from torchmomentum.experiments.reproduce.bnn import MEASURES, calibration_error
 from torchmomentum.experiments.reproduce.data import load

@@ -1,0 +1,84 @@
+"""Reads a command line and runs its command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
+from types import ModuleType
+
+from torchmomentum import __version__
+from torchmomentum.experiments.cli import bench, compare, listing, report, reproduce, train
+from torchmomentum.experiments.cli.options import Parser
+from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.recipes import MODELS, TASKS
+
+_COMMANDS: dict[str, ModuleType] = {
+    "train": train,
+    "compare": compare,
+    "reproduce": reproduce,
+    "bench": bench,
+    "report": report,
+    "list": listing,
+}
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="torchmomentum",
+        description="Trains recurrent nets with and without momentum, and says which is better.",
+        epilog=f"Tasks: {', '.join(TASKS)}. Models: {', '.join(MODELS)}.",
+    )
+    parser.add_argument("--version", action="version", version=f"torchmomentum {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for command in _COMMANDS.values():
+        command.add(commands)
+    return parser
+
+
+def _option_names(parser: argparse.ArgumentParser, command: str | None) -> list[str]:
+    names = list(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and command:
+            names += action.choices[command]._option_string_actions
+    return names
+
+
+def _run(arguments: Sequence[str]) -> None:
+    if arguments and not arguments[0].startswith("-"):
+        check_name("command", arguments[0], _COMMANDS)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        check_name("option", unknown[0].partition("=")[0], _option_names(parser, options.command))
+    if options.command is None:
+        parser.print_help()
+        return
+    _COMMANDS[options.command].run(options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code: 0, 2 for a wrong use, 130 when interrupted."""
+    # torch's profiler, which measures memory, announces itself otherwise
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    try:
+        _run(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        print(f"torchmomentum: error: {error}", file=sys.stderr)
+        return 2
+    except (OSError, MemoryError, BrokenExecutor) as error:
+        words = str(error) or type(error).__name__
+        print(f"torchmomentum: error: {words.splitlines()[0]}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        print("torchmomentum: error: not enough memory; make the model smaller", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("torchmomentum: interrupted; give --resume to go on", file=sys.stderr)
+        return 130
+    return 0
