@@ -55,7 +55,7 @@ slides: setup
 		$(BIN)/torchmomentum reproduce $$name --out results/$$name --resume || exit 1; done
 
 MNIST := slides-logistic slides-bnn
-IMAGES := cifar10 fewer-epochs error-vs-depth
+IMAGES := cifar10 cifar100 fewer-epochs error-vs-depth imagenet
 
 # those of real data, from the folder that TORCHMOMENTUM_DATA names: an hour or two on two cores
 images: setup

@@ -66,6 +66,8 @@ _SMOKE = Scale(
 )
 # what two cores train in an hour or so: a fifth of the images, a tenth of the epochs
 _DESK: dict[str, Any] = {"train_limit": 10_000, "evaluate_every": 2, "precision": "bfloat16"}
+_PAPER = Scale(optimizers=_ALL, depths=_DEPTHS, seeds=5)
+_CIFAR = {"smoke": _SMOKE, "desk": Scale(epochs=(20,), changes=_DESK), "paper": _PAPER}
 _IMAGENET_SMOKE = Scale(
     depths=(50,),
     epochs=(1,),
@@ -86,26 +88,8 @@ _IMAGENET_DESK = Scale(
 )
 
 FIGURES = {
-    "cifar10": ImageFigure(
-        "pre-activation ResNets",
-        "cifar10",
-        "epoch",
-        {
-            "smoke": _SMOKE,
-            "desk": Scale(epochs=(20,), changes=_DESK),
-            "paper": Scale(optimizers=_ALL, depths=_DEPTHS, seeds=5),
-        },
-    ),
-    "cifar100": ImageFigure(
-        "pre-activation ResNets",
-        "cifar100",
-        "epoch",
-        {
-            "smoke": _SMOKE,
-            "desk": Scale(epochs=(20,), changes=_DESK),
-            "paper": Scale(optimizers=_ALL, depths=_DEPTHS, seeds=5),
-        },
-    ),
+    "cifar10": ImageFigure("pre-activation ResNets", "cifar10", "epoch", _CIFAR),
+    "cifar100": ImageFigure("pre-activation ResNets", "cifar100", "epoch", _CIFAR),
     "imagenet": ImageFigure(
         "ResNets",
         "imagenet",
@@ -123,7 +107,7 @@ FIGURES = {
         {
             "smoke": Scale(depths=(11, 20), epochs=(1,), seeds=1, changes=_SMOKE.changes),
             "desk": Scale(depths=(11, 20), epochs=(10,), changes=_DESK),
-            "paper": Scale(optimizers=_ALL, depths=_DEPTHS, seeds=5),
+            "paper": _PAPER,
         },
     ),
     "fewer-epochs": ImageFigure(
