@@ -106,7 +106,7 @@ FIGURES = {
         "depth",
         {
             "smoke": Scale(depths=(11, 20), epochs=(1,), seeds=1, changes=_SMOKE.changes),
-            "desk": Scale(depths=(11, 20), epochs=(10,), changes=_DESK),
+            "desk": Scale(depths=(11, 20, 29), epochs=(10,), changes=_DESK),
             "paper": _PAPER,
         },
     ),
