@@ -270,12 +270,10 @@ def _choose(
 ) -> Callable[..., float]:
     """The way to take a step that the group asks for, or that suits its tensors."""
     fused, foreach = group["fused"], group["foreach"]
+    if fused:
+        return partial(step_fused, compiled=compiled)
     if foreach is None and fused is None:
         _, foreach = _default_to_fused_or_foreach(params, group["differentiable"], use_fused=False)
     if any(map(_is_sparse, grads)):
-        if fused:
-            raise RuntimeError("`fused=True` does not support sparse gradients")
         return step_each
-    if fused:
-        return partial(step_fused, compiled=compiled)
     return step_foreach if foreach and not group["differentiable"] else step_each

@@ -111,6 +111,8 @@ def step_fused(
     wrong = next((p.dtype for p in params if not p.is_floating_point()), None)
     if wrong is not None:
         raise RuntimeError(f"`fused=True` requires floating point parameters, got {wrong}")
+    if any(grad.is_sparse for grad in grads):
+        raise RuntimeError("`fused=True` does not support sparse gradients")
     alike = same_layout(params, grads) and (not buffers or same_layout(params, buffers))
     if not alike or any(map(Tensor.is_neg, grads)):
         return step_foreach(params, grads, buffers, s)
