@@ -12,11 +12,11 @@ from torchmomentum.experiments.cli.options import (
     Commands,
     add_recipe_options,
     add_run_options,
+    jobs_of,
     need_extra,
     place_of,
     plan_runs,
 )
-from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipes import TASKS
 
 
@@ -42,13 +42,8 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Trains several models over several seeds and prints which is better."""
-    cores = os.cpu_count() or 1
-    jobs = options.jobs
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs must be at least 1, got {jobs}")
-    if jobs is None:
-        jobs = 1 if options.device == "cuda" else max(1, cores // (options.threads or 1))
-    configs = plan_runs(options, max(1, cores // jobs))
+    jobs = jobs_of(options)
+    configs = plan_runs(options, max(1, (os.cpu_count() or 1) // jobs))
     need_extra()
     from torchmomentum.experiments.compare import compare
 

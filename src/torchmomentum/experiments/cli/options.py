@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from torchmomentum.experiments.training import Place
 
 Commands = Any  # argparse's collection of subparsers, which has no public type
-RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")
+_RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")
 _OVERRIDES = (
     *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
     *("order_seed", "init_seed", "permutation_seed", "device", "precision", "threads"),
-    *RULE_OPTIONS,
+    *_RULE_OPTIONS,
 )
 
 
@@ -96,11 +97,31 @@ def given(options: argparse.Namespace, names: Iterable[str] = _OVERRIDES) -> dic
     return {name: value for name, value in values.items() if value is not None}
 
 
+def jobs_of(options: argparse.Namespace, *, alone: bool = False) -> int:
+    """Runs at a time: by default as many as the cores are enough for, and one on a GPU.
+
+    Args:
+        options: The command line.
+        alone: A run takes the whole machine.
+
+    Raises:
+        UsageError: Fewer than one.
+    """
+    if options.jobs is None:
+        if alone or options.device == "cuda":
+            return 1
+        return max(1, (os.cpu_count() or 1) // (options.threads or 1))
+    jobs: int = options.jobs
+    if jobs < 1:
+        raise UsageError(f"jobs must be at least 1, got {jobs}")
+    return jobs
+
+
 def place_of(options: argparse.Namespace, folder: Path) -> Place:
     """Where a run reads and writes; in ``folder`` unless the command line names another.
 
     Raises:
-        UsageError: A checkpoint less often than at every step.
+        UsageError: No number of steps between checkpoints.
     """
     from torchmomentum.experiments.data.folder import data_folder
     from torchmomentum.experiments.training import Place
@@ -140,7 +161,7 @@ def plan_runs(options: argparse.Namespace, threads: int) -> list[RunConfig]:
         raise UsageError(f"seeds must be at least 1, got {options.seeds}")
     overrides = {"threads": threads} | given(options)
     had = {name for model in models for name in HYPERPARAMETERS.get(rule_of(model) or "", ())}
-    for name in RULE_OPTIONS:
+    for name in _RULE_OPTIONS:
         if name in overrides and name not in had:
             raise UsageError(f"none of {options.models} has {name}")
     return [

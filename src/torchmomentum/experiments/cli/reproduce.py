@@ -11,6 +11,7 @@ from torchmomentum.experiments.cli.options import (
     Commands,
     add_place_options,
     given,
+    jobs_of,
     need_extra,
     place_of,
 )
@@ -92,14 +93,9 @@ def run(options: argparse.Namespace) -> None:
 def _reproduce_images(options: argparse.Namespace) -> None:
     if options.iterations is not None:
         raise UsageError(f"{options.name} has no iterations; give epochs")
-    cores = os.cpu_count() or 1
-    jobs = options.jobs
-    if jobs is None:
-        alone = options.device == "cuda" or (options.devices or 1) > 1
-        jobs = 1 if alone else max(1, cores // (options.threads or 1))
-    if jobs < 1:
-        raise UsageError(f"jobs must be at least 1, got {jobs}")
-    if jobs > 1 and (options.devices or 1) > 1:
+    several = (options.devices or 1) > 1
+    jobs = jobs_of(options, alone=several)
+    if jobs > 1 and several:
         raise UsageError(f"jobs must be 1 with several devices, got {jobs}")
     try:
         depths = [int(depth) for depth in options.depths.split(",")] if options.depths else None
@@ -112,7 +108,7 @@ def _reproduce_images(options: argparse.Namespace) -> None:
         depths=depths,
         epochs=options.epochs,
         seeds=options.seeds,
-        changes={"threads": max(1, cores // jobs)} | given(options, _IMAGE_OPTIONS),
+        changes={"threads": max(1, (os.cpu_count() or 1) // jobs)} | given(options, _IMAGE_OPTIONS),
     )
     from torchmomentum.experiments.reproduce.images import reproduce_images, show_images
     from torchmomentum.experiments.training import is_first_process

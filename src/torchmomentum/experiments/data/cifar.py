@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from torchmomentum.experiments.data.folder import VARIABLE, download, sha256
+from torchmomentum.experiments.data.pictures import decode_colors
 from torchmomentum.experiments.errors import UsageError
 
 _SITE = "https://www.cs.toronto.edu/~kriz/"
@@ -188,13 +189,11 @@ def load_encoded(folder: Path, part: str) -> tuple[list[bytes], list[int]]:
 
 
 def _decode(folder: Path, part: str) -> tuple[Tensor, Tensor]:
-    from PIL import Image
-
     encoded, labels = load_encoded(folder, part)
     try:
-        images = [np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) for content in encoded]
+        images = [np.asarray(decode_colors(content)) for content in encoded]
         pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"{folder / 'cifar10'}: {part}.npz is damaged: {error}") from error
     return pixels, torch.tensor(labels)
 

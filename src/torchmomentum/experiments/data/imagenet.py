@@ -5,7 +5,6 @@ CIFAR-10's JPEG images can take its place.
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import random
@@ -31,6 +30,7 @@ from torchmomentum.experiments.batches import (
 )
 from torchmomentum.experiments.data.cifar import CLASSES, load_encoded
 from torchmomentum.experiments.data.folder import VARIABLE
+from torchmomentum.experiments.data.pictures import decode_colors
 from torchmomentum.experiments.errors import UsageError
 
 _ENDINGS = (".jpeg", ".jpg", ".png")
@@ -225,9 +225,8 @@ def decode(source: Path | bytes, size: int, seed: str | None, name: str) -> Tens
     from PIL import Image
 
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
-            colors = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        colors = decode_colors(source)
+    except ValueError as error:
         raise UsageError(f"{name} cannot be decoded: {error}") from error
     drawn = random.Random(seed)
     if seed is None:
