@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-
 from torchmomentum.experiments.bench.report import TABLES, markdown
-from torchmomentum.experiments.cli.reproduce import REPRODUCTIONS
-from torchmomentum.experiments.files import read_json
 from torchmomentum.experiments.images.figures import FIGURES
 from torchmomentum.experiments.images.report import markdown as trained
-from torchmomentum.experiments.report import markdown_table
 from torchmomentum.experiments.reproduce.report import markdown as reproduced
+
+from torchmomentum.experiments.cli.reproduce import REPRODUCTIONS
+from torchmomentum.experiments.files import read_json
+from torchmomentum.experiments.report import markdown_table
 
 ROOT = Path(__file__).parents[1]
 

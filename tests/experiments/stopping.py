@@ -2,7 +2,8 @@
 
 import torch
 
-from torchmomentum.experiments.recorder import newest_checkpoint
+from torchmomentum.experiments.engine.checkpoints import newest_checkpoint
+from torchmomentum.experiments.engine.compute import compute, folder_of
 
 
 class Stop(Exception):
@@ -23,10 +24,20 @@ def weights(folder):
     """Those of a run's newest checkpoint."""
     newest = newest_checkpoint(folder)
     assert newest is not None
-    return torch.load(newest, weights_only=True)["state_dict"]
+    return newest["model"]
+
+
+def train(recipe, place, *told):
+    """Computes a run; returns its result and its weights."""
+    return compute(recipe, place, *told), weights(folder_of(recipe, place))
 
 
 def assert_equal(a, b):
     """Bit for bit."""
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def without_seconds(curves):
+    """Curves but for the time they took."""
+    return {name: values for name, values in curves.items() if name != "train_seconds"}

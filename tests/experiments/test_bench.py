@@ -2,10 +2,10 @@ import json
 
 import pytest
 import torch
-
-from torchmomentum.experiments.bench import gpu
 from torchmomentum.experiments.bench.accuracy import time_to_accuracy
 from torchmomentum.experiments.bench.report import TABLES
+
+from torchmomentum.experiments.bench import gpu
 from torchmomentum.experiments.bench.roofline import fraction, lstm_training_cost
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.cli import main

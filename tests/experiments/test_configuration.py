@@ -1,8 +1,8 @@
 import pytest
-
 from torchmomentum.experiments.configuration import resolve
-from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipes import MODELS, PRESETS, TASKS
+
+from torchmomentum.experiments.errors import UsageError
 
 
 def test_every_model_has_a_recipe_for_every_task():

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 import torch
-
 from torchmomentum.experiments.batches import Batches, generator, shuffled
+
 from torchmomentum.experiments.data import folder as folder_module
 from torchmomentum.experiments.data import mnist, synthetic
 from torchmomentum.experiments.data.digits import load_digits

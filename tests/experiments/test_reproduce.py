@@ -7,9 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from torchmomentum.experiments.cli import main
-from torchmomentum.experiments.cli.reproduce import REPRODUCTIONS
 from torchmomentum.experiments.reproduce import bnn, logistic, run, slides
 from torchmomentum.experiments.reproduce.bnn import MEASURES, calibration_error
 from torchmomentum.experiments.reproduce.data import load
@@ -30,6 +27,9 @@ from torchmomentum.experiments.reproduce.problems import (
     exact,
 )
 from torchmomentum.experiments.reproduce.slides import FIGURES, run_figure
+
+from torchmomentum.experiments.cli import main
+from torchmomentum.experiments.cli.reproduce import REPRODUCTIONS
 from torchmomentum.optim import NAG
 
 SLIDES = [name for name in REPRODUCTIONS if name.startswith("slides-")]

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy import stats
-
 from torchmomentum.experiments.statistics import mean_and_std, paired_difference
 
 

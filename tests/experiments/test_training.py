@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchmomentum.experiments.compare import compare
+from torchmomentum.experiments.configuration import resolve
+from torchmomentum.experiments.recorder import checkpoints, newest_checkpoint
+from torchmomentum.experiments.training import Place, train
 
 from torchmomentum.experiments import compare as compare_module
 from torchmomentum.experiments import files
 from torchmomentum.experiments.cli import main
-from torchmomentum.experiments.compare import compare
-from torchmomentum.experiments.configuration import resolve
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.recorder import checkpoints, newest_checkpoint
-from torchmomentum.experiments.training import Place, train
 
 from .stopping import Stop, assert_equal, stop_at, weights
 

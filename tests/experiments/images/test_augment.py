@@ -1,5 +1,4 @@
 import torch
-
 from torchmomentum.experiments.images.augment import CIFAR, crop_and_flip, normalize
 
 

@@ -1,8 +1,6 @@
 """The released settings, as the recipes have them."""
 
 import pytest
-
-from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.images.figures import FIGURES, plan
 from torchmomentum.experiments.images.recipes import (
     JPEG,
@@ -12,6 +10,8 @@ from torchmomentum.experiments.images.recipes import (
     restart_stages,
     scaled,
 )
+
+from torchmomentum.experiments.errors import UsageError
 
 
 def _resolve(task="cifar10", optimizer="srsgd-linear", depth=20, preset="paper", **options):

@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from torchmomentum.experiments.images.resnets import IMAGENET_DEPTHS, PreResNet, ResNet
 
 

@@ -10,12 +10,12 @@ import time
 import numpy as np
 import pytest
 import torch
-
-from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.images.recipes import resolve_image
 from torchmomentum.experiments.images.setup import image_optimizer, image_schedules, image_setup
 from torchmomentum.experiments.recorder import checkpoints, newest_checkpoint
 from torchmomentum.experiments.training import Place, train
+
+from torchmomentum.experiments.cli import main
 
 from ..stopping import Stop, assert_equal, stop_at, weights
 

@@ -1,4 +1,4 @@
-"""What ``torchmomentum bench`` measures: one kind a file, each a list of rows.
+"""Speed and memory: what a benchmark measures, one kind a file, and the benchmarks as studies.
 
-Everything is timed side by side in one process; a row holds medians, ratios and their spread.
+What a run measures it measures side by side in one process, in turn.
 """

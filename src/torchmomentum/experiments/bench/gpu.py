@@ -1,8 +1,4 @@
-"""All that is to be measured on a GPU, in one go of less than ten minutes.
-
-Five files: whether the kernels are right, what each costs beside cuDNN's LSTM in three types, what
-other cuts into programs would cost, what an ensemble costs in one launch, the papers' tables.
-"""
+"""What is measured on a GPU: kernels beside their definition and beside cuDNN, cuts, ensembles."""
 
 from __future__ import annotations
 
@@ -19,18 +15,16 @@ from torch import Tensor, nn
 from torchmomentum.experiments.bench.layers import (
     ADAPTIVE,
     LINEAR,
-    SHAPES,
-    Shape,
     train_step,
     training_steps,
 )
-from torchmomentum.experiments.bench.papers import PMNIST, measure_papers
 from torchmomentum.experiments.bench.peers import ScannedLSTM, installed_peers
+from torchmomentum.experiments.bench.shapes import Shape
 from torchmomentum.experiments.bench.timing import interleave
+from torchmomentum.experiments.engine.place import Tell, silent
 from torchmomentum.ops import GATES, Options, Plan, planned, scan
 
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-LONG: Shape = (1024, 16, 768, 768)  # what FlashRNN is measured at
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CHECKED = [(1, 1, 1), (7, 3, 33), (20, 40, 128), (12, 5, 200), (9, 33, 500)]  # T, B, H
 _TOLERANCES = {torch.float32: 2e-3, torch.bfloat16: 6e-2, torch.float16: 1e-2}  # tf32 products
 _MEMBERS = (1, 2, 4, 8, 16)
@@ -64,36 +58,55 @@ def _everything(shape: Sequence[int], device: str) -> tuple[Options, Tensor]:
     return options, torch.randint(1, time + 1, (batch,), device=device)
 
 
-def check_kernels(device: str, shapes: Sequence[Sequence[int]] = _CHECKED) -> list[dict[str, Any]]:
-    """How far outputs and gradients are from the definition in float64, for each cell and type."""
-    rows = []
-    for mode in GATES:
-        for dtype in DTYPES:
-            worst = 0.0
-            for shape, besides in itertools.product(shapes, (False, True)):
-                pre, state, weights = _draw(mode, shape, device, dtype)
-                options, lengths = _everything(shape, device) if besides else (Options(), None)
-                tensors = [t.requires_grad_() for t in (pre, *state, *weights)]
-                exact = [t.detach().double().requires_grad_() for t in tensors]
-                found = []
-                for given, backend in ((tensors, "triton"), (exact, "reference")):
-                    states = tuple(given[1 : 1 + len(state)])
-                    recurrent = given[1 + len(state) :]
-                    out = scan(mode, given[0], states, recurrent, lengths, backend, options)
-                    loss = sum(x.double().square().mean() for x in out)
-                    grads = torch.autograd.grad(torch.as_tensor(loss), given)
-                    found.append([*out, *grads])
-                for a, b in zip(*found, strict=True):
-                    scale = max(b.abs().max().item(), 1e-30)
-                    error = (a.double() - b).abs().max().item() / scale
-                    worst = max(worst, error if math.isfinite(error) else math.inf)
-            right = worst <= _TOLERANCES[dtype]
-            rows.append({"mode": mode, "dtype": str(dtype), "error": worst, "right": right})
-    return rows
+def _error(
+    cell: str, shape: Sequence[int], dtype: torch.dtype, device: str, everything: bool
+) -> float:
+    """The largest relative error of outputs and gradients at one size."""
+    pre, state, weights = _draw(cell, shape, device, dtype)
+    options, lengths = _everything(shape, device) if everything else (Options(), None)
+    tensors = [t.requires_grad_() for t in (pre, *state, *weights)]
+    exact = [t.detach().double().requires_grad_() for t in tensors]
+    found = []
+    for given, backend in ((tensors, "triton"), (exact, "reference")):
+        states, recurrent = tuple(given[1 : 1 + len(state)]), given[1 + len(state) :]
+        out = scan(cell, given[0], states, recurrent, lengths, backend, options)
+        loss = sum(x.double().square().mean() for x in out)
+        found.append([*out, *torch.autograd.grad(torch.as_tensor(loss), given)])
+    worst = 0.0
+    for a, b in zip(*found, strict=True):
+        error = (a.double() - b).abs().max().item() / max(b.abs().max().item(), 1e-30)
+        worst = max(worst, error if math.isfinite(error) else math.inf)
+    return worst
 
 
-def time_dtype(shape: Shape, dtype: torch.dtype, *, seconds: float, device: str) -> dict[str, Any]:
-    """One row: layers of one type at one shape; what fails says why."""
+def check_kernels(
+    cell: str,
+    *,
+    seconds: float,
+    device: str,
+    tell: Tell = silent,
+    shapes: Sequence[Sequence[int]] = _CHECKED,
+) -> dict[str, Any]:
+    """How far outputs and gradients of a cell are from the definition in float64, by type."""
+    found = {}
+    for done, (name, dtype) in enumerate(DTYPES.items()):
+        tell(name, done, len(DTYPES))
+        cases = itertools.product(shapes, (False, True))
+        worst = max(_error(cell, shape, dtype, device, every) for shape, every in cases)
+        found[name] = {"error": worst, "right": worst <= _TOLERANCES[dtype]}
+    return {"layers": found}
+
+
+def _typed(item: Sequence[Any]) -> tuple[Shape, torch.dtype]:
+    time, batch, inputs, hidden, dtype = item
+    return (time, batch, inputs, hidden), DTYPES[dtype]
+
+
+def time_dtype(
+    item: Sequence[Any], *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
+    """Layers of one type at one shape, T, B, I, H and the type; what fails says why."""
+    shape, dtype = _typed(item)
     made: dict[str, Callable[..., nn.Module]] = {
         **LINEAR,
         **ADAPTIVE,
@@ -112,11 +125,11 @@ def time_dtype(shape: Shape, dtype: torch.dtype, *, seconds: float, device: str)
         else:
             steps[name] = step
     slow = {name: steps.pop(name) for name in ("eager loop",) if name in steps}
-    found = interleave(steps, seconds=seconds, device=device)
+    found = interleave(steps, seconds=seconds, device=device, tell=tell)
     if slow:
         both = {"nn.LSTM": steps["nn.LSTM"], **slow}
         found |= {"eager loop": interleave(both, seconds=0.1, least=3, device=device)["eager loop"]}
-    return {"shape": list(shape), "dtype": str(dtype), "layers": found, "failed": failed}
+    return {"layers": found, "failed": failed}
 
 
 def _cuts(hidden: int) -> list[Plan]:
@@ -134,8 +147,11 @@ def _cuts(hidden: int) -> list[Plan]:
     return list(dict.fromkeys(cuts))
 
 
-def time_plans(shape: Shape, dtype: torch.dtype, *, seconds: float, device: str) -> dict[str, Any]:
-    """One row: forward and backward of an LSTM's recurrence under each cut into programs."""
+def time_plans(
+    item: Sequence[Any], *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
+    """Forward and backward of an LSTM's recurrence under each cut into programs."""
+    shape, dtype = _typed(item)
     time, batch, _, hidden = shape
     pre, state, weights = _draw("LSTM", (time, batch, hidden), device, dtype)
     pre.requires_grad_()
@@ -154,12 +170,14 @@ def time_plans(shape: Shape, dtype: torch.dtype, *, seconds: float, device: str)
             failed[name] = f"{type(error).__name__}: {error}"[:120]
         else:
             steps[name] = partial(step, cut)
-    found = interleave(steps, seconds=seconds, least=5, device=device)
-    return {"shape": list(shape), "dtype": str(dtype), "layers": found, "failed": failed}
+    found = interleave(steps, seconds=seconds, least=5, device=device, tell=tell)
+    return {"layers": found, "failed": failed}
 
 
-def time_ensembles(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
-    """One row: a training step of several members in one launch, beside one after the other."""
+def time_ensembles(
+    shape: Shape, *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
+    """A training step of several members in one launch, beside one after the other."""
     time, batch, inputs, hidden = shape
     make = ADAPTIVE["AdamLSTM"]
     x = torch.randn(time, batch, inputs, device=device)
@@ -179,35 +197,4 @@ def time_ensembles(shape: Shape, *, seconds: float, device: str) -> dict[str, An
         together = torch.func.vmap(torch.func.grad(loss))
         steps[f"{count} apart"] = apart
         steps[f"{count} together"] = partial(together, parameters)
-    return {"shape": list(shape), "layers": interleave(steps, seconds=seconds, device=device)}
-
-
-def measure_gpu(
-    write: Callable[[str, dict[str, Any]], None],
-    *,
-    seconds: float,
-    device: str = "cuda",
-    shapes: Sequence[Shape] = (*SHAPES, LONG),
-) -> None:
-    """Measures all, handing each part over as soon as it is there.
-
-    Args:
-        write: Takes a name and the results of one part.
-        seconds: For each comparison, about.
-        device: ``cuda``; the tests use another.
-        shapes: T, B, I, H.
-    """
-    write("correctness", {"rows": check_kernels(device)})
-    rows = []
-    for shape in shapes:
-        for dtype in DTYPES:
-            rows.append(time_dtype(shape, dtype, seconds=seconds, device=device))
-            write("layers", {"rows": rows})
-    plans = [
-        time_plans(shape, dtype, seconds=seconds, device=device)
-        for shape in shapes[1:4:2]
-        for dtype in DTYPES[:2]
-    ]
-    write("plans", {"rows": plans})
-    write("ensembles", {"rows": [time_ensembles(shapes[0], seconds=seconds, device=device)]})
-    write("papers", {"rows": [measure_papers(PMNIST, seconds=seconds, device=device)]})
+    return {"layers": interleave(steps, seconds=seconds, device=device, tell=tell)}

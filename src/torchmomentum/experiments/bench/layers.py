@@ -12,19 +12,11 @@ from torch import Tensor, nn
 import torchmomentum.nn as tnn
 from torchmomentum.experiments.bench.peers import installed_peers
 from torchmomentum.experiments.bench.roofline import ceilings, lstm_training_cost
+from torchmomentum.experiments.bench.shapes import Shape
 from torchmomentum.experiments.bench.timing import interleave
-from torchmomentum.experiments.memory import peak_memory
+from torchmomentum.experiments.engine.memory import peak_memory
+from torchmomentum.experiments.engine.place import Tell, silent
 
-Shape = tuple[int, int, int, int]
-
-SHAPES: list[Shape] = [  # T, B, I, H
-    (784, 128, 1, 128),
-    (784, 128, 1, 256),
-    (200, 32, 129, 158),
-    (100, 16, 32, 64),
-    (70, 20, 400, 400),
-    (35, 20, 400, 1150),
-]
 LINEAR: dict[str, Callable[..., nn.Module]] = {
     "LSTM": tnn.LSTM,
     "MomentumLSTM": partial(tnn.MomentumLSTM, mu=0.6, step_size=0.6),
@@ -60,7 +52,12 @@ def training_steps(
 
 
 def time_layers(
-    shape: Shape, *, seconds: float, device: str, dtype: torch.dtype = torch.float32
+    shape: Shape,
+    *,
+    seconds: float,
+    device: str,
+    dtype: torch.dtype = torch.float32,
+    tell: Tell = silent,
 ) -> dict[str, Any]:
     """One row: the layers at one shape, with the step's cost and the machine's ceilings."""
     found: dict[str, Any] = {}
@@ -68,13 +65,15 @@ def time_layers(
     for group in (LINEAR, ADAPTIVE, peers):
         if group:
             steps = training_steps(group, shape, device, dtype)
-            found = interleave(steps, seconds=seconds, device=device) | found
+            found = interleave(steps, seconds=seconds, device=device, tell=tell) | found
     found = {name: found[name] for name in ("nn.LSTM", *LINEAR, *ADAPTIVE, *peers)}
     cost, most = lstm_training_cost(shape, dtype), ceilings(device, dtype)
-    return {"shape": list(shape), "cost": cost, "ceilings": most, "layers": found}
+    return {"cost": cost, "ceilings": most, "layers": found}
 
 
-def measure_memory(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
+def measure_memory(
+    shape: Shape, *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
     """One row: the most memory that a training step holds, weights and input aside."""
     found: dict[str, Any] = {}
     for name, step in training_steps(LINEAR | ADAPTIVE, shape, device).items():
@@ -82,4 +81,4 @@ def measure_memory(shape: Shape, *, seconds: float, device: str) -> dict[str, An
         found[name] = {"peak_bytes": peak_memory(step, device)}
     for value in found.values():
         value["ratio"] = value["peak_bytes"] / found["nn.LSTM"]["peak_bytes"]
-    return {"shape": list(shape), "layers": found}
+    return {"layers": found}

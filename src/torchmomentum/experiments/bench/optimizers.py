@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from torchmomentum.experiments.bench.peers import PublishedSRSGD
+from torchmomentum.experiments.bench.shapes import TENSOR_SETS
 from torchmomentum.experiments.bench.timing import interleave
+from torchmomentum.experiments.engine.place import Tell, silent
 from torchmomentum.optim import SRSGD
 
 _WIDTHS = ((64, 64, 4), (64, 128, 4), (128, 256, 4), (256, 512, 4))  # in, out, 3x3 convolutions
@@ -25,8 +27,8 @@ RESNET18: list[tuple[int, ...]] = [
     (1000,),
 ]
 SETS: dict[str, list[tuple[int, ...]]] = {
-    "ResNet-18, 62 tensors, 11.7 M": RESNET18,
-    "500 small tensors, 0.47 M": [(31, 30)] * 500,
+    TENSOR_SETS[0]: RESNET18,
+    TENSOR_SETS[1]: [(31, 30)] * 500,
 }
 _SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 _SRSGD = partial(SRSGD, lr=0.01, restart_every=40, weight_decay=5e-4)
@@ -48,14 +50,16 @@ def _parameters(shapes: list[tuple[int, ...]], device: str) -> list[torch.nn.Par
     return params
 
 
-def time_optimizers(name: str, *, seconds: float, device: str) -> dict[str, Any]:
+def time_optimizers(
+    name: str, *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
     """One row: the optimizers on one set of tensors."""
     functions = {
         key: make(_parameters(SETS[name], device)).step for key, make in OPTIMIZERS.items()
     }
-    found = interleave(functions, seconds=seconds, device=device)
+    found = interleave(functions, seconds=seconds, device=device, tell=tell)
     for key in ("foreach", "loop", "fused"):
         ours, theirs = found[f"SRSGD {key}"], found[f"SGD {key}"]
         ours["ratio_to_same_kind"] = ours["median_ms"] / theirs["median_ms"]
         ours["speed_up"] = found["published loop"]["median_ms"] / ours["median_ms"]
-    return {"tensors": name, "optimizers": found}
+    return {"layers": found}

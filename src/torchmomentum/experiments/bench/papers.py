@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import torchmomentum.nn as tnn
-from torchmomentum.experiments.bench.layers import Shape, train_step
+from torchmomentum.experiments.bench.layers import train_step
+from torchmomentum.experiments.bench.shapes import Shape
 from torchmomentum.experiments.bench.timing import interleave
-from torchmomentum.experiments.memory import peak_memory
+from torchmomentum.experiments.engine.memory import peak_memory
+from torchmomentum.experiments.engine.place import Tell, silent
 
-PMNIST: Shape = (784, 128, 1, 256)
 # what the paper measured, as ratios to its LSTM: Table 14 (training, evaluation), Table 15 (same)
 PUBLISHED = {
     "nn.LSTM": (1.0, 1.0, 1.0, 1.0),
@@ -38,7 +39,9 @@ def _evaluate(layer: nn.Module, x: Tensor) -> None:
         layer(x)
 
 
-def measure_papers(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
+def measure_papers(
+    shape: Shape, *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
     """One row: all four quantities of each model, and their ratios to ``nn.LSTM``."""
     time, batch, inputs, hidden = shape
     x = torch.randn(time, batch, inputs, device=device)
@@ -46,7 +49,7 @@ def measure_papers(shape: Shape, *, seconds: float, device: str) -> dict[str, An
     found: dict[str, dict[str, Any]] = {name: {} for name in layers}
     for phase, run in (("training", train_step), ("evaluation", _evaluate)):
         steps = {name: partial(run, layer, x) for name, layer in layers.items()}
-        times = interleave(steps, seconds=seconds, device=device)
+        times = interleave(steps, seconds=seconds, device=device, tell=tell)
         peaks = {name: peak_memory(step, device) for name, step in steps.items()}
         for name, values in times.items():
             found[name][f"{phase} time"] = {
@@ -60,4 +63,4 @@ def measure_papers(shape: Shape, *, seconds: float, device: str) -> dict[str, An
             }
     for name, ratios in PUBLISHED.items():
         found[name]["published"] = dict(zip(COLUMNS, ratios, strict=True))
-    return {"shape": list(shape), "layers": found}
+    return {"layers": found}

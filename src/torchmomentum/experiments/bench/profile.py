@@ -6,7 +6,9 @@ import statistics
 import time
 from typing import Any
 
-from torchmomentum.experiments.bench.layers import ADAPTIVE, LINEAR, Shape, training_steps
+from torchmomentum.experiments.bench.layers import ADAPTIVE, LINEAR, training_steps
+from torchmomentum.experiments.bench.shapes import Shape
+from torchmomentum.experiments.engine.place import Tell, silent
 from torchmomentum.ops import timed
 
 PARTS = {  # of kernels by the beginnings of their names; what remains is "around"
@@ -20,7 +22,9 @@ def _part(kernel: str) -> str:
     return next(part for part, begins in PARTS.items() if kernel.startswith(begins))
 
 
-def profile_layers(shape: Shape, *, seconds: float, device: str) -> dict[str, Any]:
+def profile_layers(
+    shape: Shape, *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
     """One row: for each layer the median milliseconds of a step and of its parts."""
     steps = training_steps(LINEAR | ADAPTIVE, shape, device)
     del steps["nn.LSTM"]
@@ -42,4 +46,4 @@ def profile_layers(shape: Shape, *, seconds: float, device: str) -> dict[str, An
         name: {f"{part}_ms": 1e3 * statistics.median(row[part] for row in rows) for part in rows[0]}
         for name, rows in found.items()
     }
-    return {"shape": list(shape), "layers": layers}
+    return {"layers": layers}

@@ -62,9 +62,3 @@ def lstm_training_cost(
         "operations": 2 * (3 * recurrent + 2 * from_input),
         "bytes": 2 * dtype.itemsize * arrays,
     }
-
-
-def fraction(cost: dict[str, int], most: dict[str, float], milliseconds: float) -> float:
-    """Which part of the ceiling a time means: of that of arithmetic or memory, the lower one."""
-    arithmetic = cost["operations"] / most["operations_per_s"]
-    return 1e3 * max(arithmetic, cost["bytes"] / most["bytes_per_s"]) / milliseconds

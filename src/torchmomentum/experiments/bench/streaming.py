@@ -11,8 +11,8 @@ from torch import nn
 
 import torchmomentum.nn as tnn
 from torchmomentum.experiments.bench.timing import interleave
+from torchmomentum.experiments.engine.place import Tell, silent
 
-SIZES = [(1, 128), (129, 158), (400, 400)]  # I, H
 _REPEATS = 50  # one step alone is too short to time
 
 
@@ -22,7 +22,9 @@ def _repeat(step: Callable[..., object], *arguments: Any) -> None:
             step(*arguments)
 
 
-def time_streaming(size: tuple[int, int], *, seconds: float, device: str) -> dict[str, Any]:
+def time_streaming(
+    size: tuple[int, int], *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
     """One row: a step of each cell, and of layers over a sequence of one."""
     inputs, hidden = size
     x = torch.randn(1, inputs, device=device)
@@ -40,7 +42,7 @@ def time_streaming(size: tuple[int, int], *, seconds: float, device: str) -> dic
     for name, rule in rules.items():
         layer = tnn.LSTM(inputs, hidden, device=device, momentum=rule)
         steps[f"LSTM, {name}"] = partial(_repeat, layer, x.unsqueeze(0), layer.initial_state(1))
-    found = interleave(steps, seconds=seconds, device=device)
+    found = interleave(steps, seconds=seconds, device=device, tell=tell)
     for value in found.values():
         value["median_ms"] /= _REPEATS
-    return {"size": list(size), "layers": found}
+    return {"layers": found}

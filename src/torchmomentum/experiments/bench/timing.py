@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from torchmomentum.experiments.engine.place import Tell, silent
+
 
 def _waiting(function: Callable[[], object], device: str) -> Callable[[], object]:
     """The function until the device has done what it asked for."""
@@ -32,6 +34,7 @@ def interleave(
     seconds: float = 20.0,
     least: int = 7,
     device: str = "cpu",
+    tell: Tell = silent,
 ) -> dict[str, dict[str, Any]]:
     """Runs all functions round after round; the first is the baseline.
 
@@ -40,6 +43,7 @@ def interleave(
         seconds: For how long, about.
         least: The fewest rounds.
         device: Where they compute, ``cpu`` or ``cuda``.
+        tell: Told how far it is.
 
     Returns:
         For each its median in milliseconds, and the median and quartiles over the rounds of its
@@ -57,6 +61,8 @@ def interleave(
             function()
             times[name].append(time.perf_counter() - start)
         rounds += 1
+        part = min(rounds / least, (time.perf_counter() - began) / max(seconds, 1e-9), 1.0)
+        tell(", ".join(list(functions)[:2]) + "...", int(100 * part), 100)
     baseline = next(iter(times.values()))
     found: dict[str, dict[str, Any]] = {}
     for name, values in times.items():

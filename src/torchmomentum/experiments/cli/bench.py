@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from torchmomentum.experiments.cli.options import Commands, need_extra, plan_runs
-from torchmomentum.experiments.configuration import DEVICES
-from torchmomentum.experiments.errors import UsageError, check_name
-
-BENCHMARKS = (
-    *("layers", "layers-bfloat16", "profile", "optim", "memory", "streaming", "papers"),
-    *("time-to-accuracy", "gpu"),
+from torchmomentum.experiments.cli.compare import add_models, plan
+from torchmomentum.experiments.cli.options import (
+    Commands,
+    add_place_options,
+    add_recipe_options,
+    given,
+    need_extra,
+    place_of,
 )
+from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.registry import BENCHMARKS
+
+ACCURACY, GPU = "time-to-accuracy", "gpu"
+_SHAPED = ("layers", "layers-bfloat16", "profile", "memory")
 
 
 def add(commands: Commands) -> None:
     """Adds the command to the parser."""
     bench = commands.add_parser("bench", help="measure speed and memory on this machine")
-    bench.add_argument("kind", metavar="KIND", help=", ".join(BENCHMARKS))
+    names = [*BENCHMARKS, ACCURACY, f"{GPU} (all of gpu-*)"]
+    bench.add_argument("kind", metavar="KIND", help=", ".join(names))
     bench.add_argument(
         "--seconds", type=float, default=15.0, metavar="X", help="for each comparison (default 15)"
     )
@@ -27,27 +35,16 @@ def add(commands: Commands) -> None:
         "--shape",
         action="append",
         metavar="T,B,I,H",
-        help="of layers and memory, may be given again (default: the papers')",
+        help=f"of {', '.join(_SHAPED)}, may be given again (default: the papers')",
     )
-    bench.add_argument("--device", default="cpu", metavar="NAME", help=", ".join(DEVICES))
-    bench.add_argument("--threads", type=int, metavar="N", help="CPU threads")
-    accuracy = bench.add_argument_group("time-to-accuracy")
-    accuracy.add_argument(
-        "--results",
-        type=Path,
-        metavar="RESULTS.JSON",
-        help="a recorded comparison (else it trains)",
-    )
+    accuracy = bench.add_argument_group(f"{ACCURACY}: a comparison, see 'compare'")
     accuracy.add_argument("--task", default="digits", metavar="NAME", help="default %(default)s")
-    accuracy.add_argument("--models", default="lstm,rmsprop-lstm", metavar="A,B,...")
-    accuracy.add_argument("--seeds", type=int, default=3, metavar="N", help="default %(default)s")
-    accuracy.add_argument("--epochs", type=int, metavar="N", help="by default the task's")
     accuracy.add_argument(
         "--target", type=float, metavar="X", help="by default what the first model reaches always"
     )
-    accuracy.add_argument("--resume", action="store_true", help="goes on from what --out holds")
-    bench.set_defaults(preset="desk")  # as train and compare have it
-    bench.add_argument("--out", default="runs/bench", metavar="DIR", help="default %(default)s")
+    add_models(bench, "lstm,rmsprop-lstm")
+    add_recipe_options(bench)
+    add_place_options(bench)
 
 
 def _shape(text: str) -> tuple[int, int, int, int]:
@@ -62,59 +59,57 @@ def _shape(text: str) -> tuple[int, int, int, int]:
 
 def run(options: argparse.Namespace) -> None:
     """Measures speed and memory, and writes what it found."""
-    check_name("benchmark", options.kind, BENCHMARKS)
-    check_name("device", options.device, DEVICES)
-    if not options.seconds > 0:
-        raise UsageError(f"seconds must be positive, got {options.seconds}")
-    if options.threads is not None and options.threads < 1:
-        raise UsageError(f"threads must be at least 1, got {options.threads}")
+    check_name("benchmark", options.kind, (*BENCHMARKS, ACCURACY, GPU))
+    if options.kind == ACCURACY:
+        _accuracy(options)
+        return
+    if options.shape and options.kind not in _SHAPED:
+        raise UsageError(f"{options.kind} has no shape")
+    kinds = [k for k in BENCHMARKS if k.startswith(GPU)] if options.kind == GPU else [options.kind]
+    for kind in kinds:
+        _measure(kind, options)
+
+
+def _measure(kind: str, options: argparse.Namespace) -> None:
+    from torchmomentum.experiments.cli.show import show
+    from torchmomentum.experiments.studies.run import run_study
+
+    study = BENCHMARKS.find(kind)
     shapes = [_shape(text) for text in options.shape or ()]
-    import torch
-
-    from torchmomentum.experiments.bench.run import run as measure
-    from torchmomentum.experiments.bench.run import run_gpu
-
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device cuda: PyTorch sees no GPU here")
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    place = Path(options.out)
-    if options.kind == "gpu":
-        if options.device != "cuda":
-            raise UsageError("the benchmark gpu needs --device cuda")
-        run_gpu(seconds=options.seconds, device=options.device, out=place)
-        return
-    if options.kind == "time-to-accuracy":
-        _bench_accuracy(options, place)
-        return
-    if options.kind == "profile":
-        from torchmomentum.ops import available
-
-        if options.device != "cpu" or not available():
-            raise UsageError("the profile is that of the CPU kernels, which are not in use here")
-    measure(options.kind, seconds=options.seconds, device=options.device, out=place, shapes=shapes)
-    print(f"written to {place / options.kind}.json")
+    changes = {"seconds": options.seconds, **given(options, ("device", "threads"))}
+    runs = study.plan(changes=changes, axes={"item": shapes} if shapes else {})
+    out = Path(options.out or "runs/bench") / kind
+    place = place_of(options, out)
+    results = run_study(
+        study,
+        runs,
+        place,
+        out,
+        resume=options.resume,
+        fresh=not options.resume,
+        quiet=options.quiet,
+    )
+    show(results, out)
 
 
-def _bench_accuracy(options: argparse.Namespace, out: Path) -> None:
+def _accuracy(options: argparse.Namespace) -> None:
+    """A comparison, told as the time that each model takes to be as good as the first."""
     need_extra()
-    from torchmomentum.experiments.bench.accuracy import time_to_accuracy
-    from torchmomentum.experiments.bench.run import run_accuracy
-    from torchmomentum.experiments.compare import compare
-    from torchmomentum.experiments.data.folder import data_folder
-    from torchmomentum.experiments.files import read_json
-    from torchmomentum.experiments.training import Place
+    from torchmomentum.experiments.cli.show import show
+    from torchmomentum.experiments.studies.run import run_study
 
-    if options.results is not None:
-        try:
-            results = read_json(options.results)
-            row = time_to_accuracy(results, options.target)
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise UsageError(f"{options.results} holds no recorded comparison: {error}") from error
-    else:
-        configs = plan_runs(options, options.threads or os.cpu_count() or 1)
-        folder = out / "time-to-accuracy"
-        place = Place(folder, data_folder(None), resume=options.resume)
-        row = time_to_accuracy(compare(configs, place), options.target)
-    run_accuracy(row, device=options.device, out=out)
-    print(f"written to {out / 'time-to-accuracy'}.json")
+    study, runs = plan(options, options.threads or os.cpu_count() or 1)
+    view = {**study.view, "target": options.target}
+    study = replace(study, table=ACCURACY, view=view)
+    out = Path(options.out or "runs/bench") / ACCURACY
+    results = run_study(
+        study,
+        runs,
+        place_of(options, out),
+        out,
+        scale=options.scale,
+        jobs=options.jobs or 1,
+        resume=options.resume,
+        quiet=options.quiet,
+    )
+    show(results, out)

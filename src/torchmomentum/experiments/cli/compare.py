@@ -4,67 +4,97 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from torchmomentum.experiments.cli.options import (
+    RULE_OPTIONS,
     Commands,
+    add_place_options,
     add_recipe_options,
-    add_run_options,
+    given,
     jobs_of,
     need_extra,
     place_of,
-    plan_runs,
 )
-from torchmomentum.experiments.recipes import TASKS
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.registry import TASKS
+
+DEFAULT = "lstm,momentum-lstm,adam-lstm,rmsprop-lstm,sr-lstm"
 
 
 def add(commands: Commands) -> None:
     """Adds the command to the parser."""
     compare = commands.add_parser("compare", help="train several models over several seeds")
-    compare.add_argument("task", metavar="TASK", help=", ".join(TASKS))
-    compare.add_argument(
-        "--models",
-        default="lstm,momentum-lstm,adam-lstm,rmsprop-lstm,sr-lstm",
-        metavar="A,B,...",
-        help="the first is the baseline (default %(default)s)",
-    )
-    compare.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default 3)"
-    )
-    compare.add_argument(
-        "--jobs", type=int, metavar="N", help="runs at a time (default: one for each CPU core)"
-    )
+    compare.add_argument("task", metavar="TASK", help=f"{', '.join(TASKS)}, or FILE.py:TASK")
+    add_models(compare, DEFAULT)
     add_recipe_options(compare)
-    add_run_options(compare)
+    add_place_options(compare)
+
+
+def add_models(parser: argparse.ArgumentParser, models: str) -> None:
+    """What is compared, and over how many seeds."""
+    parser.add_argument(
+        "--models",
+        default=models,
+        metavar="A,B,...",
+        help="names, FILE.py:MODEL, either with @OPTION=VALUE behind it; the first is the baseline "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="adds models that change the scale of the drive and have no momentum",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default %(default)s)"
+    )
+
+
+def plan(options: argparse.Namespace, threads: int) -> Any:
+    """The study that the command line asks for, and its runs.
+
+    Raises:
+        UsageError: An unknown name, or a value out of its range.
+    """
+    from torchmomentum.experiments.studies.compare import comparison, expand, with_controls
+
+    models = [name.strip() for name in options.models.split(",") if name.strip()]
+    if not models:
+        raise UsageError("models needs at least one name")
+    models = with_controls(models) if options.controls else models
+    lists = given(options, RULE_OPTIONS)
+    single = {name: values[0] for name, values in lists.items() if len(values) == 1}
+    several = {name: values for name, values in lists.items() if len(values) > 1}
+    expand(models, single)  # rejects what no model takes
+    changes = {"threads": threads} | given(options) | single
+    return comparison(
+        options.task,
+        expand(models, several),
+        scale=options.scale,
+        seeds=options.seeds,
+        changes=changes,
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Trains several models over several seeds and prints which is better."""
-    jobs = jobs_of(options)
-    configs = plan_runs(options, max(1, (os.cpu_count() or 1) // jobs))
     need_extra()
-    from torchmomentum.experiments.compare import compare
+    jobs = jobs_of(options)
+    study, runs = plan(options, max(1, (os.cpu_count() or 1) // jobs))
+    out = Path(options.out or f"runs/{study.name}")
+    place = place_of(options, out)
+    from torchmomentum.experiments.cli.show import show
+    from torchmomentum.experiments.studies.run import run_study
 
-    place = place_of(options, Path("runs") / options.task)
-    command = ["torchmomentum", *sys.argv[1:]]
-    results = compare(configs, place, jobs=jobs, quiet=options.quiet, command=command)
-    _show(results)
-    print(f"written to {place.folder}: results.json, summary.md, learning curves (PNG, SVG)")
-
-
-def _show(results: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from torchmomentum.experiments.report import COLUMNS, caption, table
-
-    shown = Table(title=f"{results['task']}: {results['title']}", caption=caption(results))
-    for number, name in enumerate(COLUMNS):
-        shown.add_column(name, justify="left" if number in (0, 5) else "right", no_wrap=number < 6)
-    for row in table(results):
-        shown.add_row(*row)
-    console = Console()
-    # a table cut off by a narrow terminal or a pipe would hide the interval
-    Console(width=max(console.width, 150)).print(shown)
+    results = run_study(
+        study,
+        runs,
+        place,
+        out,
+        scale=options.scale,
+        jobs=jobs,
+        resume=options.resume,
+        quiet=options.quiet,
+    )
+    show(results, out)

@@ -13,7 +13,7 @@ from torchmomentum import __version__
 from torchmomentum.experiments.cli import bench, compare, listing, report, reproduce, train
 from torchmomentum.experiments.cli.options import Parser
 from torchmomentum.experiments.errors import UsageError, check_name
-from torchmomentum.experiments.recipes import MODELS, TASKS
+from torchmomentum.experiments.registry import CELLS, RULES, TASKS, load_used, use
 
 _COMMANDS: dict[str, ModuleType] = {
     "train": train,
@@ -29,9 +29,17 @@ def _parser() -> Parser:
     parser = Parser(
         prog="torchmomentum",
         description="Trains recurrent nets with and without momentum, and says which is better.",
-        epilog=f"Tasks: {', '.join(TASKS)}. Models: {', '.join(MODELS)}.",
+        epilog=f"Tasks: {', '.join(TASKS)}. Models: {', '.join(CELLS)}, and RULE-CELL with the "
+        f"rules {', '.join(RULES)}.",
     )
     parser.add_argument("--version", action="version", version=f"torchmomentum {__version__}")
+    parser.add_argument(
+        "--use",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a Python file or module that registers tasks, models, rules, studies",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for command in _COMMANDS.values():
         command.add(commands)
@@ -56,6 +64,8 @@ def _run(arguments: Sequence[str]) -> None:
     if options.command is None:
         parser.print_help()
         return
+    use(*options.use)
+    load_used()
     _COMMANDS[options.command].run(options)
 
 
@@ -66,9 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
     except UsageError as error:
         print(f"torchmomentum: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, MemoryError, BrokenExecutor) as error:
         words = str(error) or type(error).__name__
         print(f"torchmomentum: error: {words.splitlines()[0]}", file=sys.stderr)

@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from typing import Any
 
 from torchmomentum.experiments.cli.options import Commands
-from torchmomentum.experiments.images.figures import FIGURES, plan
-from torchmomentum.experiments.images.recipes import SCALES
-from torchmomentum.experiments.recipes import MODELS, PRESETS, RECIPES, TASKS, recipe
+from torchmomentum.experiments.registry import (
+    BENCHMARKS,
+    CELLS,
+    MODELS,
+    OPTIMIZERS,
+    RULES,
+    STUDIES,
+    TASKS,
+)
 
 
 def add(commands: Commands) -> None:
     """Adds the command to the parser."""
-    commands.add_parser("list", help="list tasks, models and recipes")
+    commands.add_parser("list", help="list tasks, models, studies, benchmarks")
+
+
+def _tasks() -> Iterator[str]:
+    from torchmomentum.experiments.studies.training import defaults
+    from torchmomentum.experiments.study import SCALES
+    from torchmomentum.experiments.tasks import task_of
+
+    for name in TASKS:
+        task = task_of(name)
+        if not task.rules and not task.recipe:
+            yield f"{name}: {task.title}"
+            continue
+        for scale in SCALES:
+            values = defaults(task, scale)
+            told = {k: v for k, v in values.items() if v is not None and k in _SHOWN}
+            words = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items())
+            yield f"{name} --scale {scale}: {task.title}; {words}"
+            for rule in task.rules:
+                options = _words(task.rule_options(rule, values))
+                yield f"    {rule}: {options}"
+
+
+_SHOWN = ("optimizer", "lr", "batch_size", "epochs", "hidden_size", "length")
+
+
+def _words(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items())
+
+
+def _studies() -> Iterator[str]:
+    for name in STUDIES:
+        study = STUDIES.find(name)
+        for scale in study.scales or ("paper",):
+            runs = study.plan(scale)
+            arms = {axis: dict.fromkeys(run.arm[axis] for run in runs) for axis in runs[0].arm}
+            words = "; ".join(f"{axis} {', '.join(map(str, v))}" for axis, v in arms.items())
+            yield f"reproduce {name} --scale {scale}: {study.title}; {words}; {len(runs)} runs"
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prints tasks, models and recipes."""
-    for task in TASKS:
-        for preset in PRESETS:
-            shown = recipe(task, preset)
-            length = "" if shown.length is None else f", length {shown.length}"
-            print(
-                f"{task} --preset {preset}: {shown.title}{length}; {shown.optimizer} "
-                f"lr {shown.lr:g}, batch {shown.batch_size}, {shown.epochs} epochs, "
-                f"hidden {shown.hidden_size}"
-            )
-        for rule, values in RECIPES[task][0].rules.items():
-            print(f"    {rule}: {', '.join(f'{k}={v}' for k, v in values.items())}")
-    print(f"models: {', '.join(MODELS)}")
-    for name, figure in FIGURES.items():
-        for scale in SCALES:
-            runs = plan(name, scale)
-            depths, epochs, optimizers = (
-                ", ".join(dict.fromkeys(str(getattr(run, key)) for run in runs))
-                for key in ("depth", "epochs", "optimizer")
-            )
-            print(
-                f"reproduce {name} --scale {scale}: {figure.title} on {figure.recipe}; "
-                f"{optimizers}; depth {depths}; {epochs} epochs; {len(runs)} runs"
-            )
+    """Prints what is known by a name."""
+    for line in _tasks():
+        print(line)
+    print(f"cells: {', '.join(CELLS)}")
+    print(f"rules: {', '.join(RULES)}")
+    print(f"models: each cell, RULE-CELL, {', '.join(MODELS)}")
+    print(f"optimizers: {', '.join(OPTIMIZERS)}")
+    for line in _studies():
+        print(line)
+    for name in BENCHMARKS:
+        print(f"bench {name}: {BENCHMARKS.find(name).title}")
+    print("bench time-to-accuracy: training time until a model is as good as the first")

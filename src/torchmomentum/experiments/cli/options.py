@@ -9,25 +9,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from torchmomentum.experiments.configuration import (
-    DEVICES,
-    PRECISIONS,
-    RunConfig,
-    resolve,
-    rule_of,
-)
-from torchmomentum.experiments.errors import UsageError, check_name
-from torchmomentum.experiments.recipes import HYPERPARAMETERS, MODELS, OPTIMIZERS, PRESETS
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import DEVICES, PRECISIONS
+from torchmomentum.experiments.registry import OPTIMIZERS
+from torchmomentum.experiments.study import SCALES
 
 if TYPE_CHECKING:
-    from torchmomentum.experiments.training import Place
+    from torchmomentum.experiments.engine.place import Place
 
 Commands = Any  # argparse's collection of subparsers, which has no public type
-_RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart")
-_OVERRIDES = (
+RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "gain")
+_RECIPE_OPTIONS = (
     *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
     *("order_seed", "init_seed", "permutation_seed", "device", "precision", "threads"),
-    *_RULE_OPTIONS,
+    *("train_limit", "test_limit"),
 )
 
 
@@ -42,37 +37,54 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+def numbers(text: str) -> list[int | float]:
+    """``0.3,0.6`` as numbers.
+
+    Raises:
+        ArgumentTypeError: One of them is none.
+    """
+    found: list[int | float] = []
+    for part in text.split(","):
+        try:
+            found.append(int(part))
+        except ValueError:
+            try:
+                found.append(float(part))
+            except ValueError:
+                raise argparse.ArgumentTypeError(f"invalid number: {part!r}") from None
+    return found
+
+
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """What a recipe says, and the momentum rule's numbers."""
     group = parser.add_argument_group("recipe (by default the task's, see 'torchmomentum list')")
-    group.add_argument(
-        "--preset", default="desk", metavar="NAME", help=f"scale: {', '.join(PRESETS)}"
-    )
+    group.add_argument("--scale", default="desk", metavar="NAME", help=", ".join(SCALES))
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
     group.add_argument("--steps", type=int, metavar="N", help="training steps (generated tasks)")
     group.add_argument("--batch-size", type=int, metavar="N", help="samples in a batch")
     group.add_argument("--hidden-size", type=int, metavar="N", help="hidden units")
     group.add_argument("--length", type=int, metavar="N", help="steps of adding; blanks of copying")
+    group.add_argument("--train-limit", type=int, metavar="N", help="training samples")
+    group.add_argument("--test-limit", type=int, metavar="N", help="validation and test samples")
     group.add_argument("--optimizer", metavar="NAME", help=", ".join(OPTIMIZERS))
     group.add_argument("--lr", type=float, metavar="X", help="learning rate")
     group.add_argument("--clip", type=float, metavar="X", help="largest norm of the gradient")
-    rule = parser.add_argument_group("momentum rule")
-    rule.add_argument("--mu", type=float, metavar="X", help="momentum, in [0, 1)")
-    rule.add_argument("--step-size", type=float, metavar="X", help="step size, positive")
-    rule.add_argument("--beta", type=float, metavar="X", help="second moment kept, in [0, 1)")
-    rule.add_argument(
-        "--eps", type=float, metavar="X", help="added to the root of the second moment"
-    )
-    rule.add_argument("--restart", type=int, metavar="N", help="steps between restarts")
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """The pixels' seed, and :func:`add_place_options`."""
+    rule = parser.add_argument_group("momentum rule (a list X,X,... compares its values)")
+    helps = {
+        "mu": "momentum, in [0, 1)",
+        "step_size": "step size, positive",
+        "beta": "second moment kept, in [0, 1)",
+        "eps": "added to the root of the second moment",
+        "restart": "steps between restarts",
+        "gain": "of the control gain",
+    }
+    for name, words in helps.items():
+        option = f"--{name.replace('_', '-')}"
+        rule.add_argument(option, type=numbers, metavar="X,...", help=words)
     seeds = parser.add_argument_group("seeds")
     seeds.add_argument(
         "--permutation-seed", type=int, metavar="N", help="pixels' order (default 0)"
     )
-    add_place_options(parser)
 
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
@@ -81,17 +93,24 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default cpu)")
     run.add_argument("--precision", metavar="NAME", help=f"{', '.join(PRECISIONS)} (autocast)")
     run.add_argument("--threads", type=int, metavar="N", help="CPU threads of a run")
-    run.add_argument("--data-dir", metavar="DIR", help="data folder (or TORCHMOMENTUM_DATA)")
-    run.add_argument("--offline", action="store_true", help="do not download missing data")
-    run.add_argument("--out", metavar="DIR", help="where to write (default runs/...)")
-    run.add_argument("--resume", action="store_true", help="go on with what --out holds")
-    run.add_argument(
+    add_folder_options(run)
+
+
+def add_folder_options(parser: Any) -> None:
+    """From which data and to which folder, and how many runs at a time."""
+    parser.add_argument("--data-dir", metavar="DIR", help="data folder (or TORCHMOMENTUM_DATA)")
+    parser.add_argument("--offline", action="store_true", help="do not download missing data")
+    parser.add_argument("--out", metavar="DIR", help="where to write (default runs/...)")
+    parser.add_argument("--runs", metavar="DIR", help="folder of runs, shared by studies")
+    parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time")
+    parser.add_argument(
         "--checkpoint-every", type=int, default=100, metavar="N", help="steps between checkpoints"
     )
-    run.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
-def given(options: argparse.Namespace, names: Iterable[str] = _OVERRIDES) -> dict[str, Any]:
+def given(options: argparse.Namespace, names: Iterable[str] = _RECIPE_OPTIONS) -> dict[str, Any]:
     """What of some options, by default those of a recipe, is on the command line."""
     values = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
@@ -108,31 +127,31 @@ def jobs_of(options: argparse.Namespace, *, alone: bool = False) -> int:
         UsageError: Fewer than one.
     """
     if options.jobs is None:
-        if alone or options.device == "cuda":
+        if alone or getattr(options, "device", None) == "cuda":
             return 1
-        return max(1, (os.cpu_count() or 1) // (options.threads or 1))
+        return max(1, (os.cpu_count() or 1) // (getattr(options, "threads", None) or 1))
     jobs: int = options.jobs
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
     return jobs
 
 
-def place_of(options: argparse.Namespace, folder: Path) -> Place:
-    """Where a run reads and writes; in ``folder`` unless the command line names another.
+def place_of(options: argparse.Namespace, out: Path, runs: str | None = None) -> Place:
+    """Where runs read and write: below ``out``, unless the command line or ``runs`` says otherwise.
 
     Raises:
         UsageError: No number of steps between checkpoints.
     """
     from torchmomentum.experiments.data.folder import data_folder
-    from torchmomentum.experiments.training import Place
+    from torchmomentum.experiments.engine.place import Place
 
     if options.checkpoint_every < 1:
         raise UsageError(f"checkpoint-every must be at least 1, got {options.checkpoint_every}")
+    shared = options.runs or runs
     return Place(
-        folder=Path(options.out) if options.out else folder,
+        runs=Path(shared) if shared else out / "runs",
         data=data_folder(options.data_dir),
         offline=options.offline,
-        resume=options.resume,
         checkpoint_every=options.checkpoint_every,
     )
 
@@ -142,37 +161,3 @@ def need_extra() -> None:
     for name in ("lightning", "matplotlib", "rich", "sklearn"):
         if find_spec(name) is None:
             raise UsageError(f"{name} is missing: pip install 'torchmomentum[experiments]'")
-
-
-def plan_runs(options: argparse.Namespace, threads: int) -> list[RunConfig]:
-    """The runs of a comparison, seed by seed, the baseline first.
-
-    Raises:
-        UsageError: An unknown name, or a value out of its range.
-    """
-    models = [name.strip() for name in options.models.split(",") if name.strip()]
-    for name in models:
-        check_name("model", name, MODELS)
-    if not models:
-        raise UsageError("models needs at least one name")
-    if len(set(models)) < len(models):
-        raise UsageError(f"models names one twice: {options.models}")
-    if options.seeds < 1:
-        raise UsageError(f"seeds must be at least 1, got {options.seeds}")
-    overrides = {"threads": threads} | given(options)
-    had = {name for model in models for name in HYPERPARAMETERS.get(rule_of(model) or "", ())}
-    for name in _RULE_OPTIONS:
-        if name in overrides and name not in had:
-            raise UsageError(f"none of {options.models} has {name}")
-    return [
-        resolve(
-            options.task,
-            model,
-            preset=options.preset,
-            seed=seed,
-            overrides=overrides,
-            ignore_unused_rule_options=True,
-        )
-        for seed in range(options.seeds)
-        for model in models
-    ]

@@ -6,39 +6,43 @@ import argparse
 from pathlib import Path
 
 from torchmomentum.experiments.cli.options import Commands
-from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.errors import UsageError, check_name
 
 
 def add(commands: Commands) -> None:
     """Adds the command to the parser."""
     report = commands.add_parser("report", help="show recorded results again")
-    report.add_argument("results", metavar="RESULTS.JSON", type=Path)
+    report.add_argument(
+        "results", metavar="RESULTS", type=Path, help="a folder with results, or results.json"
+    )
     report.add_argument(
         "--into", metavar="FILE", type=Path, help="a document with the marks of --mark"
     )
     report.add_argument("--mark", default="results", metavar="NAME", help="<!-- NAME:begin --> ...")
+    report.add_argument(
+        "--table", metavar="NAME", help="another table of the same runs: time-to-accuracy"
+    )
+    report.add_argument("--figures", action="store_true", help="draw the figures again as well")
 
 
 def run(options: argparse.Namespace) -> None:
     """Prints recorded results, or puts them between the marks of a document."""
-    from torchmomentum.experiments.bench.report import markdown
-    from torchmomentum.experiments.files import read_json
-    from torchmomentum.experiments.images.report import markdown as trained
-    from torchmomentum.experiments.report import insert, markdown_table
-    from torchmomentum.experiments.reproduce.report import markdown as reproduced
+    from torchmomentum.experiments.report.document import document, insert
+    from torchmomentum.experiments.report.figures import draw
+    from torchmomentum.experiments.report.tables import TABLES
+    from torchmomentum.experiments.studies.run import load_results
 
+    path: Path = options.results
+    results = load_results(path)
+    if options.table is not None:
+        results.table = check_name("table", options.table, TABLES)
     try:
-        results = read_json(options.results)
-        if "methods" in results:
-            text = reproduced(results)
-        elif "images" in results:
-            text = trained(results)
-        else:
-            text = markdown(results) if "kind" in results else markdown_table(results)
-    except FileNotFoundError as error:
-        raise UsageError(f"{options.results} does not exist") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UsageError(f"{options.results} holds no recorded results: {error}") from error
+        text = document(results)
+        if options.figures:
+            draw(results, path if path.is_dir() else path.parent)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        kind = type(error).__name__
+        raise UsageError(f"{path} cannot be told as {results.table}: {kind} {error}") from error
     if options.into is None:
         print(text)
     else:

@@ -6,117 +6,111 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torchmomentum.experiments.cli.options import (
     Commands,
-    add_place_options,
+    add_folder_options,
     given,
     jobs_of,
     need_extra,
     place_of,
 )
 from torchmomentum.experiments.errors import UsageError, check_name
-from torchmomentum.experiments.images.figures import FIGURES, plan
-from torchmomentum.experiments.images.recipes import DATA, SCALES
+from torchmomentum.experiments.recipe import DEVICES, PRECISIONS
+from torchmomentum.experiments.registry import STUDIES
+from torchmomentum.experiments.study import SCALES, Study
 
-REPRODUCTIONS = (
-    *("slides-quadratic", "slides-noise-decaying", "slides-noise-constant"),
-    *("slides-restart-frequency", "slides-logistic", "slides-bnn"),
-    *FIGURES,
-)
-_IMAGE_OPTIONS = (
-    *("batch_size", "lr", "train_limit", "compile", "device", "devices", "precision", "threads"),
-    "workers",
-)
+SHARED = "runs/shared"  # where the runs of all studies lie by default
+# every option of a study by its name: type and help
+_OPTIONS: dict[str, tuple[Any, str]] = {
+    "iterations": (int, "of the slides' figures of optimization and sampling"),
+    "cycle": (None, "the cycle's Laplacian, as the slides print it, instead of the path's"),
+    "data": (str, "other images than the study's"),
+    "depths": (str, "depths of the networks, N,N,..."),
+    "epochs": (int, "passes over the training images"),
+    "batch_size": (int, "images of a step"),
+    "lr": (float, "learning rate"),
+    "train_limit": (int, "training images"),
+    "compile": (None, "torch.compile"),
+    "device": (str, ", ".join(DEVICES)),
+    "devices": (int, "devices that train a run together"),
+    "precision": (str, f"{', '.join(PRECISIONS)} (autocast)"),
+    "threads": (int, "CPU threads of a run"),
+    "workers": (int, "threads that decode ImageNet"),
+}
 
 
 def add(commands: Commands) -> None:
     """Adds the command to the parser."""
-    again = commands.add_parser("reproduce", help="compute a figure of the slides again")
-    again.add_argument("name", metavar="NAME", help=", ".join(REPRODUCTIONS))
-    again.add_argument("--seeds", type=int, metavar="N", help="by default the figure's own")
-    again.add_argument("--iterations", type=int, metavar="N", help="of slides-*; theirs by default")
+    again = commands.add_parser("reproduce", help="compute a figure or a table again")
+    again.add_argument("name", metavar="NAME", help=", ".join(STUDIES))
     again.add_argument(
-        "--data",
-        metavar="NAME",
-        help=f"of the image figures: {', '.join(DATA)} (default the figure's); of slides-logistic "
-        "and slides-bnn: digits (default), mnist",
+        "--scale", metavar="NAME", help=f"{', '.join(SCALES)} (default: the study's)"
     )
-    _add_image_options(again)
+    again.add_argument("--seeds", type=int, metavar="N", help="by default the scale's")
+    what = again.add_argument_group("what differs from the study (each has some of these)")
+    for name, (kind, words) in _OPTIONS.items():
+        option = f"--{name.replace('_', '-')}"
+        if kind is None:
+            what.add_argument(option, action="store_const", const=True, dest=name, help=words)
+        else:
+            what.add_argument(option, type=kind, dest=name, metavar="X", help=words)
+    add_folder_options(again.add_argument_group("run"))
 
 
-def _add_image_options(parser: argparse.ArgumentParser) -> None:
-    images = parser.add_argument_group(f"image classification ({', '.join(FIGURES)})")
-    images.add_argument("--scale", metavar="NAME", help=f"{', '.join(SCALES)} (default desk)")
-    images.add_argument("--depths", metavar="N,N,...", help="by default the scale's")
-    images.add_argument("--epochs", type=int, metavar="N", help="by default the scale's")
-    images.add_argument("--batch-size", type=int, metavar="N", help="images of a step")
-    images.add_argument("--lr", type=float, metavar="X", help="learning rate")
-    images.add_argument("--train-limit", type=int, metavar="N", help="training images")
-    images.add_argument("--compile", action="store_const", const=True, help="torch.compile")
-    images.add_argument("--devices", type=int, metavar="N", help="that train a run together")
-    images.add_argument("--workers", type=int, metavar="N", help="threads that decode ImageNet")
-    images.add_argument("--jobs", type=int, metavar="N", help="runs at a time")
-    images.add_argument("--runs", metavar="DIR", help="shared by figures (default runs/images)")
-    add_place_options(parser)
+def _depths(text: str) -> list[int]:
+    try:
+        return [int(depth) for depth in text.split(",")]
+    except ValueError:
+        raise UsageError(f"depths must be whole numbers, got {text}") from None
+
+
+def _plan(study: Study, options: argparse.Namespace, threads: int) -> Any:
+    """The runs that the command line asks for."""
+    changes, axes = given(options, _OPTIONS), dict[str, Any]()
+    unknown = [name for name in changes if name not in study.options]
+    if unknown:
+        raise UsageError(f"{study.name} has no {unknown[0].replace('_', '-')}")
+    if "depths" in changes:
+        axes["depth"] = _depths(changes.pop("depths"))
+    if "epochs" in changes:
+        axes["epochs"] = [changes.pop("epochs")]
+    if "threads" in study.options:
+        changes = {"threads": threads} | changes
+    return study.plan(options.scale, seeds=options.seeds, axes=axes, changes=changes)
+
+
+def _of_data(study: Study, data: str | None) -> Study:
+    """The study, where pictures with a recipe of their own bring it along."""
+    if data is None or "recipe" not in study.view:
+        return study
+    from torchmomentum.experiments.studies.images import whose
+
+    recipe, _ = whose(study.view["recipe"], data)
+    return replace(study, view={**study.view, "recipe": recipe})
 
 
 def run(options: argparse.Namespace) -> None:
-    """Computes a figure again."""
-    check_name("reproduction", options.name, REPRODUCTIONS)
+    """Computes a study again."""
+    check_name("study", options.name, STUDIES)
     need_extra()
-    if options.name in FIGURES:
-        _reproduce_images(options)
-        return
-    for name in ("scale", "depths", "epochs", "runs", "jobs", *_IMAGE_OPTIONS):
-        if getattr(options, name) is not None:
-            raise UsageError(f"{options.name} has no {name.replace('_', '-')}")
-    from torchmomentum.experiments.data.folder import data_folder
-    from torchmomentum.experiments.reproduce.run import reproduce, show
-
-    out = Path(options.out or f"runs/{options.name}")
-    results = reproduce(
-        options.name,
-        out,
-        iterations=options.iterations,
-        seeds=options.seeds,
-        resume=options.resume,
-        data=options.data,
-        folder=data_folder(options.data_dir),
-        offline=options.offline,
-        quiet=options.quiet,
-    )
-    show(results)
-    print(f"written to {out}: results.json, table.md, curves (PNG, SVG)")
-
-
-def _reproduce_images(options: argparse.Namespace) -> None:
-    if options.iterations is not None:
-        raise UsageError(f"{options.name} has no iterations; give epochs")
     several = (options.devices or 1) > 1
     jobs = jobs_of(options, alone=several)
     if jobs > 1 and several:
         raise UsageError(f"jobs must be 1 with several devices, got {jobs}")
-    try:
-        depths = [int(depth) for depth in options.depths.split(",")] if options.depths else None
-    except ValueError:
-        raise UsageError(f"depths must be whole numbers, got {options.depths}") from None
-    configs = plan(
-        options.name,
-        options.scale or "desk",
-        data=options.data,
-        depths=depths,
-        epochs=options.epochs,
-        seeds=options.seeds,
-        changes={"threads": max(1, (os.cpu_count() or 1) // jobs)} | given(options, _IMAGE_OPTIONS),
-    )
-    from torchmomentum.experiments.reproduce.images import reproduce_images, show_images
-    from torchmomentum.experiments.training import is_first_process
-
-    place = replace(place_of(options, Path()), folder=Path(options.runs or "runs/images"))
+    study = _of_data(STUDIES.find(options.name), options.data)
+    runs = _plan(study, options, max(1, (os.cpu_count() or 1) // jobs))
     out = Path(options.out or f"runs/{options.name}")
+    place = place_of(options, out, SHARED)
+    from torchmomentum.experiments.cli.show import show
+    from torchmomentum.experiments.engine.processes import is_first_process
+    from torchmomentum.experiments.studies.run import run_study
+
+    scale, _ = study.edition(options.scale)
     quiet = options.quiet or not is_first_process()
-    results = reproduce_images(options.name, configs, place, out, jobs=jobs, quiet=quiet)
+    results = run_study(
+        study, runs, place, out, scale=scale, jobs=jobs, resume=options.resume, quiet=quiet
+    )
     if is_first_process():
-        show_images(results)
-        print(f"written to {out}: results.json, table.md, curves (PNG, SVG)")
+        show(results, out)

@@ -7,57 +7,64 @@ import os
 from pathlib import Path
 
 from torchmomentum.experiments.cli.options import (
+    RULE_OPTIONS,
     Commands,
+    add_place_options,
     add_recipe_options,
-    add_run_options,
     given,
     need_extra,
     place_of,
 )
-from torchmomentum.experiments.configuration import resolve
-from torchmomentum.experiments.recipes import MODELS, TASKS
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.registry import TASKS
 
 
 def add(commands: Commands) -> None:
     """Adds the command to the parser."""
     train = commands.add_parser("train", help="train one model on one task")
-    train.add_argument("task", metavar="TASK", help=", ".join(TASKS))
-    train.add_argument("--model", required=True, metavar="NAME", help=", ".join(MODELS))
+    train.add_argument("task", metavar="TASK", help=f"{', '.join(TASKS)}, or FILE.py:TASK")
+    train.add_argument("--model", required=True, metavar="NAME", help="or FILE.py:MODEL")
     train.add_argument(
         "--seed", type=int, default=0, metavar="N", help="for order and initialization"
     )
     add_recipe_options(train)
-    add_run_options(train)
+    add_place_options(train)
     train.add_argument("--order-seed", type=int, metavar="N", help="data order alone")
     train.add_argument("--init-seed", type=int, metavar="N", help="initialization alone")
 
 
 def run(options: argparse.Namespace) -> None:
     """Trains one model on one task."""
-    config = resolve(
-        options.task,
-        options.model,
-        preset=options.preset,
-        seed=options.seed,
-        overrides={"threads": os.cpu_count() or 1} | given(options),
-    )
     need_extra()
-    from torchmomentum.experiments.progress import RunsProgress
-    from torchmomentum.experiments.training import RESULT, check, train
+    from torchmomentum.experiments.engine.compute import begun, finished, folder_of
+    from torchmomentum.experiments.engine.pool import compute_all
+    from torchmomentum.experiments.studies.training import training_recipe
+    from torchmomentum.experiments.tasks import task_of
 
-    check(config)
-    place = place_of(
-        options, Path("runs") / config.task / config.model / f"seed-{config.init_seed}"
-    )
-    with RunsProgress(1, quiet=options.quiet) as bars:
-        result = train(
-            config, place, lambda words, step, steps: bars.update(config.model, words, step, steps)
+    rule = {name: values[0] for name, values in given(options, RULE_OPTIONS).items()}
+    settings = {
+        "task": options.task,
+        "model": options.model,
+        "scale": options.scale,
+        "threads": os.cpu_count() or 1,
+        **given(options),
+        **rule,
+    }
+    recipe = training_recipe(settings, options.seed)
+    place = place_of(options, Path(options.out or f"runs/{options.task.rpartition(':')[2]}"))
+    folder = folder_of(recipe, place)
+    if begun(recipe, place) and not options.resume:
+        done = "" if finished(recipe, place) else ", unfinished"
+        raise UsageError(
+            f"{folder} holds this run already{done}; give --resume to go on, or another --out"
         )
-        found = result["summary"]
-        bars.finish(config.model, f"trained {result['train_seconds']:.0f} s")
+    result = compute_all([recipe], place, quiet=options.quiet)[recipe.key]
+    if result.failed:
+        raise UsageError(result.failed)
+    metric, values = task_of(recipe.task).metric, result.values
     print(
-        f"{config.task} {config.model}: test {result['metric']} {found['chosen']:.4f} at the epoch "
-        f"chosen on validation ({found['chosen_epoch']}), best {found['best']:.4f}, "
-        f"last {found['last']:.4f}"
+        f"{recipe.task} {recipe.model}: test {metric} {values['chosen']:.4f} at the epoch "
+        f"chosen on validation ({values['chosen_epoch']}), best {values['best']:.4f}, "
+        f"last {values['last']:.4f}" + (f"; {result.warning}" if result.warning else "")
     )
-    print(f"written to {place.folder / RESULT}")
+    print(f"written to {folder / 'result.json'}")

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchmomentum.experiments.batches import (
+from torchmomentum.experiments.data.batches import (
     Batch,
     BatchStream,
     generator,

@@ -1,0 +1,19 @@
+"""The sizes that are measured. No torch here."""
+
+from __future__ import annotations
+
+Shape = tuple[int, int, int, int]  # T, B, I, H
+
+SHAPES: list[Shape] = [  # of the papers' tasks
+    (784, 128, 1, 128),
+    (784, 128, 1, 256),
+    (200, 32, 129, 158),
+    (100, 16, 32, 64),
+    (70, 20, 400, 400),
+    (35, 20, 400, 1150),
+]
+PMNIST: Shape = (784, 128, 1, 256)
+LONG: Shape = (1024, 16, 768, 768)  # what FlashRNN is measured at
+SIZES = [(1, 128), (129, 158), (400, 400)]  # I, H of a stream
+TENSOR_SETS = ("ResNet-18, 62 tensors, 11.7 M", "500 small tensors, 0.47 M")
+CHECKED = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU", "RNN_MODRELU")  # cells

@@ -1,0 +1,93 @@
+"""The benchmarks as studies: what varies is the size, what is measured stands side by side in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torchmomentum.experiments.bench.shapes import (
+    CHECKED,
+    LONG,
+    PMNIST,
+    SHAPES,
+    SIZES,
+    TENSOR_SETS,
+)
+from torchmomentum.experiments.study import Study
+
+_HERE = "torchmomentum.experiments.bench.recipe"
+
+
+def _benchmark(
+    name: str,
+    title: str,
+    items: Sequence[Any],
+    *,
+    table: str | None = None,
+    measure: str | None = None,
+    figure: str | None = "ratios",
+    device: str = "cpu",
+    item: str = "T, B, I, H",
+    **view: Any,
+) -> Study:
+    return Study(
+        name=name,
+        title=title,
+        recipe=f"{_HERE}:timing_recipe",
+        shown=f"{_HERE}:shown",
+        axes={"item": tuple(items)},
+        settings={"benchmark": measure or name, "seconds": 15.0, "device": device},
+        metric="ratio to the first",
+        table=f"timing-{table or name}",
+        figure=figure,
+        view={"item": item, **view},
+    )
+
+
+_TYPES = ("float32", "bfloat16", "float16")
+_TYPED = tuple((*shape, kind) for shape in (*SHAPES, LONG) for kind in _TYPES)
+LAYERS = _benchmark("layers", "training step, float32", SHAPES)
+LAYERS_BFLOAT16 = _benchmark("layers-bfloat16", "training step, bfloat16", SHAPES, table="layers")
+PROFILE = _benchmark(
+    "profile", "milliseconds of a training step's parts, float32", SHAPES, figure=None
+)
+OPTIM = _benchmark("optim", "optimizer step, float32", TENSOR_SETS, item="tensors")
+MEMORY = _benchmark("memory", "peak memory of a training step, float32", SHAPES)
+STREAMING = _benchmark(
+    "streaming", "one step of one sequence, float32, inference", SIZES, item="I, H"
+)
+PAPERS = _benchmark(
+    "papers", "Tables 14 and 15 of the MomentumRNN paper", [PMNIST], ratio="training time"
+)
+GPU_CORRECTNESS = _benchmark(
+    "gpu-correctness",
+    "kernels beside the definition in float64",
+    CHECKED,
+    figure=None,
+    device="cuda",
+    item="cell",
+)
+GPU_LAYERS = _benchmark(
+    "gpu-layers", "training step on a GPU", _TYPED, table="gpu", device="cuda", figure=None
+)
+GPU_PLANS = _benchmark(
+    "gpu-plans",
+    "cuts into programs",
+    tuple((*shape, kind) for shape in SHAPES[1:4:2] for kind in _TYPES[:2]),
+    table="gpu",
+    device="cuda",
+    figure=None,
+)
+GPU_ENSEMBLES = _benchmark(
+    "gpu-ensembles", "members in one launch", SHAPES[:1], table="gpu", device="cuda", figure=None
+)
+GPU_PAPERS = _benchmark(
+    "gpu-papers",
+    "Tables 14 and 15 of the MomentumRNN paper",
+    [PMNIST],
+    measure="papers",
+    table="papers",
+    device="cuda",
+    ratio="training time",
+)
+GPU = ("gpu-correctness", "gpu-layers", "gpu-plans", "gpu-ensembles", "gpu-papers")

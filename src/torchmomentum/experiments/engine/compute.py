@@ -1,0 +1,94 @@
+"""Computes one recipe, or finds it computed: the folder of runs.
+
+A run's folder is named by the hash of its recipe, so that studies which need the same run share it.
+Whoever computes a run holds its lock, which the system gives back if the process dies: several
+processes may work on one folder. ``result.json`` is written last; what a computation keeps to go on
+from (checkpoints) lies beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from torchmomentum.experiments.engine.place import Place, Tell, silent
+from torchmomentum.experiments.engine.processes import is_first_process
+from torchmomentum.experiments.engine.provenance import provenance
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.files import read_json, write_json
+from torchmomentum.experiments.recipe import Recipe
+from torchmomentum.experiments.registry import attribute
+from torchmomentum.experiments.result import Result
+
+RESULT, RECIPE, LOCK = "result.json", "recipe.json", ".lock"
+
+
+class Busy(Exception):
+    """Another process computes this run."""
+
+
+def folder_of(recipe: Recipe, place: Place) -> Path:
+    """A run's own folder."""
+    return place.runs / recipe.folder
+
+
+def finished(recipe: Recipe, place: Place) -> Result | None:
+    """The result of a run that is done, else None."""
+    path = folder_of(recipe, place) / RESULT
+    return Result.from_dict(read_json(path), str(path)) if path.exists() else None
+
+
+def begun(recipe: Recipe, place: Place) -> bool:
+    """Whether the folder of runs holds something of this one."""
+    return (folder_of(recipe, place) / RECIPE).exists()
+
+
+def forget(recipe: Recipe, place: Place) -> None:
+    """Removes a run's result: it is to be computed anew."""
+    (folder_of(recipe, place) / RESULT).unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    if not is_first_process():  # of those that train together, one holds the lock for all
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise Busy(str(folder)) from error
+
+
+def compute(recipe: Recipe, place: Place, tell: Tell = silent) -> Result:
+    """Computes a run and writes its ``result.json``, or reads it where it is there.
+
+    Args:
+        recipe: What to compute.
+        place: Where.
+        tell: Told how far it is.
+
+    Raises:
+        Busy: Another process is at it.
+        UsageError: Data is missing, or a file is damaged.
+    """
+    folder = folder_of(recipe, place)
+    if folder.parent.exists() and not folder.parent.is_dir():
+        raise UsageError(f"{folder.parent} is a file; give another folder")
+    with _held(folder):
+        done = finished(recipe, place)
+        if done is not None:
+            return done
+        values: dict[str, Any] = recipe.to_dict()
+        if is_first_process():
+            write_json(folder / RECIPE, values)
+        result: Result = attribute(recipe.computation)(recipe, place, tell)
+        result.recipe, result.provenance = values, provenance()
+        if is_first_process():
+            write_json(folder / RESULT, result.to_dict())
+    return result

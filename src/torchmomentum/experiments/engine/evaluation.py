@@ -1,0 +1,67 @@
+"""What a model reaches on batches, and what is made of a run's history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchmomentum.experiments.data.batches import Batch
+from torchmomentum.experiments.tasks import Data
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """A tensor, or a tuple of them, on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    return tuple(to_device(part, device) for part in value)
+
+
+def run_model(model: nn.Module, inputs: Any) -> Tensor:
+    """The model's output; inputs that are a tuple are its arguments."""
+    output: Tensor = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+    return output
+
+
+def size_of(inputs: Any, batch_dim: int) -> int:
+    """How many samples a batch has."""
+    first: Tensor = inputs[0] if isinstance(inputs, tuple) else inputs
+    return first.shape[batch_dim]
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, batches: Iterable[Batch], data: Data, device: torch.device
+) -> tuple[float, float]:
+    """Mean loss and metric over batches, weighted by their sizes."""
+    model.eval()
+    totals = torch.zeros(2, dtype=torch.float64)
+    samples = 0
+    for x, y in batches:
+        output, target = run_model(model, to_device(x, device)).float(), to_device(y, device)
+        count = size_of(x, data.batch_dim)
+        values = torch.stack([data.loss(output, target), data.metric(output, target)])
+        totals += values.double().cpu() * count
+        samples += count
+    model.train()
+    loss, metric = (totals / samples).tolist()
+    return loss, metric
+
+
+def summary(history: Sequence[dict[str, float]], data: Data) -> dict[str, float]:
+    """The test metric at its best, at the end, and where the validation metric was best.
+
+    Where nothing is held out for validation, the end is what is chosen.
+    """
+    better = max if data.higher_is_better else min
+    chosen = history[-1]
+    if data.validation:
+        chosen = better(history, key=lambda record: record["validation_metric"])
+    return {
+        "best": better(record["test_metric"] for record in history),
+        "last": history[-1]["test_metric"],
+        "chosen": chosen["test_metric"],
+        "chosen_epoch": chosen["epoch"],
+    }

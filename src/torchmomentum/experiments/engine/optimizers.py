@@ -1,0 +1,125 @@
+"""Optimizers by name, and what changes from epoch to epoch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+import torchmomentum.optim as topt
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import Training
+from torchmomentum.experiments.registry import OPTIMIZERS
+
+Scheduler = torch.optim.lr_scheduler.LRScheduler | topt.RestartScheduler
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer and its defaults.
+
+    Attributes:
+        make: ``make(parameters, **options)``.
+        options: What it takes, with the defaults; None leaves an option out.
+    """
+
+    make: Callable[..., torch.optim.Optimizer]
+    options: Mapping[str, Any]
+
+
+RMSPROP = Optimizer(torch.optim.RMSprop, {"lr": 1e-3, "alpha": 0.99})
+ADAM = Optimizer(torch.optim.Adam, {"lr": 1e-3})
+SGD = Optimizer(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0})
+NAG = Optimizer(topt.NAG, {"lr": 0.1, "weight_decay": 0.0})
+SRSGD = Optimizer(topt.SRSGD, {"lr": 0.1, "weight_decay": 0.0, "restart_every": None})
+
+
+def optimizer_of(name: str) -> Optimizer:
+    """An optimizer by its name; a class of the user's takes what its signature says."""
+    found = OPTIMIZERS.find(name)
+    if isinstance(found, Optimizer):
+        return found
+    given = list(inspect.signature(found).parameters.values())[1:]
+    empty = inspect.Parameter.empty
+    return Optimizer(found, {p.name: None if p.default is empty else p.default for p in given})
+
+
+def build_optimizer(recipe: Training, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """A run's optimizer.
+
+    Raises:
+        UsageError: A value is out of its range.
+    """
+    options = {k: v for k, v in recipe.optimizer_options.items() if v is not None}
+    restarts = recipe.schedule.get("restarts")
+    if restarts:
+        options["restart_every"] = restarts[0]
+    try:
+        return optimizer_of(recipe.optimizer).make(parameters, **options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"optimizer {recipe.optimizer}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What changes from epoch to epoch.
+
+    Attributes:
+        milestones: Epochs after which the learning rate falls, and SRSGD's next interval begins.
+        gamma: What the learning rate is multiplied by.
+        restarts: SRSGD's interval of each stage, in iterations; empty for other optimizers.
+        restart_at_milestones: Whether SRSGD begins anew at each milestone, counter and momentum.
+            The slides let each interval begin anew; the released code makes a new optimizer there,
+            which loses the momentum and keeps the counter.
+        restart_fades: Whether SRSGD's last interval falls from epoch to epoch, evenly, to 1 in the
+            last one, each epoch begun anew.
+        epochs: Of the whole training.
+    """
+
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    restarts: tuple[int, ...] = ()
+    restart_at_milestones: bool = True
+    restart_fades: bool = False
+    epochs: int = 1
+
+    def stages(self) -> tuple[list[int], list[int]]:
+        """SRSGD's stages: at which epochs they begin but for the first, and their intervals.
+
+        Example:
+            >>> schedule = Schedule((31, 61), 0.1, (40, 80, 80), restart_fades=True, epochs=90)
+            >>> milestones, restarts = schedule.stages()
+            >>> milestones[:3], restarts[:4], restarts[-2:]
+            ([31, 61, 62], [40, 80, 80, 77], [4, 1])
+        """
+        milestones, restarts = list(self.milestones), list(self.restarts)
+        if self.restart_fades and milestones:
+            last, first = restarts.pop(), milestones[-1]
+            left = self.epochs - 1 - first  # epochs behind the stage's first
+            milestones += range(first + 1, self.epochs)
+            restarts += [round((last - 1) * (left - k) / max(left, 1)) + 1 for k in range(left + 1)]
+        return milestones, restarts
+
+
+def build_schedules(recipe: Training, optimizer: torch.optim.Optimizer) -> list[Scheduler]:
+    """What changes from epoch to epoch: the learning rate, and SRSGD's interval."""
+    if not recipe.schedule:
+        return []
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.schedule.items()}
+    schedule = Schedule(**values, epochs=recipe.epochs)
+    found: list[Scheduler] = [
+        torch.optim.lr_scheduler.MultiStepLR(optimizer, list(schedule.milestones), schedule.gamma)
+    ]
+    if schedule.restarts:
+        found.append(
+            topt.RestartScheduler(
+                optimizer,
+                *schedule.stages(),
+                restart_at_milestones=schedule.restart_at_milestones,
+            )
+        )
+    return found

@@ -1,1 +1,0 @@
-"""Image classification: residual networks, trained by SGD and SRSGD as the slides did."""

@@ -1,0 +1,126 @@
+"""Controls: what changes the scale of a cell's input drive and has no momentum.
+
+A rule that is better than its baseline may owe that to the scale of the drive alone. These are the
+arms that tell: beside a rule, each is one word of ``compare --models`` away.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchmomentum.nn import Momentum, Rule
+
+_EPS = 1e-5
+_KEPT = 0.9  # of a running statistic, at each training step
+
+
+class Gain(Momentum):
+    """The drive times a constant: :class:`~torchmomentum.nn.Momentum` with ``mu=0``.
+
+    Args:
+        gain: Positive.
+    """
+
+    def __init__(self, gain: float = 2.5) -> None:
+        super().__init__(0.0, gain)
+
+
+class _NoState(Rule):
+    """A rule that carries nothing from step to step."""
+
+    def initial_state(self, batch_size: int, width: int, **options: Any) -> tuple[Tensor, ...]:
+        """Nothing."""
+        return ()
+
+    def step(self, drive: Tensor, state: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """One step as a sequence of one."""
+        y, new = self.scan(drive.unsqueeze(0), state)
+        return y.squeeze(0), new
+
+
+class LearnedGain(_NoState):
+    """The drive times one trained number, kept positive by an exponential.
+
+    Args:
+        gain: What it begins with, positive.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        if not 0.0 < gain < math.inf:
+            raise ValueError(f"gain must be positive and finite, got {gain}")
+        self._initial_gain = gain
+        self.log_gain = nn.Parameter(torch.tensor(math.log(gain)))
+
+    def reset_parameters(self) -> None:
+        """Back to the gain given at construction."""
+        with torch.no_grad():
+            self.log_gain.fill_(math.log(self._initial_gain))
+
+    def scan(self, drives: Tensor, state: Any = None, lengths: Any = None) -> Any:
+        """See :meth:`~torchmomentum.nn.Rule.scan`."""
+        return drives * self.log_gain.exp().to(drives.dtype), ()
+
+
+class DriveLayerNorm(_NoState):
+    """The drive of a step, less its mean over its standard deviation over all channels."""
+
+    def scan(self, drives: Tensor, state: Any = None, lengths: Any = None) -> Any:
+        """See :meth:`~torchmomentum.nn.Rule.scan`."""
+        return nn.functional.layer_norm(drives, drives.shape[-1:]), ()
+
+
+class UnitRMS(_NoState):
+    """Each channel's drive over its root mean square.
+
+    In training the root mean square is that of the batch, over samples and time; in evaluation it is
+    the running mean of training, as batch normalization has it.
+    """
+
+    mean_square: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean_square", None)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        held = state_dict.get(f"{prefix}mean_square")  # its width is known from the first step on
+        self.mean_square = None if held is None else held.clone()
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def scan(self, drives: Tensor, state: Any = None, lengths: Any = None) -> Any:
+        """See :meth:`~torchmomentum.nn.Rule.scan`."""
+        square = drives.float().square()
+        if not self.training and self.mean_square is not None:
+            mean = self.mean_square
+        elif lengths is None:
+            mean = square.mean((0, 1))
+        else:
+            steps = torch.arange(len(drives), device=drives.device).unsqueeze(1)
+            counted = (steps < lengths).unsqueeze(-1)  # (T, B, 1)
+            mean = (square * counted).sum((0, 1)) / lengths.sum()
+        if self.training:
+            seen, held = mean.detach(), self.mean_square
+            self.mean_square = seen.clone() if held is None else torch.lerp(seen, held, _KEPT)
+        return drives * torch.rsqrt(mean + _EPS).to(drives.dtype), ()
+
+
+class Standardize(nn.Module):
+    """Each feature of a sequence less its mean over its standard deviation, by batch normalization.
+
+    Args:
+        features: Of ``(T, B, I)``.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(features, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(T, B, I)`` to the same."""
+        found: Tensor = self.norm(x.flatten(0, 1))
+        return found.view_as(x)

@@ -1,0 +1,130 @@
+"""A recurrent layer and a linear readout: every rule with every cell, and every cell without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import torchmomentum.nn as tnn
+from torchmomentum.experiments.models._model import Model
+from torchmomentum.experiments.models.controls import Standardize
+from torchmomentum.experiments.registry import RULES
+from torchmomentum.experiments.tasks import Data
+
+OPTIONS: dict[str, Any] = {"hidden_size": 64, "init": "torch", "forget_bias": 2.0}
+INITS = ("torch", "paper")
+
+
+@dataclass(frozen=True)
+class CellKind:
+    """A kind of recurrent layer.
+
+    Attributes:
+        layer: Ours, which takes ``momentum=``.
+        baseline: What stands for it without a rule: torch's own, where there is one.
+    """
+
+    layer: Callable[..., nn.Module]
+    baseline: Callable[..., nn.Module]
+
+
+LSTM = CellKind(tnn.LSTM, nn.LSTM)
+GRU = CellKind(tnn.GRU, nn.GRU)
+RNN = CellKind(tnn.RNN, nn.RNN)
+
+
+class SequenceModel(nn.Module):
+    """A recurrent layer, then a linear readout of its last output or of all of them.
+
+    Args:
+        layer: Time-major, with a ``hidden_size``.
+        output_size: Outputs.
+        each_step: Whether of every step.
+        standardize: What the input goes through first, if anything.
+    """
+
+    def __init__(
+        self,
+        layer: nn.Module,
+        output_size: int,
+        each_step: bool,
+        standardize: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        hidden: Any = layer.hidden_size
+        self.readout = nn.Linear(hidden, output_size)
+        self.each_step = each_step
+        self.standardize = standardize
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """``(T, B, I)``, and lengths ``(B,)``, to ``(B, O)``, or to ``(T, B, O)``."""
+        if self.standardize is not None:
+            x = self.standardize(x)
+        out = self.layer(x)[0] if lengths is None else self._ragged(x, lengths)
+        if not self.each_step:
+            out = out[-1] if lengths is None else _last(out, lengths)
+        result: Tensor = self.readout(out)
+        return result
+
+    def _ragged(self, x: Tensor, lengths: Tensor) -> Tensor:
+        if isinstance(self.layer, (nn.LSTM, nn.GRU, nn.RNN)):
+            packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+            out: Tensor = pad_packed_sequence(self.layer(packed)[0], total_length=len(x))[0]
+            return out
+        out = self.layer(x, lengths=lengths)[0]
+        return out
+
+
+def _last(out: Tensor, lengths: Tensor) -> Tensor:
+    """Each sequence's last output, of ``(T, B, H)``."""
+    rows = torch.arange(out.shape[1], device=out.device)
+    return out[lengths.to(out.device) - 1, rows]  # (B, H)
+
+
+def _build(
+    cell: CellKind, rule: str | None, standardize: bool, data: Data, options: Mapping[str, Any]
+) -> nn.Module:
+    size = options["hidden_size"]
+    if rule is None:
+        layer = cell.baseline(data.input_size, size)
+    else:
+        momentum = RULES.find(rule)(**options.get("rule", {}))
+        layer = cell.layer(data.input_size, size, momentum=momentum)
+    if options["init"] == "paper":
+        tnn.paper_init_(layer, options["forget_bias"])  # type: ignore[arg-type]
+    before = Standardize(data.input_size) if standardize else None
+    return SequenceModel(layer, data.output_size, data.each_step, before)
+
+
+def _check(rule: str | None, options: Mapping[str, Any]) -> None:
+    if rule is not None:
+        RULES.find(rule)(**options.get("rule", {}))
+    if options["hidden_size"] < 1:
+        raise ValueError(f"hidden_size must be at least 1, got {options['hidden_size']}")
+    if options["init"] not in INITS:
+        raise ValueError(f"init must be one of {', '.join(INITS)}, got {options['init']!r}")
+
+
+def sequence_model(cell: CellKind, rule: str | None, *, standardize: bool = False) -> Model:
+    """A cell with a rule or without.
+
+    Args:
+        cell: Its kind.
+        rule: A rule's name; its hyperparameters are the option ``rule``.
+        standardize: Whether the input is standardized.
+    """
+    options = OPTIONS | ({"rule": {}} if rule is not None else {})
+    build = partial(_build, cell, rule, standardize)
+    return Model(build, options, rule, partial(_check, rule))
+
+
+STANDARDIZED_LSTM, STANDARDIZED_GRU, STANDARDIZED_RNN = (
+    sequence_model(cell, None, standardize=True) for cell in (LSTM, GRU, RNN)
+)

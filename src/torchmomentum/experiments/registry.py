@@ -1,0 +1,255 @@
+"""One register for all that is known by a name: rules, cells, tasks, models, optimizers, studies.
+
+An entry of ours is the place where it is defined, ``"module:attribute"``, imported when it is first
+asked for: to list names imports nothing. Users register their own in one line::
+
+    from torchmomentum.experiments import register
+    register("task", "parity", Parity)
+
+The command line finds such lines in the modules or files that ``--use`` names, and in those that
+installed packages declare as entry points of the group ``torchmomentum``. A name may also be a file
+and what to take from it: ``my_task.py:MyTask``.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torchmomentum.experiments.errors import UsageError, check_name
+
+USE = "TORCHMOMENTUM_USE"  # modules and files to import first, separated by os.pathsep
+ENTRY_POINTS = "torchmomentum"
+
+
+class Registry:
+    """What is known of one kind.
+
+    Args:
+        kind: What it is called in messages.
+        entries: Objects, or the places where they are defined, by name.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Any]) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def register(self, name: str, entry: Any) -> None:
+        """Adds an entry.
+
+        Raises:
+            ValueError: The name is taken by another, or is none.
+        """
+        if not isinstance(name, str) or not name or ":" in name or "," in name:
+            raise ValueError(
+                f"a {self.kind}'s name must be a word without ':' and ',', got {name!r}"
+            )
+        if self._entries.get(name, entry) is not entry:
+            raise ValueError(f"the {self.kind} '{name}' is registered already")
+        self._entries[name] = entry
+
+    def replace(self, name: str, entry: Any) -> None:
+        """Adds an entry, or takes the place of one: a name that is used for a while."""
+        self._entries.pop(name, None)
+        self.register(name, entry)
+
+    def find(self, name: str) -> Any:
+        """The entry of a name, or what ``file.py:Name`` defines.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if is_file(name):
+            return from_file(name, self.kind)
+        entry = self._entries[check_name(self.kind, name, self._entries)]
+        if isinstance(entry, str):
+            entry = self._entries[name] = attribute(entry)
+        return entry
+
+
+def attribute(place: str) -> Any:
+    """What ``"module:attribute"`` names."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is a file and what to take from it."""
+    return ".py:" in name
+
+
+@functools.cache
+def _load(path: Path) -> ModuleType:
+    name = f"torchmomentum_user_{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def from_file(name: str, kind: str) -> Any:
+    """What a file defines, for ``file.py:Name``.
+
+    Raises:
+        UsageError: There is no such file, or nothing of that name in it.
+    """
+    path, _, wanted = name.rpartition(":")
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise UsageError(f"{kind} {name}: there is no file {path}")
+    module = _load(file)
+    if not hasattr(module, wanted):
+        own = [
+            n for n, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__
+        ]
+        check_name(f"{kind} in {path}", wanted, own or ["nothing"])
+    return getattr(module, wanted)
+
+
+def file_digest(name: str) -> str | None:
+    """The checksum of the file that a name names: what a recipe adds to it. None for a word."""
+    if not is_file(name):
+        return None
+    file = Path(name.rpartition(":")[0]).expanduser()
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
+
+
+_HERE = "torchmomentum.experiments"
+RULES = Registry(
+    "rule",
+    {
+        **dict.fromkeys(("sr", "nag"), "torchmomentum.nn:Nesterov"),
+        "momentum": "torchmomentum.nn:Momentum",
+        "released-sr": "torchmomentum.nn:NesterovLookahead",
+        "adam": "torchmomentum.nn:Adam",
+        "rmsprop": "torchmomentum.nn:RMSProp",
+        "gain": f"{_HERE}.models.controls:Gain",
+        "learned-gain": f"{_HERE}.models.controls:LearnedGain",
+        "rms": f"{_HERE}.models.controls:UnitRMS",
+        "layer-norm": f"{_HERE}.models.controls:DriveLayerNorm",
+    },
+)
+CELLS = Registry(
+    "cell",
+    {
+        "lstm": f"{_HERE}.models.sequence:LSTM",
+        "gru": f"{_HERE}.models.sequence:GRU",
+        "rnn": f"{_HERE}.models.sequence:RNN",
+    },
+)
+MODELS = Registry(
+    "model",
+    {
+        **{f"standardized-{c}": f"{_HERE}.models.sequence:STANDARDIZED_{c.upper()}" for c in CELLS},
+        "preresnet": f"{_HERE}.models.images:PRERESNET",
+        "resnet": f"{_HERE}.models.images:RESNET",
+    },
+)
+TASKS = Registry(
+    "task",
+    {
+        "digits": f"{_HERE}.tasks.digits:Digits",
+        "pdigits": f"{_HERE}.tasks.digits:PermutedDigits",
+        "mnist": f"{_HERE}.tasks.mnist:MNIST",
+        "pmnist": f"{_HERE}.tasks.mnist:PermutedMNIST",
+        "adding": f"{_HERE}.tasks.adding:Adding",
+        "copying": f"{_HERE}.tasks.copying:Copying",
+        "cifar10": f"{_HERE}.tasks.cifar:CIFAR10",
+        "cifar100": f"{_HERE}.tasks.cifar:CIFAR100",
+        "cifar10-jpeg": f"{_HERE}.tasks.cifar:CIFAR10JPEG",
+        "imagenet": f"{_HERE}.tasks.imagenet:ImageNet",
+        "imagenet-cifar10-jpeg": f"{_HERE}.tasks.imagenet:ImageNetCIFAR10JPEG",
+    },
+)
+OPTIMIZERS = Registry(
+    "optimizer",
+    {
+        name: f"{_HERE}.engine.optimizers:{name.upper()}"
+        for name in ("rmsprop", "adam", "sgd", "nag", "srsgd")
+    },
+)
+_SLIDES = (
+    *("slides-quadratic", "slides-noise-decaying", "slides-noise-constant"),
+    *("slides-restart-frequency", "slides-logistic", "slides-bnn"),
+)
+_IMAGES = (
+    *("cifar10", "cifar100", "imagenet", "error-vs-depth", "fewer-epochs"),
+    *("imagenet-error-vs-depth", "imagenet-fewer-epochs"),
+)
+
+
+def _constants(module: str, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: f"{_HERE}.{module}:{name.upper().replace('-', '_')}" for name in names}
+
+
+STUDIES = Registry(
+    "study", _constants("studies.slides.figures", _SLIDES) | _constants("studies.images", _IMAGES)
+)
+_BENCHMARKS = (
+    *("layers", "layers-bfloat16", "profile", "optim", "memory", "streaming", "papers"),
+    *("gpu-correctness", "gpu-layers", "gpu-plans", "gpu-ensembles", "gpu-papers"),
+)
+BENCHMARKS = Registry("benchmark", _constants("bench.studies", _BENCHMARKS))
+REGISTRIES = {r.kind: r for r in (RULES, CELLS, MODELS, TASKS, OPTIMIZERS, STUDIES, BENCHMARKS)}
+
+
+def register(kind: str, name: str, entry: Any) -> None:
+    """Makes a rule, cell, model, task, optimizer, study or benchmark known by a name.
+
+    Args:
+        kind: One of :data:`REGISTRIES`.
+        name: A word.
+        entry: The object.
+
+    Raises:
+        UsageError: An unknown kind.
+        ValueError: The name is taken.
+    """
+    REGISTRIES[check_name("kind", kind, REGISTRIES)].register(name, entry)
+
+
+def use(*names: str) -> None:
+    """Imports modules and files that register something, here and in the processes started here.
+
+    Raises:
+        UsageError: One of them is not there.
+    """
+    if names:
+        earlier = os.environ.get(USE)
+        os.environ[USE] = os.pathsep.join([*([earlier] if earlier else []), *names])
+    load_used()
+
+
+def load_used() -> None:
+    """Imports what :func:`use` or the environment names, and installed packages declare."""
+    for name in filter(None, os.environ.get(USE, "").split(os.pathsep)):
+        if name.endswith(".py"):
+            file = Path(name).expanduser().resolve()
+            if not file.is_file():
+                raise UsageError(f"--use {name}: there is no such file")
+            _load(file)
+            continue
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"--use {name}: {error}") from error
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        point.load()

@@ -1,0 +1,66 @@
+"""Time to accuracy: how long each model trains until it is as good as the baseline becomes.
+
+Table 16 of the MomentumRNN paper, for any comparison, with seeds. The target is on validation
+samples.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any, NamedTuple
+
+from torchmomentum.experiments.report import words
+from torchmomentum.experiments.report.table import Table
+from torchmomentum.experiments.result import Result, Results, ended
+
+
+class Reached(NamedTuple):
+    """When a run was as good as the target."""
+
+    epochs: float
+    seconds: float
+
+
+def target_of(results: Results) -> float:
+    """What the baseline reaches in each of its seeds, unless the view names another."""
+    given = results.view.get("target")
+    if given is not None:
+        return float(given)
+    best = max if results.higher_is_better else min
+    reach = [best(run.curves["validation_metric"]) for run in ended(results.of(results.arms()[0]))]
+    return min(reach) if results.higher_is_better else max(reach)
+
+
+def reached(run: Result, target: float, higher_is_better: bool) -> Reached | None:
+    """The first epoch that is as good as the target, with the seconds trained up to it."""
+    columns = ("validation_metric", "epoch", "train_seconds")
+    for value, epoch, seconds in zip(*(run.curves.get(c, []) for c in columns), strict=True):
+        if value >= target if higher_is_better else value <= target:
+            return Reached(epoch, seconds)
+    return None
+
+
+def _row(results: Results, arm: dict[str, Any], target: float, first: float | None) -> list[str]:
+    runs = results.of(arm)
+    found = [reached(run, target, bool(results.higher_is_better)) for run in runs]
+    done = [each for each in found if each is not None]
+    cells = [words.arm_name(results, arm), f"{len(done)} of {len(runs)}"]
+    if len(done) < len(runs):
+        return [*cells, "-", "-", "-"]
+    epochs, seconds = (statistics.median(column) for column in zip(*done, strict=True))
+    return [*cells, f"{epochs:g}", f"{seconds:.1f}", f"{seconds / first:.2f}" if first else "-"]
+
+
+def time_to_accuracy(results: Results) -> Table:
+    """How many seeds reached the target, and after how long."""
+    target, arms = target_of(results), results.arms()
+    higher = bool(results.higher_is_better)
+    begun = [reached(run, target, higher) for run in results.of(arms[0])]
+    known = [each.seconds for each in begun if each is not None]
+    first = statistics.median(known) if known and len(known) == len(begun) else None
+    caption = (
+        f"Training until {results.metric} {target:.4f} on validation samples of {results.study}; "
+        "medians where all seeds reached it, the ratio to the first."
+    )
+    head = ["model", "seeds there", "epochs, median", "seconds, median", "ratio"]
+    return Table(head, [_row(results, arm, target, first) for arm in arms], caption)

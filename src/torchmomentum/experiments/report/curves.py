@@ -1,0 +1,84 @@
+"""Learning curves of trainings: each seed thin, their mean bold; and where they end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torchmomentum.experiments.report import words
+from torchmomentum.experiments.report.canvas import marker, new_axes, save
+from torchmomentum.experiments.report.errors import NAMES, heading, percent
+from torchmomentum.experiments.report.statistics import mean_and_std
+from torchmomentum.experiments.result import Results, ended
+
+_CURVES = {"test_metric": "test {metric}", "train_loss": "training loss"}
+
+
+def _draw_seeds(axes: Any, results: Results, key: str, scale: float = 1.0) -> None:
+    """Each arm's runs thin and their mean bold."""
+    for number, arm in enumerate(results.arms()):
+        runs = ended(results.of(arm))
+        if not runs:
+            continue
+        epochs, color = runs[0].curves["epoch"], f"C{number}"
+        each = [[scale * value for value in run.curves[key]] for run in runs]
+        mark = marker(len(epochs))
+        for curve in each:
+            axes.plot(epochs, curve, color=color, alpha=0.25, linewidth=0.8, marker=mark)
+        mean = [sum(column) / len(column) for column in zip(*each, strict=True)]
+        name = words.arm_name(results, arm)
+        axes.plot(epochs, mean, color=color, linewidth=2, marker=mark, label=name)
+    axes.set_xlabel("epoch")
+
+
+def learning_curves(results: Results, folder: Path) -> list[str]:
+    """The test metric and the training loss against epochs."""
+    names = []
+    for key, label in _CURVES.items():
+        figure, axes = new_axes(7, 4.2)
+        _draw_seeds(axes, results, key)
+        if not results.higher_is_better:
+            axes.set_yscale("log")
+        axes.set_ylabel(label.format(metric=results.metric))
+        axes.set_title(f"{results.study}, {len(results.seeds)} seeds")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:  # not all runs diverged
+            axes.legend()
+        names.append(save(figure, folder / key))
+    return names
+
+
+def _ends(axes: Any, results: Results, axis: str) -> None:
+    """The last errors by depth or by epochs, the other told in the label."""
+    other = "epochs" if axis == "depth" else "depth"
+    lines = sorted({(arm["optimizer"], arm[other]) for arm in results.arms()})
+    for number, (optimizer, fixed) in enumerate(lines):
+        arms = [a for a in results.arms() if (a["optimizer"], a[other]) == (optimizer, fixed)]
+        found = [(arm[axis], percent(results.of(arm), "last")) for arm in arms]
+        points = sorted((at, mean_and_std(each)) for at, each in found if each)
+        told = f"{fixed} epochs" if axis == "depth" else f"depth {fixed}"
+        axes.errorbar(
+            [at for at, _ in points],
+            [mean for _, (mean, _) in points],
+            [std or 0.0 for _, (_, std) in points],
+            color=f"C{number}",
+            marker="o",
+            capsize=3,
+            label=f"{NAMES[optimizer]}, {told}",
+        )
+    axes.set_xlabel(axis)
+
+
+def errors(results: Results, folder: Path) -> list[str]:
+    """The test error against the figure's axis: epoch, depth or epochs."""
+    figure, axes = new_axes(7, 4.4)
+    if results.view["axis"] == "epoch":
+        _draw_seeds(axes, results, "test_metric", 100.0)
+    else:
+        _ends(axes, results, results.view["axis"])
+    axes.set_ylabel("test error, %")
+    axes.set_title(heading(results), fontsize=10)
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
+    return [save(figure, folder / "curves")]

@@ -1,0 +1,26 @@
+"""What a table is, before it is Markdown or a terminal's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Table(NamedTuple):
+    """A table in words.
+
+    Attributes:
+        head: The columns' names.
+        rows: The cells.
+        caption: What the numbers are.
+        note: What else a reader should know: seeds, settings.
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+    caption: str
+    note: str = ""
+
+    def lines(self) -> list[str]:
+        """The table in Markdown."""
+        lines = (self.head, ["---"] * len(self.head), *self.rows)
+        return [f"| {' | '.join(line)} |" for line in lines]

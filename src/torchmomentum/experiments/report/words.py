@@ -1,0 +1,58 @@
+"""Numbers in words: what the cells of all tables are written by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torchmomentum.experiments.report.statistics import Difference, mean_and_std
+from torchmomentum.experiments.result import Results
+
+
+def number(value: float) -> str:
+    """Four decimals, or three digits of what is smaller than they show."""
+    return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
+
+
+def signed(value: float) -> str:
+    """A number with its sign."""
+    return number(value) if value < 0 else f"+{number(value)}"
+
+
+def spread(values: Sequence[float], form: Any = number) -> str:
+    """Mean and standard deviation; "-" for no values."""
+    if not values:
+        return "-"
+    mean, std = mean_and_std(values)
+    return str(form(mean)) if std is None else f"{form(mean)} ± {form(std)}"
+
+
+def interval(d: Difference, form: Any = signed) -> str:
+    """A difference with its interval."""
+    if d.low is None or d.high is None:
+        return str(form(d.mean))
+    return f"{form(d.mean)} [{form(d.low)}, {form(d.high)}]"
+
+
+def origin(results: Results) -> str:
+    """Machine, versions and date."""
+    o = results.provenance
+    where = f"{o['cpu']}, {o['gpu'] or 'no GPU'}"
+    versions = f"Python {o['python']}, torch {o['torch']}, torchmomentum {o['torchmomentum']}"
+    return f"{where}; {versions}; {o['date'][:10]}"
+
+
+def seeds(results: Results) -> str:
+    """The seeds by number."""
+    return ", ".join(map(str, results.seeds))
+
+
+def arm_name(results: Results, arm: dict[str, Any]) -> str:
+    """An arm in words: the values of the axes that vary."""
+    several = [axis for axis, values in results.axes.items() if len(values) > 1]
+    shown = several or list(results.axes)[:1]
+    words = [
+        str(arm[axis]) if axis in ("model", "method", "optimizer") else f"{axis} {arm[axis]}"
+        for axis in shown
+    ]
+    return ", ".join(words)

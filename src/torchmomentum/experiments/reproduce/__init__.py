@@ -1,1 +1,0 @@
-"""The slides' and the papers' experiments, each by its name: ``torchmomentum reproduce NAME``."""

@@ -1,0 +1,145 @@
+"""A study is data: what varies, over which seeds, what is measured, which table and figure it makes.
+
+Its arms are all combinations of the values on its axes; the first value of each axis makes the
+baseline. One function turns an arm's settings and a seed into a :class:`~.recipe.Recipe`, which the
+engine computes, whatever it is. No torch here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.recipe import Recipe
+from torchmomentum.experiments.registry import attribute
+
+SCALES = ("smoke", "desk", "paper")
+Settings = Mapping[str, Any]
+Axes = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of a study is run: what differs from the study itself.
+
+    Attributes:
+        settings: Of all arms.
+        axes: Other values of some axes.
+        seeds: How many; None for the study's own.
+    """
+
+    settings: Settings = field(default_factory=dict)
+    axes: Axes = field(default_factory=dict)
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    Attributes:
+        arm: The value of each axis.
+        seed: Its place among the repetitions.
+        recipe: What to compute.
+    """
+
+    arm: dict[str, Any]
+    seed: int
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs, and what is made of them.
+
+    Attributes:
+        name: What it is called.
+        title: What it shows.
+        recipe: ``"module:function"``: ``function(settings, seed)`` makes the recipe of an arm;
+            settings are the study's, the scale's, the user's and the arm's, the later the stronger.
+        axes: What varies, in order: the values of each.
+        settings: What all arms have in common.
+        seeds: Repetitions.
+        scales: Smaller or larger editions; without any there is one, called ``paper``.
+        scale: The edition by default.
+        metric: What is measured, in words.
+        higher_is_better: Which way it improves; None where that is not the question.
+        table: See :data:`~.report.tables.TABLES`.
+        figure: See :data:`~.report.figures.FIGURES`; None for none.
+        view: What table and figure need besides the runs.
+        options: What a user may change, by name, with a few words of help; a value's type is that
+            of its default in ``settings``, or a whole number.
+        shown: ``"module:function"``: ``function(recipe)`` gives the values of axes that only the
+            recipe knows; empty for none.
+        derive: ``"module:function"``: ``function(results)`` gives what is added to ``view`` once all
+            runs are there; empty for nothing.
+    """
+
+    name: str
+    title: str
+    recipe: str
+    axes: Axes
+    settings: Settings = field(default_factory=dict)
+    seeds: int = 1
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    scale: str = "paper"
+    metric: str = ""
+    higher_is_better: bool | None = None
+    table: str = ""
+    figure: str | None = None
+    view: Settings = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    shown: str = ""
+    derive: str = ""
+
+    def edition(self, scale: str | None) -> tuple[str, Scale]:
+        """A scale by its name; None for the default.
+
+        Raises:
+            UsageError: The study has no such scale.
+        """
+        name = self.scale if scale is None else scale
+        if not self.scales and name == "paper":
+            return name, Scale()
+        return name, self.scales[check_name("scale", name, self.scales or ("paper",))]
+
+    def plan(
+        self,
+        scale: str | None = None,
+        *,
+        seeds: int | None = None,
+        axes: Axes | None = None,
+        changes: Settings | None = None,
+    ) -> list[Run]:
+        """All runs, seed by seed, the baseline first.
+
+        Args:
+            scale: A name of ``scales``.
+            seeds: How many; None for the scale's.
+            axes: Other values of some axes.
+            changes: Settings that the user chose.
+
+        Raises:
+            UsageError: An unknown name, or a value out of its range.
+        """
+        _, edition = self.edition(scale)
+        count = next(n for n in (seeds, edition.seeds, self.seeds) if n is not None)
+        if count < 1:
+            raise UsageError(f"seeds must be at least 1, got {count}")
+        given = {**self.axes, **edition.axes, **(axes or {})}
+        for name, values in given.items():
+            if len({*map(str, values)}) < len(values):
+                raise UsageError(f"{name} names one twice: {', '.join(map(str, values))}")
+        make: Callable[[Settings, int], Recipe] = attribute(self.recipe)
+        settings = {**self.settings, **edition.settings, **(changes or {})}
+        runs = []
+        for seed in range(count):
+            for combination in itertools.product(*given.values()):
+                arm = dict(zip(given, combination, strict=True))
+                made = make({**settings, **arm}, seed)
+                shown = attribute(self.shown)(made) if self.shown else {}
+                runs.append(Run({**arm, **shown}, seed, made))
+        return runs

@@ -1,0 +1,85 @@
+"""What a task is: a name's data, and the recipe that it is trained by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import Training
+from torchmomentum.experiments.registry import TASKS
+from torchmomentum.experiments.tasks._data import Data
+
+
+class Task:
+    """A task: subclass it, say what it is, and give :meth:`load`.
+
+    Attributes:
+        title: A few words for tables and help.
+        source: Where the recipe's numbers are from.
+        metric: What is reported.
+        higher_is_better: Which way it improves.
+        options: What the task takes, with the defaults.
+        recipe: What it is trained by: fields of :class:`~.recipe.Training`, options of the
+            optimizer (``lr``) and of the model (``hidden_size``, ``init``, ``forget_bias``).
+        scales: What differs from the recipe at the scales ``smoke``, ``desk`` and ``paper``.
+        rules: The hyperparameters of momentum rules, by the rule's name.
+        exceptions: Other hyperparameters for other sizes: ``(rule, sizes, what differs)``.
+    """
+
+    title: ClassVar[str] = ""
+    source: ClassVar[str] = "own"
+    metric: ClassVar[str] = "loss"
+    higher_is_better: ClassVar[bool] = False
+    options: ClassVar[Mapping[str, Any]] = {}
+    recipe: ClassVar[Mapping[str, Any]] = {}
+    scales: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    rules: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    exceptions: ClassVar[tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...]] = ()
+
+    def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
+        """The data.
+
+        Args:
+            recipe: The run's: ``recipe.task_options``, ``recipe.batch_size``,
+                ``recipe.order_seed``.
+            folder: The data folder.
+            offline: Does not download what is missing.
+
+        Raises:
+            UsageError: Data that is missing or damaged, or sizes that do not fit it.
+        """
+        raise NotImplementedError
+
+    def check_data(self, folder: Path, *, offline: bool = False) -> None:
+        """Looks whether the data is there, without reading it.
+
+        Raises:
+            UsageError: It is missing, and cannot be downloaded.
+        """
+
+    def rule_options(self, rule: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+        """The hyperparameters of a rule for this task at these sizes.
+
+        The paper prints one form of its SRLSTM and released another: both have the same numbers.
+        """
+        rule = rule.removeprefix("released-")
+        found = dict(self.rules.get(rule, {}))
+        for which, test, difference in self.exceptions:
+            if which == rule and all(sizes.get(k) == v for k, v in test.items()):
+                found.update(difference)
+        return found
+
+
+def task_of(name: str) -> Task:
+    """A task by its name.
+
+    Raises:
+        UsageError: There is none, or it is something else.
+    """
+    found = TASKS.find(name)
+    task = found() if isinstance(found, type) else found
+    if not isinstance(task, Task):
+        raise UsageError(f"task {name} must be a subclass of Task, got {found!r}")
+    return task

@@ -1,0 +1,155 @@
+"""The folder of runs: keyed by recipe, shared by studies and by processes."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+from filelock import FileLock
+
+from torchmomentum.experiments.engine.compute import Busy, compute, finished, folder_of
+from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.engine.pool import compute_all
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import Recipe, Training
+from torchmomentum.experiments.result import Result
+
+
+@dataclass(frozen=True)
+class Double(Recipe):
+    """Doubles a number."""
+
+    computation: ClassVar[str] = f"{__name__}:double"
+    x: float
+    ys: tuple[int, ...] = ()
+
+
+COUNT = []
+
+
+def double(recipe, place, tell):
+    COUNT.append(recipe.x)
+    tell("half", 1, 2)
+    return Result(recipe={}, values={"twice": 2.0 * recipe.x})
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted():
+    COUNT.clear()
+
+
+def test_equal_recipes_are_one_run(tmp_path):
+    recipes = [Double(1.0, (1, 2)), Double(2.0), Double(1.0, (1, 2))]
+    results = compute_all(recipes, Place(tmp_path), quiet=True)
+    assert COUNT == [1.0, 2.0]
+    assert [results[recipe.key].values["twice"] for recipe in recipes] == [2.0, 4.0, 2.0]
+    compute_all(recipes, Place(tmp_path), quiet=True)  # another study in the same folder
+    assert COUNT == [1.0, 2.0]
+    held = json.loads((folder_of(recipes[0], Place(tmp_path)) / "result.json").read_text())
+    assert held["recipe"] == {"kind": "Double", "x": 1.0, "ys": [1, 2]}
+    assert held["provenance"]["torch"]
+
+
+def test_every_field_is_part_of_the_key():
+    recipe = Training("pdigits", "lstm", "adam")
+    changed = {
+        "task": "digits", "model": "gru", "optimizer": "sgd", "batch_size": 33, "epochs": 2,
+        "clip": 1.0, "evaluate_every": 2, "order_seed": 1, "init_seed": 1, "device": "cuda",
+        "devices": 2, "precision": "bfloat16", "compile": True, "threads": 2,
+        **{f"{part}_options": {"a": 1} for part in ("task", "model", "optimizer")},
+        "schedule": {"gamma": 0.1}, "sources": {"a.py:B": "0"},
+    }
+    assert set(changed) == set(recipe.to_dict()) - {"kind"}
+    keys = {replace(recipe, **{name: value}).key for name, value in changed.items()}
+    assert len(keys | {recipe.key}) == len(changed) + 1
+
+
+def test_the_key_is_the_same_in_every_process():
+    """It is a file's name: no order of a dictionary and no process's own hash may enter it."""
+    code = (
+        "from torchmomentum.experiments.recipe import Training; "
+        "print(Training('a', 'b', 'c', task_options={'x': 1, 'y': 2}).key)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == Training("a", "b", "c", task_options={"y": 2, "x": 1}).key
+
+
+def test_a_run_that_another_process_computes_is_left_to_it(tmp_path):
+    recipe, place = Double(3.0), Place(tmp_path)
+    folder = folder_of(recipe, place)
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"), pytest.raises(Busy):
+        compute(recipe, place)
+    assert COUNT == []
+    assert compute(recipe, place).values["twice"] == 6.0
+
+
+def test_two_processes_share_the_work(tmp_path):
+    """Neither repeats what the other did, and both have all results."""
+    code = (
+        f"import sys, time; sys.path.insert(0, {str(_root())!r}); from pathlib import Path\n"
+        "from tests.experiments.engine import test_compute as t\n"
+        "quick = t.double\n"
+        "def slow(*args): time.sleep(0.2); return quick(*args)\n"
+        "t.double = slow\n"
+        f"found = t.compute_all([t.Double(float(x)) for x in range(6)], t.Place(Path({str(tmp_path)!r})), "
+        "quiet=True)\n"
+        "print(len(t.COUNT), sorted(r.values['twice'] for r in found.values()))\n"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=_root()
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=120)[0].strip() for process in both]
+    counts = [int(line.split()[0]) for line in told]
+    assert sum(counts) == 6
+    assert {line.split(maxsplit=1)[1] for line in told} == {"[0.0, 2.0, 4.0, 6.0, 8.0, 10.0]"}
+
+
+def _root():
+    from pathlib import Path
+
+    return Path(__file__).parents[3]
+
+
+def test_jobs_run_side_by_side(tmp_path):
+    recipes = [Double(float(x)) for x in range(3)]
+    results = compute_all(recipes, Place(tmp_path), jobs=2, quiet=True)
+    assert COUNT == []  # not here
+    assert [results[r.key].values["twice"] for r in recipes] == [0.0, 2.0, 4.0]
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UsageError, match="runs is a file; give another folder"):
+        compute(Double(1.0), Place(tmp_path / "runs"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is not valid JSON"), ("{}", "holds no results of ours"), ("[]", "holds no results")],
+)
+def test_a_damaged_result_is_named(tmp_path, text, message):
+    recipe, place = Double(1.0), Place(tmp_path)
+    compute(recipe, place)
+    (folder_of(recipe, place) / "result.json").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        finished(recipe, place)
+
+
+def test_progress_counts_what_is_under_way():
+    from torchmomentum.experiments.engine.progress import RunsProgress
+
+    bars = RunsProgress(5, 2, quiet=True)
+    task = bars._bars.tasks[0]
+    assert (task.total, task.completed) == (3, 0)
+    bars.update("a-0", "", 1, 4)
+    bars.update("b-0", "", 1, 2)
+    assert task.completed == pytest.approx(0.75)
+    bars.finish("a-0", "done")
+    assert task.completed == pytest.approx(1.5)
+    assert task.fields["count"] == "3/5"

@@ -1,0 +1,145 @@
+"""Recipes: put together from tasks, models and what the user changed."""
+
+import pytest
+
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.models import model_names
+from torchmomentum.experiments.registry import RULES
+from torchmomentum.experiments.studies.compare import CONTROLS, comparison, expand, with_controls
+from torchmomentum.experiments.studies.training import training_recipe
+from torchmomentum.experiments.study import SCALES, Scale, Study
+
+SEQUENCES = ("digits", "pdigits", "mnist", "pmnist", "adding", "copying")
+
+
+def _recipe(task, model, scale="desk", seed=0, **changes):
+    return training_recipe({"task": task, "model": model, "scale": scale, **changes}, seed)
+
+
+def test_every_model_has_a_recipe_for_every_task():
+    for task in SEQUENCES:
+        for scale in SCALES:
+            for model in model_names():
+                if model.endswith("resnet"):
+                    continue
+                recipe = _recipe(task, model, scale)
+                rule = model.rpartition("-")[0]
+                papers = rule in RULES and rule not in CONTROLS
+                assert bool(recipe.model_options.get("rule")) == papers
+
+
+def test_seeds_are_independent():
+    recipe = _recipe("pdigits", "lstm", seed=4, order_seed=7)
+    assert (recipe.order_seed, recipe.init_seed) == (7, 4)
+    assert recipe.task_options["permutation_seed"] == 0
+
+
+def test_steps_become_epochs_of_a_generated_task():
+    recipe = _recipe("adding", "lstm", steps=600)
+    assert (recipe.epochs, recipe.task_options["steps_per_epoch"]) == (6, 100)
+    short = _recipe("adding", "lstm", steps=30)
+    assert (short.epochs, short.task_options["steps_per_epoch"]) == (1, 30)
+
+
+def test_settings_reach_their_part():
+    recipe = _recipe(
+        "adding", "adam-gru", hidden_size=7, length=9, lr=0.5, clip=2.0, mu=0.25, beta=0.5, eps=1e-3
+    )
+    assert recipe.model_options["hidden_size"] == 7
+    assert recipe.model_options["rule"] == {"mu": 0.25, "step_size": 2.0, "beta": 0.5, "eps": 1e-3}
+    assert recipe.task_options["length"] == 9
+    assert recipe.optimizer_options == {"lr": 0.5}
+    assert recipe.clip == 2.0
+
+
+def test_options_behind_a_name_are_of_that_model_alone():
+    recipe = _recipe("pdigits", "momentum-lstm@mu=0.3@hidden_size=5")
+    assert recipe.model == "momentum-lstm"
+    assert recipe.model_options["rule"]["mu"] == 0.3
+    assert recipe.model_options["hidden_size"] == 5
+
+
+def test_shared_options_are_for_those_that_have_them():
+    recipe = _recipe("pdigits", "lstm", mu=0.5, shared=("mu",))
+    assert "rule" not in recipe.model_options
+    with pytest.raises(UsageError, match="lstm has no mu"):
+        _recipe("pdigits", "lstm", mu=0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "message"),
+    [
+        (("pdigit", "lstm"), {}, "unknown task 'pdigit'; did you mean pdigits, digits"),
+        (("digits", "ltsm"), {}, "unknown model 'ltsm'; did you mean lstm"),
+        (("digits", "lstm"), {"mu": 0.5}, "lstm has no mu; it has: hidden_size, init, forget_bias"),
+        (("digits", "sr-lstm"), {"beta": 0.5}, "sr-lstm has no beta; it has: hidden_size"),
+        (("digits", "lstm"), {"lr": 0.0}, "lr must be positive and finite, got 0.0"),
+        (("digits", "lstm"), {"lr": float("nan")}, "lr must be positive and finite, got nan"),
+        (("digits", "lstm"), {"epochs": 0}, "epochs must be at least 1, got 0"),
+        (("digits", "lstm"), {"init_seed": -1}, "init_seed must be in"),
+        (("digits", "lstm"), {"optimizer": "adma"}, "unknown optimizer 'adma'; did you mean adam"),
+        (("digits", "lstm"), {"steps": 10}, "steps fits the generated tasks only, not digits"),
+        (("adding", "lstm"), {"steps": 150}, "steps must be a multiple of 100, got 150"),
+        (("digits", "lstm"), {"length": 10}, "lstm has no length"),
+        (("digits", "lstm", "big"), {}, "unknown scale 'big'"),
+    ],
+)
+def test_wrong_values_are_one_clear_line(arguments, changes, message):
+    with pytest.raises(UsageError) as error:
+        _recipe(*arguments, **changes)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_lists_of_hyperparameters_make_models():
+    models = expand(["lstm", "adam-lstm", "adam-lstm@mu=0.5"], {"mu": [0.1, 0.2], "beta": [0.9]})
+    assert models == [
+        "lstm",
+        "adam-lstm@mu=0.1@beta=0.9",
+        "adam-lstm@mu=0.2@beta=0.9",
+        "adam-lstm@mu=0.5@beta=0.9",
+    ]
+    _, runs = comparison("pdigits", models, seeds=2)
+    assert [run.arm["model"] for run in runs] == models * 2
+    assert [run.recipe.model_options["rule"]["mu"] for run in runs[1:4]] == [0.1, 0.2, 0.5]
+    assert [run.seed for run in runs] == [0] * 4 + [1] * 4
+    with pytest.raises(UsageError, match="none of lstm has mu"):
+        expand(["lstm"], {"mu": [0.1]})
+    with pytest.raises(UsageError, match="model names one twice"):
+        comparison("pdigits", ["lstm", "lstm"])
+
+
+def test_controls_are_one_word_away():
+    models = with_controls(["gru", "adam-gru"])
+    assert models[2:] == [f"{control}-gru" for control in CONTROLS]
+    _, runs = comparison("pdigits", models, seeds=1)
+    assert len({run.recipe.key for run in runs}) == len(models)
+
+
+def test_a_study_is_all_combinations_on_its_axes():
+    study = Study(
+        name="x",
+        title="",
+        recipe="torchmomentum.experiments.studies.training:training_recipe",
+        axes={"model": ("lstm", "gru"), "hidden_size": (4, 8)},
+        settings={"task": "pdigits", "epochs": 3},
+        seeds=5,
+        scales={"smoke": Scale({"epochs": 1}, {"hidden_size": (2,)}, 1), "paper": Scale()},
+    )
+    whole = study.plan()
+    assert len(whole) == 2 * 2 * 5
+    assert [run.arm for run in whole[:2]] == [
+        {"model": "lstm", "hidden_size": 4},
+        {"model": "lstm", "hidden_size": 8},
+    ]
+    small = study.plan("smoke", changes={"batch_size": 7})
+    assert [run.arm["model"] for run in small] == ["lstm", "gru"]
+    sizes = {
+        (r.recipe.epochs, r.recipe.batch_size, r.recipe.model_options["hidden_size"]) for r in small
+    }
+    assert sizes == {(1, 7, 2)}
+    assert len(study.plan(seeds=1, axes={"model": ["rnn"]})) == 2
+    with pytest.raises(UsageError, match="seeds must be at least 1, got 0"):
+        study.plan(seeds=0)
+    with pytest.raises(UsageError, match="unknown scale 'desk'"):
+        study.plan("desk")
