@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,35 +12,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import torchmomentum.optim as topt
-from torchmomentum.experiments.batches import (
-    Batch,
-    Batches,
-    BatchStream,
-    generator,
-    part_of_this_process,
-    some_of,
-)
+from torchmomentum.experiments.batches import Batch, BatchStream
+from torchmomentum.experiments.data.augment import IMAGENET, normalize
 from torchmomentum.experiments.data.cifar import load_cifar
-from torchmomentum.experiments.data.imagenet import encoded_cifar, imagenet, imagenet_part
+from torchmomentum.experiments.data.imagenet import imagenet_part
+from torchmomentum.experiments.data.samples import encoded_cifar
+from torchmomentum.experiments.data.stored import Pieces, augmented
+from torchmomentum.experiments.data.streams import image_streams
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.images.augment import IMAGENET, crop_and_flip, normalize
 from torchmomentum.experiments.images.recipes import JPEG, ImageConfig, restart_stages
 from torchmomentum.experiments.images.resnets import PreResNet, ResNet
 from torchmomentum.experiments.tasks import Task
-
-_TEST_BATCH = 500
-_ORDER, _AUGMENTATION = -5, -6  # kinds of draws, apart from all seeds
-
-
-class _Pieces:
-    """Test images, normalized as they are asked for."""
-
-    def __init__(self, images: Tensor, labels: Tensor, size: int) -> None:
-        self.images, self.labels, self.size = images, labels, size
-
-    def __iter__(self) -> Iterator[Batch]:
-        pieces = zip(self.images.split(self.size), self.labels.split(self.size), strict=True)
-        return ((normalize(x), y) for x, y in pieces)
 
 
 def _error(output: Tensor, target: Tensor) -> Tensor:
@@ -64,36 +46,24 @@ def _task(config: ImageConfig, train: BatchStream, test: Iterable[Batch]) -> Tas
 
 def _cifar(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]:
     data = load_cifar(config.task, folder, offline=offline)
-    chosen = some_of(len(data.train), config.train_limit)
-    if config.batch_size > len(chosen):
-        raise UsageError(
-            f"batch_size must be at most the {len(chosen)} training images, got {config.batch_size}"
-        )
     device = config.device
     if device == "cuda":  # that of this process, among several
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    images, labels = data.train[chosen].to(device), data.train_labels[chosen]
-    order: dict[int, Tensor] = {}
-
-    def make(epoch: int, index: int) -> Batch:
-        if epoch not in order:
-            order.clear()
-            drawn = generator(_ORDER, config.init_seed, epoch)
-            order[epoch] = torch.randperm(len(images), generator=drawn)
-        batch = order[epoch][index * config.batch_size : (index + 1) * config.batch_size]
-        draws = generator(_AUGMENTATION, config.init_seed, epoch, index)
-        seen = crop_and_flip(images[batch.to(images.device)], draws)
-        mine = part_of_this_process(len(batch))
-        return normalize(seen[mine]), labels[batch[mine]]
-
-    tested = some_of(len(data.test), config.test_limit)
-    test = _Pieces(data.test[tested].to(device), data.test_labels[tested], _TEST_BATCH)
-    return _task(config, Batches(make, len(images) // config.batch_size), test), data.classes
+    train = augmented(
+        data.train,
+        data.train_labels,
+        batch_size=config.batch_size,
+        seed=config.init_seed,
+        limit=config.train_limit,
+        device=device,
+    )
+    test = Pieces(data.test, data.test_labels, limit=config.test_limit, device=device)
+    return _task(config, train, test), data.classes
 
 
 def _imagenet(config: ImageConfig, folder: Path, offline: bool) -> tuple[Task, int]:
     find = encoded_cifar if config.task == JPEG else imagenet_part
-    train, test, classes = imagenet(
+    train, test, classes = image_streams(
         partial(find, folder),
         batch_size=config.batch_size,
         size=config.size,
