@@ -1,16 +1,22 @@
+"""The digits, MNIST, the generated tasks, and what is said before anything is loaded."""
+
 import gzip
-import http.server
+import hashlib
 import struct
-import threading
+import subprocess
+import sys
 
 import pytest
 import torch
-from torchmomentum.experiments.batches import Batches, generator, shuffled
 
-from torchmomentum.experiments.data import folder as folder_module
-from torchmomentum.experiments.data import mnist, synthetic
+from torchmomentum.experiments.data.batches import Batches, generator, shuffled
+from torchmomentum.experiments.data import mnist, mnist_files, synthetic
+from torchmomentum.experiments.data.check import DATA_SETS, check_data
+from torchmomentum.experiments.data.cifar import load_cifar
+from torchmomentum.experiments.data.cifar_files import ARCHIVES, NAMES
 from torchmomentum.experiments.data.digits import load_digits
-from torchmomentum.experiments.data.folder import data_folder, download, sha256
+from torchmomentum.experiments.data.folder import data_folder
+from torchmomentum.experiments.data.imagenet import imagenet_part
 from torchmomentum.experiments.errors import UsageError
 
 
@@ -24,32 +30,68 @@ def test_the_adding_problem():
     torch.testing.assert_close((values * markers).sum(0), y[:, 0])
     frequency = markers.mean(1)  # each place in a half equally often
     torch.testing.assert_close(frequency, torch.full((10,), 0.2), rtol=0, atol=0.03)
+    torch.testing.assert_close(values.mean(1), torch.full((10,), 0.5), rtol=0, atol=0.025)
 
 
 def test_the_copying_task():
     """Appendix A.4: K characters, L blanks, a start, K - 1 blanks; then K + L blanks and the K."""
-    x, y = synthetic.copying(50, 20, generator(1))
+    x, y = synthetic.copying(2000, 20, generator(1))
     k = synthetic.COPIED
     symbols = x.argmax(-1)
-    assert x.shape == (2 * k + 20, 50, synthetic.SYMBOLS + 2)
-    assert ((symbols[:k] >= 1) & (symbols[:k] <= synthetic.SYMBOLS)).all()
+    assert x.shape == (2 * k + 20, 2000, synthetic.SYMBOLS + 2)
+    assert torch.equal(x.sum(-1), torch.ones(2 * k + 20, 2000))
     assert (symbols[k : k + 20] == synthetic.BLANK).all()
     assert (symbols[k + 20] == synthetic.START).all()
     assert (symbols[k + 21 :] == synthetic.BLANK).all()
     assert (y[: k + 20] == synthetic.BLANK).all()
     assert torch.equal(y[k + 20 :], symbols[:k])
+    counts = symbols[:k].flatten().bincount(minlength=synthetic.SYMBOLS + 2)
+    assert counts[0] == counts[-1] == 0
+    # 20,000 characters, each of 8 equally often: five standard deviations
+    assert (counts[1:-1] - 2500).abs().max() < 5 * (20_000 * 1 / 8 * 7 / 8) ** 0.5
 
 
-def test_the_digits_are_scikit_learns():
-    train, labels, test, test_labels = load_digits()
-    assert train.shape == (1437, 64)
-    assert test.shape == (360, 64)
-    assert train.min() == 0.0
-    assert train.max() == 1.0
-    assert sorted(labels.unique().tolist()) == list(range(10))
-    again = load_digits()
-    assert torch.equal(again[0], train)
-    assert torch.equal(again[3], test_labels)
+def _digest(part):
+    values = (part * 16 if part.dim() > 1 else part).round().to(torch.uint8)
+    return hashlib.sha256(values.numpy().tobytes()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("test", "digests"),
+    [
+        (360, "5760f944f9d45833 33fe81a53fa12d9c 3cc232bd25364446 70ee2850bb25b543"),
+        (450, "97665c73e3ce4275 c04ab288aacca1eb e3452c6e88f0f147 761b0c5b17762fe1"),
+    ],
+)
+def test_the_splits_of_the_digits_stay_as_they_are(test, digests):
+    assert " ".join(map(_digest, load_digits(test))) == digests
+
+
+def test_the_digits_are_scikit_learns_each_once():
+    from sklearn.datasets import load_digits as load
+
+    train, labels, test, test_labels = load_digits(test=100)
+    assert (len(train), len(test)) == (1697, 100)
+    assert (train.dtype, labels.dtype) == (torch.float32, torch.int64)
+    found = [
+        (tuple((x * 16).int().tolist()), int(y))
+        for x, y in zip(torch.cat([train, test]), torch.cat([labels, test_labels]), strict=True)
+    ]
+    pixels, expected = load(return_X_y=True)
+    assert sorted(found) == sorted(zip(map(tuple, pixels.astype(int)), expected, strict=True))
+    assert test_labels.bincount().tolist() == [10] * 10
+
+
+@pytest.mark.parametrize("test", [0, 9, 1788])
+def test_a_split_of_the_digits_has_both_sides(test):
+    with pytest.raises(ValueError, match=rf"test must be in \[10, 1787\], got {test}"):
+        load_digits(test=test)
+
+
+def _nearest_mean(train, labels, test):
+    """Each test sample gets the class whose mean picture is nearest."""
+    means = torch.stack([train[labels == k].mean(0) for k in range(10)])
+    return torch.cdist(test, means).argmin(1)
 
 
 def test_real_mnist(data_folder):
@@ -59,10 +101,57 @@ def test_real_mnist(data_folder):
     assert labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert test_labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert 0.13 < images.mean() < 0.14
+    guessed = _nearest_mean(images[:5000], labels[:5000], test_images)
+    assert (guessed == test_labels).float().mean() > 0.75  # a tenth with labels of others
 
 
 def _idx(shape, content):
     return b"\0\0\x08" + bytes([len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + content
+
+
+@pytest.fixture
+def tiny_mnist(tmp_path, monkeypatch):
+    """Four small files, some packed, in three folders; every pixel tells its picture and label."""
+    pictures = {"train": bytes([10, 250, 30, 70]), "t10k": bytes([90, 20])}
+    contents = {}
+    for part, values in pictures.items():
+        pixels = bytes(v for v in values for _ in range(6))
+        contents[f"{part}-images-idx3-ubyte"] = _idx((len(values), 2, 3), pixels)
+        contents[f"{part}-labels-idx1-ubyte"] = _idx((len(values),), bytes(v // 10 for v in values))
+    files = tuple(
+        file._replace(
+            size=len(contents[file.name]),
+            sha256=hashlib.sha256(contents[file.name]).hexdigest(),
+        )
+        for file in mnist_files.FILES
+    )
+    monkeypatch.setattr(mnist, "FILES", files)
+    monkeypatch.setattr(mnist_files, "FILES", files)
+    for file, place in zip(files, ("mnist", "MNIST/raw", "", "mnist"), strict=True):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        content, packed = contents[file.name], "train" in file.name
+        path = tmp_path / place / (file.name + ".gz" * packed)
+        path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
+    return tmp_path
+
+
+def test_each_picture_of_mnist_has_its_label(tiny_mnist):
+    check_data("mnist", tiny_mnist, offline=True)
+    images, labels, test_images, test_labels = mnist.load_mnist(tiny_mnist, offline=True)
+    assert labels.tolist() == [1, 25, 3, 7]
+    assert test_labels.tolist() == [9, 2]
+    for pictures, given in ((images, labels), (test_images, test_labels)):
+        assert pictures.dtype == torch.float32
+        expected = (given * 10 / 255).view(-1, 1).expand(-1, 6)
+        torch.testing.assert_close(pictures, expected)
+
+
+def test_a_file_of_another_size_is_told_before_it_is_read(tiny_mnist):
+    path = tiny_mnist / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    for use in (check_data, lambda _, folder, offline: mnist.load_mnist(folder, offline=offline)):
+        with pytest.raises(UsageError, match=r"is damaged: 27 bytes, expected 28; remove it"):
+            use("mnist", tiny_mnist, offline=True)
 
 
 def test_idx_files_are_parsed_and_checked():
@@ -86,16 +175,75 @@ def test_damaged_files_are_named(tmp_path, content):
 
 
 def test_a_wrong_checksum_is_named_before_anything_is_used(tmp_path):
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(_idx((1, 2, 2), bytes(4)))
+    packed = gzip.compress(_idx((1, 2, 2), bytes(4)), mtime=0)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(packed)
     with pytest.raises(UsageError, match=r"is damaged: sha256 .*, expected ba891046e6505d7a"):
         mnist.load_mnist(tmp_path, offline=True)
 
 
-def test_missing_files_say_where_to_put_them(tmp_path):
+def _load(name, folder):
+    if name == "mnist":
+        mnist.load_mnist(folder, offline=True)
+    elif name == "imagenet":
+        imagenet_part(folder, "train", 0, None)
+    else:
+        load_cifar(name, folder, offline=True)
+
+
+def _message(use, *arguments, **options):
     with pytest.raises(UsageError) as error:
-        mnist.load_mnist(tmp_path, offline=True)
-    for part in ("train-images-idx3-ubyte.gz", str(tmp_path), "--data-dir", "TORCHMOMENTUM_DATA"):
-        assert part in str(error.value)
+        use(*arguments, **options)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "mnist", "imagenet"])
+def test_missing_data_is_told_as_loading_tells_it(name, tmp_path):
+    told = _message(check_data, name, tmp_path, offline=True)
+    assert told == _message(_load, name, tmp_path)
+    assert "\n" not in told
+    for part in (str(tmp_path), "--data-dir", "TORCHMOMENTUM_DATA", "place "):
+        assert part in told
+    if name in ARCHIVES:
+        assert f"{tmp_path / name / ARCHIVES[name].name} (sha256 {ARCHIVES[name].sha256})" in told
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_data_that_can_be_downloaded_is_not_missing(name, tmp_path):
+    if name in (*ARCHIVES, "mnist", "digits"):
+        check_data(name, tmp_path, offline=False)
+    else:
+        told = _message(check_data, name, tmp_path, offline=False)
+        assert "cannot be downloaded" in told
+
+
+def test_one_missing_file_is_enough(tmp_path, monkeypatch):
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / "train.npz").touch()
+    assert "test.npz" in _message(check_data, "cifar10-jpeg", tmp_path)
+    (tmp_path / "imagenet" / "train").mkdir(parents=True)
+    assert "val-*.tar" in _message(check_data, "imagenet", tmp_path)
+    (tmp_path / "imagenet" / "val-000.tar").touch()
+    check_data("imagenet", tmp_path)
+    for file in mnist_files.FILES[:3]:
+        (tmp_path / f"{file.name}.gz").touch()
+    told = _message(check_data, "mnist", tmp_path, offline=True)
+    assert "t10k-labels-idx1-ubyte.gz (sha256 of the unpacked file ff7bcfd416de3373" in told
+
+
+def test_an_unknown_data_set_is_told():
+    assert "unknown data set 'minst'; did you mean mnist" in _message(check_data, "minst", None)
+
+
+def test_looking_for_data_needs_no_torch(data_folder):
+    """Findings 25: it was told after eleven seconds that CIFAR is missing."""
+    code = (
+        "import sys, pathlib\n"
+        "from torchmomentum.experiments.data.check import check_data\n"
+        f"check_data('mnist', pathlib.Path({str(data_folder)!r}), offline=True)\n"
+        "print(*sorted({'torch', 'numpy', 'PIL', 'pooch', 'sklearn'} & {*sys.modules}))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == ""
 
 
 def test_the_folder_is_found(monkeypatch, tmp_path):
@@ -107,53 +255,13 @@ def test_the_folder_is_found(monkeypatch, tmp_path):
     assert data_folder(None) == tmp_path / "torchmomentum"
 
 
-class _Server(http.server.BaseHTTPRequestHandler):
-    content = bytes(range(256)) * 40
-
-    def do_GET(self):
-        if self.path.startswith("/missing"):
-            self.send_error(404)
-            return
-        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(self.content) - start))
-        self.end_headers()
-        self.wfile.write(self.content[start:])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-
-
-def test_downloads_fall_through_the_mirrors(server, tmp_path):
-    target = tmp_path / "folder" / "file"
-    download([f"{server}/missing", f"{server}/there"], target)
-    assert sha256(target.read_bytes()) == sha256(_Server.content)
-    assert [path.name for path in target.parent.iterdir()] == ["file"]
-    with pytest.raises(UsageError, match=r"could not download other: .*404"):
-        download([f"{server}/missing"], tmp_path / "other")
-    assert not (tmp_path / "other").exists()
-
-
-def test_downloads_go_on_where_they_stopped(server, tmp_path):
-    part = tmp_path / "part"
-    part.write_bytes(_Server.content[:1000])
-    folder_module._receive(f"{server}/there", part)
-    assert part.read_bytes() == _Server.content
-
-
 def test_batches_are_a_function_of_seed_epoch_and_index():
     inputs, targets = torch.arange(20.0).view(10, 2), torch.arange(10)
     batches = shuffled(inputs, targets, 3, seed=5)
     assert len(batches) == 3
     batches.epoch = 4
+    for x, y in batches:  # each sequence has its own target
+        assert torch.equal(x[0, :, 0], 2.0 * y)
     whole = [y.tolist() for _, y in batches]
     assert len({label for batch in whole for label in batch}) == 9
     batches.start = 2

@@ -6,7 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from torchmomentum.experiments.engine.place import Place
 
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
@@ -44,11 +47,11 @@ class Recipe:
         """The name of its folder among others."""
         return f"{self.label}-{self.key}"
 
-    def check(self) -> None:
-        """Rejects settings that this machine or the computation cannot run, before writing.
+    def check(self, place: Place) -> None:
+        """Rejects what cannot be run here, before anything is written.
 
         Raises:
-            UsageError: A value is out of its range.
+            UsageError: A value is out of its range, or data is missing.
         """
 
 
@@ -109,8 +112,8 @@ class Training(Recipe):
         short = (word.rpartition(":")[2] for word in words)
         return "-".join([*short, f"seed-{self.init_seed}"])
 
-    def check(self) -> None:
+    def check(self, place: Place) -> None:
         """See :meth:`Recipe.check`."""
         from torchmomentum.experiments.engine.training import check
 
-        check(self)
+        check(self, place)

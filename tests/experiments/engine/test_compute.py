@@ -55,11 +55,23 @@ def test_equal_recipes_are_one_run(tmp_path):
 def test_every_field_is_part_of_the_key():
     recipe = Training("pdigits", "lstm", "adam")
     changed = {
-        "task": "digits", "model": "gru", "optimizer": "sgd", "batch_size": 33, "epochs": 2,
-        "clip": 1.0, "evaluate_every": 2, "order_seed": 1, "init_seed": 1, "device": "cuda",
-        "devices": 2, "precision": "bfloat16", "compile": True, "threads": 2,
+        "task": "digits",
+        "model": "gru",
+        "optimizer": "sgd",
+        "batch_size": 33,
+        "epochs": 2,
+        "clip": 1.0,
+        "evaluate_every": 2,
+        "order_seed": 1,
+        "init_seed": 1,
+        "device": "cuda",
+        "devices": 2,
+        "precision": "bfloat16",
+        "compile": True,
+        "threads": 2,
         **{f"{part}_options": {"a": 1} for part in ("task", "model", "optimizer")},
-        "schedule": {"gamma": 0.1}, "sources": {"a.py:B": "0"},
+        "schedule": {"gamma": 0.1},
+        "sources": {"a.py:B": "0"},
     }
     assert set(changed) == set(recipe.to_dict()) - {"kind"}
     keys = {replace(recipe, **{name: value}).key for name, value in changed.items()}

@@ -249,6 +249,6 @@ def test_what_cannot_be_run_is_rejected_before_writing(tmp_path, changes, messag
     if "device" in changes and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(UsageError) as error:
-        _recipe(**changes).check()
+        _recipe(**changes).check(Place(tmp_path))
     assert message in str(error.value)
     assert not list(tmp_path.iterdir())

@@ -28,21 +28,26 @@ def encoded(picture, kind="JPEG"):
     return out.getvalue()
 
 
+def write_jpegs(folder, part, images, labels):
+    """Writes ``folder/cifar10/PART.npz`` of images ``(N, H, W, 3)``."""
+    (folder / "cifar10").mkdir(parents=True, exist_ok=True)
+    files = [encoded(picture) for picture in images]
+    np.savez(
+        folder / "cifar10" / f"{part}.npz",
+        jpeg=np.frombuffer(b"".join(files), np.uint8),
+        offsets=np.cumsum([0, *map(len, files)]),
+        labels=np.asarray(labels, np.uint8),
+    )
+
+
 @pytest.fixture
 def cifar_folder(tmp_path, pictures):
     """A data folder with ``cifar10/train.npz`` and ``test.npz``."""
     folder = tmp_path / "data"
-    (folder / "cifar10").mkdir(parents=True)
     images, labels = pictures
     for name, rows in (("train", slice(TRAIN)), ("test", slice(TRAIN, None))):
         order = np.argsort(labels[rows], kind="stable")
-        files = [encoded(picture) for picture in images[rows][order]]
-        np.savez(
-            folder / "cifar10" / f"{name}.npz",
-            jpeg=np.frombuffer(b"".join(files), np.uint8),
-            offsets=np.cumsum([0, *map(len, files)]),
-            labels=labels[rows][order].astype(np.uint8),
-        )
+        write_jpegs(folder, name, images[rows][order], labels[rows][order])
     return folder
 
 

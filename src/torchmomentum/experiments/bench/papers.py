@@ -15,15 +15,8 @@ from torchmomentum.experiments.bench.shapes import Shape
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.engine.memory import peak_memory
 from torchmomentum.experiments.engine.place import Tell, silent
+from torchmomentum.experiments.published import TABLE_14, TABLE_15
 
-# what the paper measured, as ratios to its LSTM: Table 14 (training, evaluation), Table 15 (same)
-PUBLISHED = {
-    "nn.LSTM": (1.0, 1.0, 1.0, 1.0),
-    "MomentumLSTM": (7.43 / 6.18, 3.16 / 2.52, 15.95 / 15.93, 1.0),
-    "AdamLSTM": (10.34 / 6.18, 4.07 / 2.52, 25.13 / 15.93, 7.52 / 7.51),
-    "RMSPropLSTM": (9.94 / 6.18, 3.96 / 2.52, 25.13 / 15.93, 7.52 / 7.51),
-    "LookaheadSRLSTM": (8.34 / 6.18, 3.16 / 2.52, 15.95 / 15.93, 1.0),
-}
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "nn.LSTM": nn.LSTM,
     "MomentumLSTM": partial(tnn.MomentumLSTM, mu=0.6, step_size=1.0),
@@ -32,6 +25,16 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "LookaheadSRLSTM": partial(tnn.LookaheadSRLSTM, step_size=0.9, restart=40),
 }
 COLUMNS = ("training time", "evaluation time", "training memory", "evaluation memory")
+
+
+def _published(name: str) -> tuple[float, ...]:
+    """What the paper measured, as ratios to its LSTM, column by column."""
+    ours, baseline = ((*TABLE_14[x], *TABLE_15[x]) for x in (name, "LSTM"))
+    return tuple(x / y for x, y in zip(ours, baseline, strict=True))
+
+
+_THEIRS = {"nn.LSTM": "LSTM", "LookaheadSRLSTM": "SRLSTM"}  # where the paper has another name
+PUBLISHED = {name: _published(_THEIRS.get(name, name)) for name in MODELS}
 
 
 def _evaluate(layer: nn.Module, x: Tensor) -> None:

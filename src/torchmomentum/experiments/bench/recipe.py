@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.recipe import DEVICES, Recipe
 
 
@@ -36,7 +37,7 @@ class Timing(Recipe):
         item = self.item if isinstance(self.item, str) else "x".join(map(str, self.item))
         return f"{self.benchmark}-{''.join(c if c.isalnum() else '-' for c in item)}"
 
-    def check(self) -> None:
+    def check(self, place: Place) -> None:
         """See :meth:`Recipe.check`."""
         from torchmomentum.experiments.bench.measure import check
 

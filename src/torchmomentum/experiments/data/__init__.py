@@ -1,1 +1,1 @@
-"""Data sets as arrays: each function gives tensors, looking on the disk first."""
+"""Data sets as tensors and streams: each is looked for on the disk first, and verified."""

@@ -1,20 +1,15 @@
-"""Where data lies, and how it gets there."""
+"""Where data lies, and what to say where it is missing."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.files import write_bytes
 
 VARIABLE = "TORCHMOMENTUM_DATA"
-_TIMEOUT = 30  # seconds without an answer
-_BLOCK = 1 << 20
+_SHOWN = 16  # digits of a checksum in a message
 
 
 def data_folder(given: str | None) -> Path:
@@ -32,35 +27,42 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _receive(url: str, part: Path) -> None:
-    """Downloads into ``part``, going on from what it already holds where the server can."""
-    held = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={held}-"} if held else {})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-        resumed = answer.status == 206
-        with part.open("ab" if resumed else "wb") as file:
-            while block := answer.read(_BLOCK):
-                file.write(block)
+def missing(name: str, folder: Path, remedy: str, otherwise: str) -> UsageError:
+    """The error for a data set whose files are not there, to raise.
+
+    Args:
+        name: What the data set is called.
+        folder: The data folder.
+        remedy: Which files to place where.
+        otherwise: What else the user can do.
+    """
+    return UsageError(
+        f"{name} is not in {folder}: {remedy}, or set --data-dir or {VARIABLE}, or {otherwise}"
+    )
 
 
-def download(mirrors: Sequence[str], target: Path) -> None:
-    """Downloads a file from the first mirror that answers. The caller verifies what came.
+def verify_size(path: Path, expected: int) -> None:
+    """Checks a file's size, without reading it.
 
     Raises:
-        UsageError: No mirror answered.
+        UsageError: The size is another one.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    failures: list[str] = []
-    try:
-        for url in mirrors:
-            try:
-                _receive(url, part)
-            except (urllib.error.URLError, OSError, ValueError) as error:
-                failures.append(f"{url}: {error}")
-                continue
-            write_bytes(target, part.read_bytes())
-            return
-    finally:
-        part.unlink(missing_ok=True)
-    raise UsageError(f"could not download {target.name}: {'; '.join(failures)}")
+    size = path.stat().st_size
+    if size != expected:
+        raise UsageError(
+            f"{path} is damaged: {size} bytes, expected {expected}; remove it to download it again"
+        )
+
+
+def verify_sha256(path: Path, content: bytes, expected: str) -> None:
+    """Checks the content of a file against its checksum.
+
+    Raises:
+        UsageError: The checksum is another one.
+    """
+    found = sha256(content)
+    if found != expected:
+        raise UsageError(
+            f"{path} is damaged: sha256 {found[:_SHOWN]}..., expected {expected[:_SHOWN]}...; "
+            "remove it to download it again"
+        )

@@ -120,7 +120,7 @@ def compute_all(
     results: dict[str, Result] = {}
     left: list[Recipe] = []
     for key, recipe in distinct.items():
-        recipe.check()
+        recipe.check(place)
         found = finished(recipe, place)
         if found is None:
             left.append(recipe)

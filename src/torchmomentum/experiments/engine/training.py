@@ -39,15 +39,15 @@ class Diverged(Exception):
     """A loss is no longer finite."""
 
 
-def check(recipe: Training) -> None:
-    """Rejects settings that this machine or the model cannot run.
+def check(recipe: Training, place: Place) -> None:
+    """Rejects settings that this machine or the model cannot run, and missing data.
 
     Raises:
-        UsageError: No GPU is there, or a value is out of its range.
+        UsageError: No GPU or no data is there, or a value is out of its range.
     """
     check_name("device", recipe.device, DEVICES)
     check_name("precision", recipe.precision, PRECISIONS)
-    task_of(recipe.task)
+    task = task_of(recipe.task)
     check_model(recipe)
     build_optimizer(recipe, [nn.Parameter(torch.zeros(1))])
     if recipe.device == "cuda" and not torch.cuda.is_available():
@@ -56,6 +56,7 @@ def check(recipe: Training) -> None:
         raise UsageError(
             f"devices must be at most the {torch.cuda.device_count()} here, got {recipe.devices}"
         )
+    task.check_data(place.data, offline=place.offline)
 
 
 def _fabric(recipe: Training) -> Fabric:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.mnist import load_mnist
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.tasks._data import Data
@@ -47,6 +48,10 @@ class MNIST(Task):
         """See :meth:`Task.load`."""
         arrays = load_mnist(folder, offline=offline)
         return pixels_task(recipe, arrays, _VALIDATION, self.permuted)
+
+    def check_data(self, folder: Path, *, offline: bool = False) -> None:
+        """See :meth:`Task.check_data`."""
+        check_data("mnist", folder, offline=offline)
 
 
 class PermutedMNIST(MNIST):

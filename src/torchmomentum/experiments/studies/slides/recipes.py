@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.recipe import Recipe
 
 IMAGES = ("digits", "mnist")
@@ -57,7 +59,7 @@ class Descent(Recipe):
     size: int = 1000
     at: Sequence[int] = field(default_factory=tuple)
 
-    def check(self) -> None:
+    def check(self, place: Place) -> None:
         """See :meth:`Recipe.check`."""
         _check_iterations(self.iterations)
 
@@ -80,11 +82,12 @@ class OnImages(Recipe):
     seed: int = 0
     at: Sequence[int] = field(default_factory=tuple)
 
-    def check(self) -> None:
+    def check(self, place: Place) -> None:
         """See :meth:`Recipe.check`."""
         check_name("data", self.data, IMAGES)
         if self.at:
             _check_iterations(self.iterations)
+        check_data(self.data, place.data, offline=place.offline)
 
 
 @dataclass(frozen=True)
