@@ -60,10 +60,10 @@ def test_what_a_file_registers_appears_in_the_list(tmp_path, capsys, monkeypatch
     assert "rules: " in (told := capsys.readouterr().out)
     assert ", mine\n" in told
     assert model_of("mine-lstm").rule == "mine"
-    monkeypatch.delenv(registry.USE)
+    monkeypatch.delenv(registry.USE, raising=False)
     assert main(["--use", str(tmp_path / "none.py"), "list"]) == 2
     assert "there is no such file" in capsys.readouterr().err
-    monkeypatch.delenv(registry.USE)
+    monkeypatch.delenv(registry.USE, raising=False)
 
 
 def test_names_of_models():

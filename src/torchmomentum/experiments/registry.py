@@ -232,24 +232,29 @@ def use(*names: str) -> None:
     Raises:
         UsageError: One of them is not there.
     """
+    for name in names:
+        _use(name)
+    earlier = [os.environ[USE]] if os.environ.get(USE) else []
     if names:
-        earlier = os.environ.get(USE)
-        os.environ[USE] = os.pathsep.join([*([earlier] if earlier else []), *names])
-    load_used()
+        os.environ[USE] = os.pathsep.join([*earlier, *names])
+
+
+def _use(name: str) -> None:
+    if name.endswith(".py"):
+        file = Path(name).expanduser().resolve()
+        if not file.is_file():
+            raise UsageError(f"--use {name}: there is no such file")
+        _load(file)
+        return
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--use {name}: {error}") from error
 
 
 def load_used() -> None:
-    """Imports what :func:`use` or the environment names, and installed packages declare."""
+    """Imports what the environment names, and what installed packages declare."""
     for name in filter(None, os.environ.get(USE, "").split(os.pathsep)):
-        if name.endswith(".py"):
-            file = Path(name).expanduser().resolve()
-            if not file.is_file():
-                raise UsageError(f"--use {name}: there is no such file")
-            _load(file)
-            continue
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"--use {name}: {error}") from error
+        _use(name)
     for point in metadata.entry_points(group=ENTRY_POINTS):
         point.load()

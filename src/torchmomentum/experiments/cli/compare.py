@@ -66,7 +66,7 @@ def plan(options: argparse.Namespace, threads: int) -> Any:
     lists = given(options, RULE_OPTIONS)
     single = {name: values[0] for name, values in lists.items() if len(values) == 1}
     several = {name: values for name, values in lists.items() if len(values) > 1}
-    expand(models, single)  # rejects what no model takes
+    expand(models, lists)  # rejects what no model takes
     changes = {"threads": threads} | given(options) | single
     return comparison(
         options.task,

@@ -64,8 +64,8 @@ def _run(arguments: Sequence[str]) -> None:
     if options.command is None:
         parser.print_help()
         return
-    use(*options.use)
     load_used()
+    use(*options.use)
     _COMMANDS[options.command].run(options)
 
 

@@ -158,6 +158,6 @@ def place_of(options: argparse.Namespace, out: Path, runs: str | None = None) ->
 
 def need_extra() -> None:
     """Asks whether the extra is installed, without importing it: that takes seconds."""
-    for name in ("lightning", "matplotlib", "rich", "sklearn"):
+    for name in ("lightning_fabric", "matplotlib", "rich", "sklearn"):
         if find_spec(name) is None:
             raise UsageError(f"{name} is missing: pip install 'torchmomentum[experiments]'")

@@ -87,7 +87,11 @@ def compute(recipe: Recipe, place: Place, tell: Tell = silent) -> Result:
         values: dict[str, Any] = recipe.to_dict()
         if is_first_process():
             write_json(folder / RECIPE, values)
-        result: Result = attribute(recipe.computation)(recipe, place, tell)
+        try:
+            result: Result = attribute(recipe.computation)(recipe, place, tell)
+        except UsageError:  # nothing was computed: the folder is not to look begun
+            (folder / RECIPE).unlink(missing_ok=True)
+            raise
         result.recipe, result.provenance = values, provenance()
         if is_first_process():
             write_json(folder / RESULT, result.to_dict())

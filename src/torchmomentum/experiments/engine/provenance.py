@@ -15,7 +15,7 @@ import torch
 
 import torchmomentum
 
-_PACKAGES = ("lightning", "numpy", "scikit-learn", "scipy")
+_PACKAGES = ("lightning-fabric", "numpy", "scikit-learn", "scipy")
 
 
 def _version(package: str) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from torchmomentum.experiments.engine.checkpoints import newest_checkpoint, save_checkpoint
@@ -60,8 +60,7 @@ def check(recipe: Training, place: Place) -> None:
 
 
 def _fabric(recipe: Training) -> Fabric:
-    for name in ("lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     fabric = Fabric(
         accelerator="gpu" if recipe.device == "cuda" else "cpu",
         devices=recipe.devices,
@@ -258,7 +257,7 @@ def train(recipe: Training, place: Place, tell: Tell) -> Result:
     folder, failed = folder_of(recipe, place), None
     with warnings.catch_warnings():
         # Lightning advises on strategies and devices that were asked for
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        warnings.filterwarnings("ignore", module=r"lightning_fabric\..*")
         fabric = _fabric(recipe)
         data, model = setup(recipe, place)
         run = _Run(recipe, data, model, fabric)

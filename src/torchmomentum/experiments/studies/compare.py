@@ -31,12 +31,14 @@ def expand(models: Sequence[str], lists: Mapping[str, Sequence[Any]]) -> list[st
     """A model for each combination of the listed options that it takes.
 
     Raises:
-        UsageError: No model takes an option that is listed.
+        UsageError: No model takes an option that is listed, or a model is named twice.
 
     Example:
         >>> expand(["lstm", "momentum-lstm"], {"mu": [0.3, 0.6]})
         ['lstm', 'momentum-lstm@mu=0.3', 'momentum-lstm@mu=0.6']
     """
+    if len({*models}) < len(models):
+        raise UsageError(f"models names one twice: {','.join(models)}")
     taken = {model: _takes(model) for model in models}
     for key in lists:
         if not any(key in options for options in taken.values()):

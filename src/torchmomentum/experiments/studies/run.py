@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torchmomentum.experiments.engine.compute import begun, forget
 from torchmomentum.experiments.engine.place import Place
@@ -37,6 +38,12 @@ def load_results(path: Path) -> Results:
         raise UsageError(f"{file} holds no results of ours: {error}") from error
 
 
+def _subjects(recipes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the runs are of: tasks, or images."""
+    found = (recipe.get("task") or recipe.get("data") for recipe in recipes)
+    return sorted({subject for subject in found if subject is not None})
+
+
 def check_out(
     study: Study, scale: str, runs: Sequence[Run], place: Place, out: Path, resume: bool
 ) -> None:
@@ -49,9 +56,14 @@ def check_out(
         raise UsageError(f"{out} is a file; give another --out")
     if (out / RESULTS).exists():
         held = load_results(out)
-        if (held.study, held.scale) != (study.name, scale):
+        ours, theirs = (
+            [study.name, scale, *_subjects(run.recipe.to_dict() for run in runs)],
+            [held.study, held.scale, *_subjects(run.recipe for run in held.runs)],
+        )
+        if ours != theirs:
             raise UsageError(
-                f"{out} holds results of {held.study} at scale {held.scale}; give another --out"
+                f"{out} holds results of {', '.join(theirs)}, not of {', '.join(ours)}; "
+                "give another --out"
             )
         if not resume:
             raise UsageError(f"{out} holds results already; give --resume or another --out")

@@ -1,6 +1,6 @@
 """Plots as files."""
 
-from torchmomentum.experiments.plots import new_axes, save
+from torchmomentum.experiments.report.canvas import new_axes, save
 
 
 def test_a_figure_is_the_same_file_again(tmp_path):

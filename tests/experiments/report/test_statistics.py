@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from torchmomentum.experiments.statistics import mean_and_std, paired_difference
+from torchmomentum.experiments.report.statistics import mean_and_std, paired_difference
 
 
 def test_the_interval_is_students():

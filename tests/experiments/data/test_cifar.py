@@ -15,7 +15,7 @@ from torchmomentum.experiments.data.cifar_files import ARCHIVES, NAMES, check_ci
 from torchmomentum.experiments.data.cifar_jpeg import decode_part, load_encoded
 from torchmomentum.experiments.errors import UsageError
 
-from .conftest import write_jpegs
+from ..conftest import write_jpegs
 
 
 def _label(number):

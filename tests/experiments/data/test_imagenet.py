@@ -15,7 +15,7 @@ from torchmomentum.experiments.data.samples import encoded_cifar
 from torchmomentum.experiments.data.streams import image_streams
 from torchmomentum.experiments.errors import UsageError
 
-from .conftest import TRAIN, encoded, write_jpegs
+from ..conftest import TRAIN, encoded, write_jpegs
 
 # webdataset leaves its files to be closed with the generator that reads them
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -1,6 +1,5 @@
-"""Image runs from the command line: trained, scheduled, killed, resumed, refused."""
+"""Image runs: trained as by hand, scheduled, killed, resumed, refused."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,34 +9,27 @@ import time
 import numpy as np
 import pytest
 import torch
-from torchmomentum.experiments.images.recipes import resolve_image
-from torchmomentum.experiments.images.setup import image_optimizer, image_schedules, image_setup
-from torchmomentum.experiments.recorder import checkpoints, newest_checkpoint
-from torchmomentum.experiments.training import Place, train
 
+import torchmomentum.optim as topt
 from torchmomentum.experiments.cli import main
+from torchmomentum.experiments.engine import checkpoints as checkpoints_module
+from torchmomentum.experiments.engine.checkpoints import checkpoints
+from torchmomentum.experiments.engine.optimizers import build_optimizer, build_schedules
+from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.engine.training import setup
+from torchmomentum.experiments.studies.images import image_recipe
+from torchmomentum.experiments.studies.run import load_results
 
-from ..stopping import Stop, assert_equal, stop_at, weights
+from ...reference.trainer import train_by_hand
+from ..stopping import Stop, assert_equal, stop_at, train, weights, without_seconds
 
-SMALL = {"batch_size": 64, "test_limit": 50, "threads": 1}
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Lightning's and TensorBoard's own
-    pytest.mark.filterwarnings("ignore::UserWarning:torch.utils.tensorboard"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # webdataset's
-]
+SMALL = {"batch_size": 64, "train_limit": 256, "test_limit": 50, "threads": 1}
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # webdataset's
 
 
-def _config(optimizer="srsgd-linear", epochs=5, **changes):
-    return resolve_image(
-        "cifar10",
-        optimizer,
-        data="cifar10-jpeg",
-        depth=11,
-        preset="smoke",
-        seed=0,
-        epochs=epochs,
-        changes=SMALL | changes,
-    )
+def _recipe(optimizer="srsgd-linear", epochs=5, seed=0, **changes):
+    settings = {"recipe": "cifar10", "data": "cifar10-jpeg", "depth": 11, "optimizer": optimizer}
+    return image_recipe({**settings, "epochs": epochs, **SMALL, **changes}, seed)
 
 
 def _arguments(folder, out, *options, name="cifar10", data="cifar10-jpeg"):
@@ -49,35 +41,39 @@ def _arguments(folder, out, *options, name="cifar10", data="cifar10-jpeg"):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "srsgd-linear"])
-def test_learns_under_the_recipes_schedule(optimizer, cifar_folder, tmp_path):
-    config = _config(optimizer)
-    assert config.milestones == (2, 3, 4)
-    place = Place(tmp_path / "run", cifar_folder, checkpoint_every=1000)
-    result = train(config, place)
-    assert [record["epoch"] for record in result["history"]] == [1, 2, 3, 4, 5]
-    assert "validation_metric" not in result["history"][0]
-    assert result["summary"]["chosen"] == result["summary"]["last"]
-    assert result["history"][-1]["train_loss"] < result["history"][0]["train_loss"]
-    assert result["parameters"] == sum(
-        p.numel() for p in image_setup(config, cifar_folder)[1].parameters()
-    )
-    group = torch.load(newest_checkpoint(place.folder), weights_only=True)["optimizer_states"][0][
-        "param_groups"
-    ][0]
-    assert group["lr"] == pytest.approx(1e-4)
-    assert group["weight_decay"] == 5e-4
+def test_equals_a_training_by_hand_under_the_recipes_schedule(optimizer, cifar_folder, tmp_path):
+    """Weight decay, milestones, intervals: to the bit, and the schedule written out."""
+    recipe = _recipe(optimizer)
+    place = Place(tmp_path, cifar_folder, checkpoint_every=1000)
+    result, trained = train(recipe, place)
+    data, model = setup(recipe, place)
+    parameters = model.parameters()
     if optimizer == "sgd":
-        assert (group["momentum"], group["nesterov"]) == (0.9, False)
+        by_hand = torch.optim.SGD(parameters, 0.1, momentum=0.9, weight_decay=5e-4)
+        schedulers = []
     else:
-        assert group["restart_every"] == 120
-        assert group["cycle_step"] == 5  # afresh at the last milestone, then an epoch's steps
+        by_hand = topt.SRSGD(parameters, 0.1, weight_decay=5e-4, restart_every=30)
+        schedulers = [
+            topt.RestartScheduler(
+                by_hand, [2, 3, 4], [30, 60, 90, 120], restart_at_milestones=True
+            )
+        ]
+    schedulers.insert(0, torch.optim.lr_scheduler.MultiStepLR(by_hand, [2, 3, 4], 0.1))
+    history = train_by_hand(data, model, by_hand, epochs=5, schedulers=schedulers)
+    curves = result.curves
+    found = zip(curves["train_loss"], curves["test_loss"], curves["test_metric"], strict=True)
+    assert list(found) == history
+    assert_equal(trained, model.state_dict())
+    assert "validation_metric" not in curves
+    assert result.values["chosen"] == result.values["last"]
+    assert curves["train_loss"][-1] < curves["train_loss"][0]
 
 
 def test_schedules_by_epoch():
-    config = _config(epochs=10)
+    recipe = _recipe(epochs=10)
     parameter = torch.nn.Parameter(torch.zeros(2))
-    optimizer = image_optimizer(config, [parameter])
-    schedules = image_schedules(config, optimizer)
+    optimizer = build_optimizer(recipe, [parameter])
+    schedules = build_schedules(recipe, optimizer)
     seen = []
     for _ in range(10):
         parameter.grad = torch.ones(2)
@@ -91,31 +87,25 @@ def test_schedules_by_epoch():
     assert [cycle for _, _, cycle in seen] == [1, 2, 3, 4, 1, 2, 1, 2, 1, 2]
 
 
-def test_two_runs_are_equal_and_another_seed_is_not(cifar_folder, tmp_path):
-    for name in ("a", "b"):
-        train(_config(epochs=1), Place(tmp_path / name, cifar_folder))
-    assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    one, two = (image_setup(c, cifar_folder) for c in (_config(), _config(init_seed=1)))
+def test_another_seed_is_another_order_and_another_network(cifar_folder, tmp_path):
+    one, two = (setup(_recipe(seed=seed), Place(tmp_path, cifar_folder)) for seed in (0, 1))
     assert not torch.equal(next(iter(one[0].train))[0], next(iter(two[0].train))[0])
     assert not torch.equal(one[1].stem.weight, two[1].stem.weight)
 
 
-def test_evaluates_now_and_then_and_at_the_end(cifar_folder, tmp_path):
-    result = train(_config(epochs=5, evaluate_every=2), Place(tmp_path, cifar_folder))
-    assert [record["epoch"] for record in result["history"]] == [2, 4, 5]
-
-
-@pytest.mark.parametrize("stop", [2, 7, 10])
+@pytest.mark.parametrize("stop", [2, 7])
 def test_a_stopped_run_resumes_bit_for_bit(cifar_folder, tmp_path, stop):
-    config = _config(epochs=3)  # of five steps each
-    whole = train(config, Place(tmp_path / "whole", cifar_folder))
-
-    place = Place(tmp_path / "cut", cifar_folder, resume=True, checkpoint_every=2)
+    recipe = _recipe(epochs=3, evaluate_every=2)  # of four steps each
+    whole, expected = train(recipe, Place(tmp_path / "whole", cifar_folder))
+    assert whole.curves["epoch"] == [2, 3]
+    place = Place(tmp_path / "cut", cifar_folder, checkpoint_every=2)
     with pytest.raises(Stop):
-        train(config, place, stop_at(stop))
-    resumed = train(config, place)
-    assert_equal(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
-    assert resumed["summary"] == whole["summary"]
+        train(recipe, place, stop_at(stop))
+    told = []
+    resumed, found = train(recipe, place, lambda words, step, steps: told.append(step))
+    assert told[0] == (stop - 1) // 2 * 2 + 1
+    assert_equal(found, expected)
+    assert without_seconds(resumed.curves) == without_seconds(whole.curves)
 
 
 def test_a_killed_figure_resumes_bit_for_bit(cifar_folder, tmp_path):
@@ -133,9 +123,11 @@ def test_a_killed_figure_resumes_bit_for_bit(cifar_folder, tmp_path):
     process = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
-    second = cut / "runs" / "cifar10-jpeg" / "smoke" / "srsgd-linear-depth-11-epochs-4" / "seed-0"
     deadline = time.monotonic() + 120
-    while not checkpoints(second) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        second = list((cut / "runs").glob("*-srsgd-*"))
+        if second and checkpoints(second[0]):
+            break
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -143,19 +135,20 @@ def test_a_killed_figure_resumes_bit_for_bit(cifar_folder, tmp_path):
     done = subprocess.run(
         [*arguments, "--resume"], check=True, capture_output=True, env=environment, text=True
     )
-    assert "| SRSGD, linear | 11 | 4 |" in done.stdout
-    for model in ("sgd", "srsgd-linear"):
-        run = f"runs/cifar10-jpeg/smoke/{model}-depth-11-epochs-4/seed-0"
-        assert_equal(weights(cut / run), weights(whole / run))
+    assert "SRSGD, linear" in done.stdout
+    runs = sorted((whole / "runs").iterdir())
+    assert len(runs) == 2
+    for run in runs:
+        assert_equal(weights(cut / "runs" / run.name), weights(run))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "error-vs-depth", "fewer-epochs"])
 def test_figures(name, cifar_folder, tmp_path, capsys):
     options = ["--train-limit", "64", "--batch-size", "32"]
     assert main(_arguments(cifar_folder, tmp_path, *options, name=name)) == 0
-    assert "| SGD | 11 | 1 |" in capsys.readouterr().out
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert all(run["history"] for run in results["runs"])
+    assert "cifar10-jpeg" in capsys.readouterr().out
+    assert all(run.curves["epoch"] for run in load_results(tmp_path).runs)
+    assert "| SGD | 11 | 1 |" in (tmp_path / "table.md").read_text()
     assert "JPEG" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "curves.png").stat().st_size
     assert main(_arguments(cifar_folder, tmp_path, *options, name=name)) == 2
@@ -173,7 +166,8 @@ def test_imagenet(folder, request, tmp_path, capsys):
     data = request.getfixturevalue(folder)
     out = tmp_path / "out"
     assert main(_arguments(data, out, "--workers", "2", name="imagenet", data="imagenet")) == 0
-    assert "| SRSGD, linear | 50 | 1 |" in capsys.readouterr().out
+    assert "SRSGD, linear" in capsys.readouterr().out
+    assert "| SRSGD, linear | 50 | 1 |" in (out / "table.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["cifar100", "imagenet"])
@@ -181,8 +175,7 @@ def test_other_images_by_a_recipe(name, cifar_folder, tmp_path, capsys):
     """CIFAR-10's, where a figure's own images are not at hand; the table says so."""
     options = ["--train-limit", "64", "--batch-size", "32"]
     assert main(_arguments(cifar_folder, tmp_path, *options, name=name)) == 0
-    out = capsys.readouterr().out
-    assert "| SRSGD, linear |" in out
+    out = " ".join(capsys.readouterr().out.split())
     told = f"on cifar10-jpeg, which stands in for {name}"
     for text in (out, *((tmp_path / f).read_text() for f in ("table.md", "curves.svg"))):
         assert told in text
@@ -197,12 +190,12 @@ def test_results_of_other_images_are_not_written_over(cifar_folder, tmp_path, ca
     path.write_text(text)
     capsys.readouterr()
     assert main([*arguments, "--resume"]) == 2
-    assert "holds results already" in capsys.readouterr().err
+    assert "holds results of cifar10, smoke, cifar10, not of" in capsys.readouterr().err
     assert path.read_text() == text
 
 
 def test_two_processes_train_one_run(cifar_folder, tmp_path):
-    """Lightning starts the second one; the losses are those of one process but for batch norms."""
+    """Fabric starts the second one. Both see their half of each batch, and end alike."""
     options = ["--devices", "2", "--train-limit", "128", "--batch-size", "64", "--epochs", "2"]
     done = subprocess.run(
         [sys.executable, "-m", "torchmomentum", *_arguments(cifar_folder, tmp_path, *options)],
@@ -212,10 +205,13 @@ def test_two_processes_train_one_run(cifar_folder, tmp_path):
         env=os.environ | {"PYTHONWARNINGS": "ignore"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("| SGD | 11 | 2 |") == 1
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert [run["config"]["devices"] for run in results["runs"]] == [2, 2]
-    assert all(np.isfinite(run["summary"]["last"]) for run in results["runs"])
+    assert done.stdout.count("difference from SGD") == 1  # one of them shows the table
+    results = load_results(tmp_path)
+    assert [run.recipe["devices"] for run in results.runs] == [2, 2]
+    for run in results.runs:
+        losses = run.curves["train_loss"]
+        assert np.isfinite(losses).all()
+        assert losses[1] < losses[0]
 
 
 @pytest.mark.parametrize(
@@ -251,16 +247,13 @@ def test_a_slide_takes_no_depths(capsys):
 def test_a_diverged_run_is_told_and_the_others_go_on(cifar_folder, tmp_path, capsys):
     options = ["--lr", "1e30", "--train-limit", "64", "--batch-size", "32", "--epochs", "2"]
     assert main(_arguments(cifar_folder, tmp_path, *options)) == 0
-    assert "SGD (diverged: 1 of 1)" in capsys.readouterr().out
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert "training diverged in epoch" in results["runs"][0]["diverged"]
+    assert "SGD (diverged: 1 of 1)" in (tmp_path / "table.md").read_text()
+    assert "training diverged in epoch" in load_results(tmp_path).runs[0].failed
 
 
 def test_a_full_disk_loses_nothing(cifar_folder, tmp_path, monkeypatch, capsys):
-    from torchmomentum.experiments import recorder
-
     options = ["--train-limit", "64", "--batch-size", "32", "--epochs", "3"]
-    write, written = recorder.write_with, []
+    write, written = checkpoints_module.write_with, []
 
     def fill(path, content):
         written.append(path)
@@ -268,7 +261,7 @@ def test_a_full_disk_loses_nothing(cifar_folder, tmp_path, monkeypatch, capsys):
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(recorder, "write_with", fill)
+    monkeypatch.setattr(checkpoints_module, "write_with", fill)
     assert main(_arguments(cifar_folder, tmp_path, *options)) == 2
     err = capsys.readouterr().err
     assert "No space left on device" in err
