@@ -20,6 +20,11 @@ from torchmomentum.experiments.tasks._task import Task
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+def _each_step(x: Tensor, y: Tensor) -> bool:
+    """Whether there is a target for every step: its first two dimensions are the input's."""
+    return y.dim() >= 2 and y.shape[:2] == x.shape[:2]
+
+
 def as_batch(given: Any, batch_first: bool) -> Batch:
     """A loader's ``(x, y)`` or ``(x, lengths, y)`` as ours: inputs time-major, then the target.
 
@@ -35,7 +40,8 @@ def as_batch(given: Any, batch_first: bool) -> Batch:
     if not all(isinstance(part, Tensor) for part in (x, *lengths, y)):
         raise UsageError("a loader must give tensors")
     if batch_first:
-        x = x.transpose(0, 1)
+        y = y.transpose(0, 1) if _each_step(x, y) else y  # (T, B, ...)
+        x = x.transpose(0, 1)  # (T, B, I)
     return ((x, lengths[0]) if lengths else x), y
 
 
@@ -70,7 +76,8 @@ class OwnData(Task):
 
     Args:
         train: Gives ``(x, y)`` or ``(x, lengths, y)`` batches, and has a length: a
-            ``torch.utils.data.DataLoader``, or a list of batches.
+            ``torch.utils.data.DataLoader``, or a list of batches. A target whose first two
+            dimensions are those of ``x`` has one for every step.
         test: Likewise, to report.
         validation: Likewise, to choose the epoch by; None reports the last epoch.
         loss: ``loss(output, target)``, a mean; None takes cross-entropy for whole-number targets and
@@ -118,7 +125,7 @@ class OwnData(Task):
         self.higher_is_better = better  # type: ignore[misc]
         self.title, self.name = name, name  # type: ignore[misc]
         self._input_size = x.shape[-1]
-        self._each_step = y.dim() >= 2 and y.shape[:2] == x.shape[:2]
+        self._each_step = _each_step(x, y)
         if output_size is None:
             targets = [y for _, y in (*self._test, *self._validation)]
             output_size = 1 + int(max(y.max() for y in targets)) if classes else y.shape[-1]

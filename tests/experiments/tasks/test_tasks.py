@@ -1,0 +1,285 @@
+"""Tasks mean what they say: tiny sets with known labels, and models that must reach or cannot."""
+
+import pytest
+import torch
+from torch import nn
+
+from torchmomentum.experiments.engine.evaluation import evaluate
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import Training
+from torchmomentum.experiments.studies.training import training_recipe
+from torchmomentum.experiments.tasks import accuracy, error_rate, task_of
+from torchmomentum.experiments.tasks import digits as digits_module
+from torchmomentum.experiments.tasks import mnist as mnist_module
+from torchmomentum.experiments.tasks.own import LoaderStream, OwnData
+
+CPU = torch.device("cpu")
+
+
+class Fixed(nn.Module):
+    """A model that is a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def _data(task, folder, **changes):
+    recipe = training_recipe({"task": task, "model": "lstm", "scale": "desk", **changes}, 0)
+    return task_of(task).load(recipe, folder)
+
+
+def _score(data, function, part="test"):
+    return evaluate(Fixed(function), getattr(data, part), data, CPU)[1]
+
+
+# --- pictures pixel by pixel -----------------------------------------------------------------------
+
+
+def _pictures(count, pixels, first):
+    """Pictures that tell their label by where their one bright pixel is, and who they are."""
+    labels = torch.arange(count) % 10
+    x = torch.zeros(count, pixels)
+    x[torch.arange(count), labels] = 1.0
+    x[:, -1] = (first + torch.arange(count)) / 10_000  # an identity, far below the bright pixel
+    return x, labels
+
+
+@pytest.fixture(params=["digits", "pdigits", "mnist", "pmnist"])
+def pictured(request, monkeypatch, tmp_path):
+    """A task on such pictures: 1,437 or 6,000 to train on, 360 to test on."""
+    name = request.param
+    module, count, pixels, load = (
+        (digits_module, 1437, 64, "load_digits")
+        if "digits" in name
+        else (mnist_module, 6000, 784, "load_mnist")
+    )
+    arrays = (*_pictures(count, pixels, 0), *_pictures(360, pixels, 9000))
+    monkeypatch.setattr(module, load, lambda *_, **__: arrays)
+    return name, lambda **changes: _data(name, tmp_path, **changes)
+
+
+def _read_label(x, order=None):
+    """The scores of a model that sees where the bright pixel is."""
+    seen = x.squeeze(-1).t()  # (B, T)
+    if order is not None:
+        back = torch.empty_like(seen)
+        back[:, order] = seen
+        seen = back
+    return seen[:, :10]
+
+
+def _order(data, pixels):
+    """The pixels' order, found from the pictures: the identity comes last before it is permuted."""
+    x, y = data.test[0]
+    first = {int(label): int(x[:, i, 0].argmax()) for i, label in enumerate(y[:10])}
+    return [first[label] for label in range(10)]
+
+
+def test_labels_are_those_of_their_pictures(pictured):
+    """In training, validation and test; and the right model is right, all others are not."""
+    name, load = pictured
+    data = load()
+    permuted = name.startswith("p")
+    if not permuted:
+        assert _score(data, _read_label) == 1.0
+        assert _score(data, _read_label, "validation") == 1.0
+        for x, y in data.train:
+            assert torch.equal(_read_label(x).argmax(1), y)
+    places = _order(data, None)
+    assert (places == list(range(10))) is not permuted
+
+    def read(x):  # where each label's bright pixel is, in training and test alike
+        return x.squeeze(-1).t()[:, places]
+
+    assert _score(data, read) == _score(data, read, "validation") == 1.0
+    for x, y in data.train:
+        assert torch.equal(read(x).argmax(1), y)
+    assert _score(data, lambda x: -read(x)) == 0.0
+
+
+def test_training_validation_and_test_are_apart(pictured):
+    name, load = pictured
+    data = load(batch_size=100)
+
+    def identities(batches):
+        return [round(10_000 * v) for x, _ in batches for v in x.min(0).values.flatten().tolist()], [
+            round(10_000 * float(v)) for x, _ in batches for v in _identity(x)
+        ]
+
+    train, validation, test = (
+        set(identities(batches)[1]) for batches in (data.train, data.validation, data.test)
+    )
+    held = 180 if "digits" in name else 5000
+    assert len(validation) == held
+    assert len(test) == 360
+    assert min(test) >= 9000
+    assert not (train & validation)
+    assert max(train | validation) < 9000
+
+
+def _identity(x):
+    """The pixel that is neither zero nor the bright one."""
+    seen = x.squeeze(-1).t()
+    return torch.where(seen < 0.99, seen, torch.zeros(())).max(1).values
+
+
+def test_each_epoch_has_an_order_of_its_own_and_all_samples(pictured):
+    _, load = pictured
+    data = load(batch_size=10, train_limit=200)
+    seen = []
+    for epoch in (0, 1, 0):
+        data.train.epoch, data.train.start = epoch, 0
+        seen.append([tuple(_identity(x).tolist()) for x, _ in data.train])
+    assert seen[0] == seen[2] != seen[1]
+    assert sorted(sum(seen[0], ())) == sorted(sum(seen[1], ()))
+    assert len({*sum(seen[0], ())}) == 200
+    other = load(batch_size=10, train_limit=200, order_seed=1)
+    assert [tuple(_identity(x).tolist()) for x, _ in other.train] != seen[0]
+
+
+def test_the_permutation_is_its_seeds():
+    loaded = [_data("pdigits", None, permutation_seed=seed).test[0][0] for seed in (0, 0, 1)]
+    assert torch.equal(loaded[0], loaded[1])
+    assert not torch.equal(loaded[0], loaded[2])
+    plain = _data("digits", None).test[0][0]
+    assert torch.equal(loaded[0].sort(0).values, plain.sort(0).values)
+    assert not torch.equal(loaded[0], plain)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(UsageError, match="batch_size must be at most the 100 training samples"):
+        _data("digits", None, train_limit=100, batch_size=101)
+
+
+# --- generated tasks --------------------------------------------------------------------------------
+
+
+def test_adding_is_the_sum_of_the_marked():
+    data = _data("adding", None, length=30, batch_size=20, steps_per_epoch=3)
+    for batches in (data.train, data.validation, data.test):
+        for x, y in batches:
+            assert torch.allclose((x[..., 0] * x[..., 1]).sum(0), y[:, 0])
+            assert torch.equal(x[..., 1].sum(0), torch.full((x.shape[1],), 2.0))
+            assert torch.equal(x[:15, :, 1].sum(0), torch.ones(x.shape[1]))
+    assert _score(data, lambda x: (x[..., 0] * x[..., 1]).sum(0).unsqueeze(-1)) < 1e-12
+    # the best constant has the variance of a sum of two uniforms, 1/6
+    assert _score(data, lambda x: torch.ones(x.shape[1], 1)) == pytest.approx(1 / 6, abs=0.02)
+
+
+def test_copying_repeats_the_first_ten():
+    data = _data("copying", None, length=20, batch_size=20, steps_per_epoch=3)
+    classes = data.output_size
+
+    def copy(x):
+        answer = x.argmax(-1)
+        answer = torch.cat([torch.zeros_like(answer[10:]), answer[:10]])
+        return 30.0 * nn.functional.one_hot(answer, classes).float()
+
+    assert _score(data, copy) < 1e-6
+
+    def blank(x):  # knows where the ten are, and nothing of them
+        scores = torch.zeros(*x.shape[:2], classes)
+        scores[:-10, :, 0], scores[-10:, :, 0] = 30.0, -30.0
+        return scores
+
+    steps = 20 + 2 * 10
+    assert _score(data, blank) == pytest.approx(10 * torch.tensor(8.0).log().item() / steps, rel=1e-4)
+
+
+@pytest.mark.parametrize("task", ["adding", "copying"])
+def test_what_is_drawn_is_new_each_step_and_never_the_tests(task):
+    data = _data(task, None, length=30, batch_size=20, steps_per_epoch=4)
+    firsts = []
+    for epoch in (0, 1):
+        data.train.epoch = epoch
+        firsts += [x[..., 0].sum().item() for x, _ in data.train]
+    held = [x[..., 0].sum().item() for x, _ in (*data.validation, *data.test)]
+    everything = firsts + held
+    assert task == "copying" or len({*everything}) == len(everything)
+    inputs = [x for x, _ in (*data.train, *data.validation, *data.test)]
+    assert all(
+        a.shape != b.shape or not torch.equal(a, b)
+        for i, a in enumerate(inputs)
+        for b in inputs[:i]
+    )
+    assert sum(x.shape[1] for x, _ in data.test) >= 1000
+
+
+def test_lengths_that_do_not_fit_are_refused():
+    with pytest.raises(UsageError, match="length must be at least 2 for adding, got 1"):
+        _data("adding", None, length=1)
+
+
+def test_measures():
+    output = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 2.0]])
+    target = torch.tensor([0, 1, 1, 1])
+    assert accuracy(output, target) == 0.75
+    assert error_rate(output, target) == 0.25
+
+
+# --- one's own data ---------------------------------------------------------------------------------
+
+
+def _loader(count=40, features=3, classes=2, lengths=False, batch=8, shuffle=True):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(count, 5, features, generator=draw)
+    y = (x.mean((1, 2)) > 0).long() if classes else x.mean((1, 2), keepdim=True)[:, 0]
+    parts = [x, torch.arange(count) % 5 + 1, y] if lengths else [x, y]
+    data = torch.utils.data.TensorDataset(*parts)
+    return torch.utils.data.DataLoader(data, batch, shuffle=shuffle)
+
+
+def test_own_data_says_what_it_is():
+    task = OwnData(_loader(), _loader(shuffle=False))
+    data = task.load(Training("x", "lstm", "adam"), None)
+    assert (data.input_size, data.output_size, data.each_step) == (3, 2, False)
+    assert (task.metric, task.higher_is_better) == ("accuracy", True)
+    x, y = next(iter(data.train))
+    assert x.shape == (5, 8, 3)
+    assert torch.equal((x.mean((0, 2)) > 0).long(), y)
+    numbers = OwnData(_loader(classes=0), _loader(classes=0)).load(Training("x", "l", "a"), None)
+    assert (numbers.output_size, numbers.higher_is_better) == (1, False)
+    ragged = OwnData(_loader(lengths=True), _loader(lengths=True), name="r")
+    (x, lengths), y = next(iter(ragged.load(Training("x", "l", "a"), None).train))
+    assert (x.shape[1], len(lengths)) == (8, 8)
+    each = [(torch.randn(4, 5, 3), torch.randint(0, 7, (4, 5)))]
+    steps = OwnData(each, each).load(Training("x", "l", "a"), None)
+    assert (steps.each_step, steps.output_size) == (True, int(each[0][1].max()) + 1)
+    assert torch.equal(steps.test[0][1], each[0][1].t())
+
+
+def test_a_loader_goes_on_from_any_batch_in_its_seeds_order():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    stream = LoaderStream(_loader(), 3, True)
+    whole = [y for _, y in stream]
+    stream.start = 2
+    assert all(torch.equal(a, b) for (_, a), b in zip(stream, whole[2:], strict=True))
+    stream.start, stream.epoch = 0, 1
+    assert not all(torch.equal(a, b) for (_, a), b in zip(stream, whole, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)  # nobody else's random numbers are taken
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (torch.zeros(3), "a loader must give"),
+        ((1, 2), "a loader must give tensors"),
+        ((torch.zeros(1),), "got tuple of 1"),
+    ],
+)
+def test_other_loaders_are_refused(batch, words):
+    with pytest.raises(UsageError, match=words):
+        OwnData([batch], [batch])
+    with pytest.raises(UsageError, match="the test loader gives no batch"):
+        OwnData([], [])
+
+
+def test_the_fingerprint_is_of_the_data():
+    one, other = OwnData(_loader(), _loader(shuffle=False)), OwnData(_loader(), _loader(count=41))
+    same = OwnData(_loader(), _loader(shuffle=False))
+    assert one.fingerprint() == same.fingerprint() != other.fingerprint()
