@@ -116,6 +116,15 @@ def test_the_released_short_trainings(data, depth):
     assert found.schedule["restarts"] == printed.RELEASED[data, "srsgd-linear"][2]
 
 
+def test_a_depth_without_a_short_training_of_its_own_has_the_smallest_ones():
+    short = {("imagenet", k): v for k, v in images.SHORT_IMAGENET.items()}
+    assert short == {k: v for k, v in printed.RELEASED_SHORT.items() if k[0] == "imagenet"}
+    for data, depth in (("cifar10", 110), ("cifar100", 110), ("imagenet", 50)):
+        found = images.RECIPES[data]
+        expected = printed.RELEASED_SHORT[data, depth]
+        assert (found.short_epochs, found.short_milestones) == expected
+
+
 def _image_errors():
     cifar10 = [round(100 - x, 2) for x in printed.CIFAR10_SGD_ACCURACY]
     restarted = [round(100 - x, 2) for x in printed.CIFAR10_SRSGD_ACCURACY]

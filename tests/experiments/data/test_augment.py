@@ -125,6 +125,22 @@ def test_each_epoch_has_its_order_and_its_crops(pictures):
     assert abs(torch.cat(mirrors).double().mean() - 0.5) < 5 * 0.5 / 2000**0.5
 
 
+def _codes(pictures, seed, epoch):
+    """The crop and mirroring at each position of each batch, as one number."""
+    batches = augmented(pictures, _labels(), batch_size=50, seed=seed)
+    batches.epoch = epoch
+    parts = [_crops(_pixels(x)) for x, _ in batches]
+    return torch.stack([(row * SIDE + column) * 2 + mirrored for row, column, mirrored in parts])
+
+
+def test_no_two_batches_share_their_draws(pictures):
+    """Neither those of another epoch or seed, nor the next one: place by place one in 162 agree."""
+    codes = _codes(pictures, 4, 0)
+    assert torch.equal(codes, _codes(pictures, 4, 0))
+    for other in (_codes(pictures, 4, 1), _codes(pictures, 5, 0), codes.roll(1, 0)):
+        assert (codes == other).double().mean() < 0.04
+
+
 def test_batches_are_a_function_of_seed_epoch_and_index(pictures):
     whole, again, other = (
         augmented(pictures, _labels(), batch_size=50, seed=seed) for seed in (4, 4, 5)

@@ -234,16 +234,21 @@ def test_an_unknown_data_set_is_told():
     assert "unknown data set 'minst'; did you mean mnist" in _message(check_data, "minst", None)
 
 
-def test_looking_for_data_needs_no_torch(data_folder):
+def test_looking_for_data_needs_no_torch(tmp_path):
     """Findings 25: it was told after eleven seconds that CIFAR is missing."""
     code = (
         "import sys, pathlib\n"
-        "from torchmomentum.experiments.data.check import check_data\n"
-        f"check_data('mnist', pathlib.Path({str(data_folder)!r}), offline=True)\n"
+        "from torchmomentum.experiments.data.check import DATA_SETS, check_data\n"
+        "from torchmomentum.experiments.errors import UsageError\n"
+        "for name in DATA_SETS:\n"
+        "    try:\n"
+        f"        check_data(name, pathlib.Path({str(tmp_path)!r}), offline=True)\n"
+        "    except UsageError:\n"
+        "        print(name)\n"
         "print(*sorted({'torch', 'numpy', 'PIL', 'pooch', 'sklearn'} & {*sys.modules}))\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == ""
+    assert ran.stdout.split() == ["mnist", *NAMES, "imagenet"]
 
 
 def test_the_folder_is_found(monkeypatch, tmp_path):

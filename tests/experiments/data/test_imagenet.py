@@ -150,6 +150,8 @@ def test_a_picture_is_cropped_anew_each_epoch(tmp_path):
     assert len({*seen}) > 400  # of 600
     mirrored = sum(left > right for left, right in seen)
     assert abs(mirrored - 300) < 5 * 150**0.5  # five standard deviations
+    one, other = (_all(_load(tmp_path, batch_size=4, size=16, seed=k)[0])[0] for k in (1, 2))
+    assert not torch.equal(one, other)  # four pictures that are the same in any order
 
 
 def test_epochs_differ_and_are_the_same_again(folder):
