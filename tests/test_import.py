@@ -2,7 +2,16 @@ import json
 import subprocess
 import sys
 
-_HEAVY = ("lightning", "lightning_fabric", "matplotlib", "rich", "sklearn", "scipy", "numpy.testing", "tensorboard")
+_HEAVY = (
+    "lightning",
+    "lightning_fabric",
+    "matplotlib",
+    "rich",
+    "sklearn",
+    "scipy",
+    "numpy.testing",
+    "tensorboard",
+)
 
 
 def _modules_after(statement: str) -> list[str]:

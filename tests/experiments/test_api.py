@@ -20,7 +20,10 @@ def _loaders(kind="classes", lengths=False):
     mean = x.mean((1, 2), keepdim=True)[:, 0]
     y = (mean[:, 0] > 0).long() if kind == "classes" else mean
     parts = (x, torch.arange(96) % 6 + 1, y) if lengths else (x, y)
-    sets = [torch.utils.data.TensorDataset(*(p[s] for p in parts)) for s in (slice(64), slice(64, 80), slice(80, 96))]
+    sets = [
+        torch.utils.data.TensorDataset(*(p[s] for p in parts))
+        for s in (slice(64), slice(64, 80), slice(80, 96))
+    ]
     return tuple(torch.utils.data.DataLoader(s, 16, shuffle=i == 0) for i, s in enumerate(sets))
 
 
@@ -102,7 +105,11 @@ def test_a_metric_of_ones_own():
 
     task = OwnData(*_loaders()[::2], metric=misses, metric_name="misses", name="mine")
     results = compare(task, {"mean": Mean}, **QUIET)
-    assert (results.study, results.metric, results.runs[0].values["last"]) == ("mine", "misses", 0.0)
+    assert (results.study, results.metric, results.runs[0].values["last"]) == (
+        "mine",
+        "misses",
+        0.0,
+    )
 
 
 TASK = '''
@@ -125,7 +132,7 @@ class Last(Task):
         return generated_task(recipe, draw, least=1, loss=mse_loss, metric_name="error",
                               input_size=1, output_size=1)
 '''
-MODEL = '''
+MODEL = """
 from torch import nn
 
 class Model(nn.Module):
@@ -136,7 +143,7 @@ class Model(nn.Module):
 
     def forward(self, x):
         return self.slope * self.layer(x[-1])
-'''
+"""
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

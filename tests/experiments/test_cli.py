@@ -67,9 +67,7 @@ def test_lists_and_a_model_twice(tmp_path, capsys):
     models = "momentum-lstm,momentum-lstm@mu=0.9@hidden_size=5,lstm"
     arguments = ["compare", "pdigits", "--models", models, "--seeds", "1", "--mu", "0.3,0.6"]
     assert main([*arguments, *SMALL, "--out", str(tmp_path)]) == 0
-    found = {
-        run.arm["model"]: run.recipe["model_options"] for run in load_results(tmp_path).runs
-    }
+    found = {run.arm["model"]: run.recipe["model_options"] for run in load_results(tmp_path).runs}
     assert list(found) == [
         *("momentum-lstm@mu=0.3", "momentum-lstm@mu=0.6"),
         *("momentum-lstm@mu=0.9@hidden_size=5", "lstm"),

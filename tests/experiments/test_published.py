@@ -9,6 +9,7 @@ from tests.reference import published as printed
 from torchmomentum.experiments import published
 from torchmomentum.experiments.bench import papers
 from torchmomentum.experiments.bench.shapes import PMNIST
+from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.studies.image_recipes import RECIPES
 from torchmomentum.experiments.studies.images import image_recipe
 from torchmomentum.experiments.studies.training import training_recipe
@@ -116,13 +117,13 @@ def test_the_released_short_trainings(data, depth):
     assert found.schedule["restarts"] == printed.RELEASED[data, "srsgd-linear"][2]
 
 
-def test_a_depth_without_a_short_training_of_its_own_has_the_smallest_ones():
-    short = {("imagenet", k): v for k, v in images.SHORT_IMAGENET.items()}
-    assert short == {k: v for k, v in printed.RELEASED_SHORT.items() if k[0] == "imagenet"}
-    for data, depth in (("cifar10", 110), ("cifar100", 110), ("imagenet", 50)):
-        found = images.RECIPES[data]
-        expected = printed.RELEASED_SHORT[data, depth]
-        assert (found.short_epochs, found.short_milestones) == expected
+def test_short_trainings_are_the_releases_and_no_others():
+    for data in ("cifar10", "cifar100", "imagenet"):
+        found = dict(RECIPES[data].short)
+        for depth in printed.IMAGENET_DEPTHS if data == "imagenet" else (110,):
+            assert found.get(depth, found.get(0)) == printed.RELEASED_SHORT[data, depth]
+    with pytest.raises(UsageError, match="there is no short training of depth 18"):
+        _image_recipe("imagenet", "sgd", 18, epochs="short")
 
 
 def _image_errors():

@@ -41,7 +41,7 @@ def test_a_file_is_a_name(tmp_path):
     file.write_text("class Mine:\n    pass\nclass Other:\n    pass\n")
     assert from_file(f"{file}:Mine", "model").__name__ == "Mine"
     assert from_file(f"{file}:Mine", "model") is from_file(f"{file}:Mine", "model")
-    with pytest.raises(UsageError, match="unknown model in .*'Mina'; did you mean Mine"):
+    with pytest.raises(UsageError, match=r"unknown model in .*'Mina'; did you mean Mine"):
         from_file(f"{file}:Mina", "model")
     with pytest.raises(UsageError, match="there is no file"):
         from_file(f"{tmp_path}/none.py:X", "model")

@@ -112,9 +112,9 @@ def compare(
 
     Args:
         task: A name (``"pdigits"``), a :class:`~torchmomentum.experiments.Task`, or your loaders:
-            ``(train, test)`` or ``(train, validation, test)``, each giving ``(x, y)`` or
-            ``(x, lengths, y)`` with ``x`` of shape ``(B, T, I)``. For another loss, metric or layout
-            make a :class:`~torchmomentum.experiments.tasks.own.OwnData` of them.
+            ``(train, test)`` or ``(train, validation, test)``. Each gives ``(x, y)`` or
+            ``(x, lengths, y)`` with ``x`` of shape ``(B, T, I)``. For another loss, metric or
+            layout make a :class:`~torchmomentum.experiments.tasks.own.OwnData` of them.
         models: Names, modules' classes or functions that make modules; or a mapping of names to
             them. The first is the baseline. A class is called with what its signature names of
             ``input_size``, ``output_size``, ``each_step``, ``hidden_size``; its other arguments
@@ -136,7 +136,8 @@ def compare(
         The results: ``torchmomentum.experiments.report.document.document`` makes the table.
 
     Raises:
-        UsageError: An unknown name, a value out of its range, or a folder that holds something else.
+        UsageError: An unknown name, a value out of its range, or a folder that holds other
+            results.
     """
     from torchmomentum.experiments.data.folder import data_folder
 

@@ -1,4 +1,4 @@
-"""A study is data: what varies, over which seeds, what is measured, which table and figure it makes.
+"""A study is data: what varies, how many seeds, what is measured, which table and figure.
 
 Its arms are all combinations of the values on its axes; the first value of each axis makes the
 baseline. One function turns an arm's settings and a seed into a :class:`~.recipe.Recipe`, which the
@@ -74,8 +74,8 @@ class Study:
             of its default in ``settings``, or a whole number.
         shown: ``"module:function"``: ``function(recipe)`` gives the values of axes that only the
             recipe knows; empty for none.
-        derive: ``"module:function"``: ``function(results)`` gives what is added to ``view`` once all
-            runs are there; empty for nothing.
+        derive: ``"module:function"``: ``function(results)`` gives what is added to ``view`` once
+            all runs are there; empty for nothing.
     """
 
     name: str

@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
-from torchmomentum.experiments.data.batches import Batches, generator, shuffled
 from torchmomentum.experiments.data import mnist, mnist_files, synthetic
+from torchmomentum.experiments.data.batches import Batches, generator, shuffled
 from torchmomentum.experiments.data.check import DATA_SETS, check_data
 from torchmomentum.experiments.data.cifar import load_cifar
 from torchmomentum.experiments.data.cifar_files import ARCHIVES, NAMES

@@ -106,8 +106,8 @@ def test_two_processes_share_the_work(tmp_path):
         "quick = t.double\n"
         "def slow(*args): time.sleep(0.2); return quick(*args)\n"
         "t.double = slow\n"
-        f"found = t.compute_all([t.Double(float(x)) for x in range(6)], t.Place(Path({str(tmp_path)!r})), "
-        "quiet=True)\n"
+        f"place = t.Place(Path({str(tmp_path)!r}))\n"
+        "found = t.compute_all([t.Double(float(x)) for x in range(6)], place, quiet=True)\n"
         "print(len(t.COUNT), sorted(r.values['twice'] for r in found.values()))\n"
     )
     both = [

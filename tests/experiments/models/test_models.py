@@ -52,7 +52,9 @@ def test_a_composed_name_is_its_rule_on_its_cell():
 
 def test_the_initialization_is_the_recipes():
     paper = _build("lstm", init="paper", forget_bias=4.0).layer
-    assert torch.equal(paper.bias_ih_l0 + paper.bias_hh_l0, torch.tensor([0.0, 4, 0, 0]).repeat_interleave(5))
+    assert torch.equal(
+        paper.bias_ih_l0 + paper.bias_hh_l0, torch.tensor([0.0, 4, 0, 0]).repeat_interleave(5)
+    )
     assert _build("lstm").layer.bias_ih_l0.abs().min() > 0
 
 
@@ -152,9 +154,9 @@ def test_a_module_is_given_what_it_names():
     assert model.options == {"width": 7}
     made = model.build(_data(), {"width": 9})
     assert (made.linear.in_features, made.linear.out_features, made.width) == (3, 4, 9)
-    assert of_module(lambda hidden_size, output_size: nn.Linear(hidden_size, output_size), "f").options == {
-        "hidden_size": 64
-    }
+    assert of_module(
+        lambda hidden_size, output_size: nn.Linear(hidden_size, output_size), "f"
+    ).options == {"hidden_size": 64}
     with pytest.raises(UsageError, match="needs color, which nobody gives"):
         of_module(lambda color: None, "f")
     with pytest.raises(UsageError, match="made a int, not a module"):
@@ -164,7 +166,9 @@ def test_a_module_is_given_what_it_names():
 
 
 def test_wrong_hyperparameters_name_the_model():
-    recipe = Training("pdigits", "momentum-lstm", "adam", model_options={"rule": {"mu": 2.0}, "hidden_size": 4})
+    recipe = Training(
+        "pdigits", "momentum-lstm", "adam", model_options={"rule": {"mu": 2.0}, "hidden_size": 4}
+    )
     with pytest.raises(UsageError, match="model momentum-lstm:"):
         build_model(recipe, _data())
     assert isinstance(model_of("lstm"), Model)

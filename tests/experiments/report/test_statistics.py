@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+
 from torchmomentum.experiments.report.statistics import mean_and_std, paired_difference
 
 

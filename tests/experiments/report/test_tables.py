@@ -18,17 +18,32 @@ from torchmomentum.experiments.studies.run import load_results
 
 ROOT = Path(__file__).parents[3]
 PROVENANCE = {
-    **{"command": "torchmomentum x", "date": "2026-11-25T00:00:00", "cpu": "a CPU", "gpu": None},
-    **{"python": "3.11", "torch": "2.13", "torchmomentum": "0.1", "threads": 2},
+    "command": "torchmomentum x",
+    "date": "2026-11-25T00:00:00",
+    "cpu": "a CPU",
+    "gpu": None,
+    "python": "3.11",
+    "torch": "2.13",
+    "torchmomentum": "0.1",
+    "threads": 2,
 }
 
 
 def _results(runs, axes, **changes):
     values = {
-        **{"study": "digits", "title": "the digits", "scale": "desk", "axes": axes},
-        **{"seeds": sorted({run.seed for run in runs}), "metric": "accuracy"},
-        **{"higher_is_better": True, "table": "comparison", "figure": "curves", "view": {}},
-        **{"runs": runs, "jobs": 1, "provenance": PROVENANCE},
+        "study": "digits",
+        "title": "the digits",
+        "scale": "desk",
+        "axes": axes,
+        "seeds": sorted({run.seed for run in runs}),
+        "metric": "accuracy",
+        "higher_is_better": True,
+        "table": "comparison",
+        "figure": "curves",
+        "view": {},
+        "runs": runs,
+        "jobs": 1,
+        "provenance": PROVENANCE,
     }
     return Results(**{**values, **changes})
 
@@ -44,7 +59,9 @@ def _run(model, seed, metrics, *, validation=None, seconds=2.0, **changes):
         "train_seconds": [seconds * (i + 1) for i in range(len(metrics))],
     }
     values = {
-        **{"best": max(metrics), "last": metrics[-1], "chosen": metrics[at]},
+        "best": max(metrics),
+        "last": metrics[-1],
+        "chosen": metrics[at],
         "chosen_epoch": at + 1,
     }
     result = Result(
@@ -131,7 +148,7 @@ def test_the_baseline_is_the_first_on_the_axes_of_the_view():
 
 
 def test_time_to_accuracy():
-    """The target is what a reaches in each of its seeds: 0.5; b takes 1 epoch, c reaches it once."""
+    """The target is what a reaches in each seed: 0.5; b takes 1 epoch, c reaches it once."""
     runs = [
         *(_run("a", 0, [0.1, 0.5, 0.4]), _run("a", 1, [0.1, 0.2, 0.6])),
         *(_run("b", 0, [0.5, 0.1, 0.1]), _run("b", 1, [0.7, 0.1, 0.1])),
@@ -155,8 +172,12 @@ def _image(optimizer, depth, seed, last, epochs=20):
     schedule = {"milestones": [8]} | ({"restarts": [30, 60]} if optimizer != "sgd" else {})
     return Result(
         recipe={
-            **{"task": "cifar10-jpeg", "batch_size": 128, "precision": "float32", "threads": 1},
-            **{"task_options": {"train_limit": 1000}, "optimizer_options": {"lr": 0.1}},
+            "task": "cifar10-jpeg",
+            "batch_size": 128,
+            "precision": "float32",
+            "threads": 1,
+            "task_options": {"train_limit": 1000},
+            "optimizer_options": {"lr": 0.1},
             "schedule": schedule,
         },
         values={"best": last - 0.01, "last": last},
@@ -204,8 +225,13 @@ def test_iterations_in_numbers():
     runs = [_path("GD", s, [1.0 + s, 0.5 + s, 0.25 + s, 0.125 + s]) for s in (0, 1)]
     runs += [_path("minimum", s, []) for s in (0, 1)]
     view = {
-        **{"x": "k", "y": "loss", "less": "minimum", "shown": [10, 40, 500], "quantity": "gap"},
-        **{"extras": ["extra"], "mixing": {"GD": {"R-hat": 1.01}}},
+        "x": "k",
+        "y": "loss",
+        "less": "minimum",
+        "shown": [10, 40, 500],
+        "quantity": "gap",
+        "extras": ["extra"],
+        "mixing": {"GD": {"R-hat": 1.01}},
     }
     axes = {"method": ["GD", "minimum"]}
     results = _results(runs, axes, table="iterations", view=view)
@@ -249,7 +275,10 @@ def test_timings_in_numbers():
     assert found.head == ["T, B", "nn.LSTM, ms", "LSTM", "ceiling: nn.LSTM", "ceiling: LSTM"]
     # 100 operations at 1e5 a second are 1 ms of 2, and of 1
     assert found.rows[0] == ["1, 2", "2.0", "0.50 (0.40-0.70)", "50%", "100%"]
-    assert fraction({"operations": 1, "bytes": 10}, {"operations_per_s": 1e9, "bytes_per_s": 1e3}, 20) == 0.5
+    assert (
+        fraction({"operations": 1, "bytes": 10}, {"operations_per_s": 1e9, "bytes_per_s": 1e3}, 20)
+        == 0.5
+    )
 
 
 def test_figures_show_one_epoch_and_the_quartiles(tmp_path):
@@ -273,7 +302,9 @@ def test_a_document_has_its_command_and_its_machine():
     text = document(_comparison())
     assert text.startswith("`torchmomentum x`\n")
     assert "| b | 0.9000 ± 0.0000 |" in text
-    assert text.rstrip().endswith("a CPU, no GPU; Python 3.11, torch 2.13, torchmomentum 0.1; 2026-11-25.")
+    assert text.rstrip().endswith(
+        "a CPU, no GPU; Python 3.11, torch 2.13, torchmomentum 0.1; 2026-11-25."
+    )
 
 
 def test_tables_go_between_marks(tmp_path):
@@ -301,5 +332,5 @@ def test_every_recorded_result_is_of_the_one_schema(path, tmp_path):
 def test_another_form_is_refused():
     values = _comparison().to_dict()
     for wrong in ({**values, "schema": 2}, {**values, "more": 1}, {"schema": 1}, [], "text"):
-        with pytest.raises(UsageError, match="^here holds results? of|^here holds no results"):
+        with pytest.raises(UsageError, match=r"^here holds (results of|no results)"):
             Results.from_dict(wrong, "here")

@@ -54,9 +54,7 @@ def test_equals_a_training_by_hand_under_the_recipes_schedule(optimizer, cifar_f
     else:
         by_hand = topt.SRSGD(parameters, 0.1, weight_decay=5e-4, restart_every=30)
         schedulers = [
-            topt.RestartScheduler(
-                by_hand, [2, 3, 4], [30, 60, 90, 120], restart_at_milestones=True
-            )
+            topt.RestartScheduler(by_hand, [2, 3, 4], [30, 60, 90, 120], restart_at_milestones=True)
         ]
     schedulers.insert(0, torch.optim.lr_scheduler.MultiStepLR(by_hand, [2, 3, 4], 0.1))
     history = train_by_hand(data, model, by_hand, epochs=5, schedulers=schedulers)

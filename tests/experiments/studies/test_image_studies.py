@@ -13,9 +13,7 @@ FIGURES = [name for name in STUDIES if not name.startswith("slides-")]
 
 
 def _resolve(recipe="cifar10", optimizer="srsgd-linear", depth=20, seed=0, **options):
-    return image_recipe(
-        {"recipe": recipe, "optimizer": optimizer, "depth": depth, **options}, seed
-    )
+    return image_recipe({"recipe": recipe, "optimizer": optimizer, "depth": depth, **options}, seed)
 
 
 def _plan(name, scale="desk", **options):

@@ -36,7 +36,7 @@ def _score(data, function, part="test"):
     return evaluate(Fixed(function), getattr(data, part), data, CPU)[1]
 
 
-# --- pictures pixel by pixel -----------------------------------------------------------------------
+# pictures pixel by pixel
 
 
 def _pictures(count, pixels, first):
@@ -106,9 +106,9 @@ def test_training_validation_and_test_are_apart(pictured):
     data = load(batch_size=100)
 
     def identities(batches):
-        return [round(10_000 * v) for x, _ in batches for v in x.min(0).values.flatten().tolist()], [
-            round(10_000 * float(v)) for x, _ in batches for v in _identity(x)
-        ]
+        return [
+            round(10_000 * v) for x, _ in batches for v in x.min(0).values.flatten().tolist()
+        ], [round(10_000 * float(v)) for x, _ in batches for v in _identity(x)]
 
     train, validation, test = (
         set(identities(batches)[1]) for batches in (data.train, data.validation, data.test)
@@ -155,7 +155,7 @@ def test_a_batch_larger_than_the_data_is_refused():
         _data("digits", None, train_limit=100, batch_size=101)
 
 
-# --- generated tasks --------------------------------------------------------------------------------
+# generated tasks
 
 
 def test_adding_is_the_sum_of_the_marked():
@@ -187,7 +187,9 @@ def test_copying_repeats_the_first_ten():
         return scores
 
     steps = 20 + 2 * 10
-    assert _score(data, blank) == pytest.approx(10 * torch.tensor(8.0).log().item() / steps, rel=1e-4)
+    assert _score(data, blank) == pytest.approx(
+        10 * torch.tensor(8.0).log().item() / steps, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("task", ["adding", "copying"])
@@ -221,7 +223,7 @@ def test_measures():
     assert error_rate(output, target) == 0.25
 
 
-# --- one's own data ---------------------------------------------------------------------------------
+# one's own data
 
 
 def _loader(count=40, features=3, classes=2, lengths=False, batch=8, shuffle=True):

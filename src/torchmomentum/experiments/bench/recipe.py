@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import DEVICES, Recipe
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks as studies: what varies is the size, what is measured stands side by side in a run."""
+"""The benchmarks as studies: sizes vary, and a run measures several things side by side."""
 
 from __future__ import annotations
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Any, Tensor]  # inputs, a tensor or a tuple of them, and the target
 
 
 def generator(*numbers: int) -> torch.Generator:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from torchmomentum.experiments.data.augment import crop_and_flip, normalize
 from torchmomentum.experiments.data.batches import (
     Batch,
     Batches,
@@ -14,7 +15,6 @@ from torchmomentum.experiments.data.batches import (
     part_of_this_process,
     some_of,
 )
-from torchmomentum.experiments.data.augment import crop_and_flip, normalize
 from torchmomentum.experiments.errors import UsageError
 
 _TEST_BATCH = 500

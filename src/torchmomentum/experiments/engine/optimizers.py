@@ -109,7 +109,9 @@ def build_schedules(recipe: Training, optimizer: torch.optim.Optimizer) -> list[
     """What changes from epoch to epoch: the learning rate, and SRSGD's interval."""
     if not recipe.schedule:
         return []
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.schedule.items()}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in recipe.schedule.items()
+    }
     schedule = Schedule(**values, epochs=recipe.epochs)
     found: list[Scheduler] = [
         torch.optim.lr_scheduler.MultiStepLR(optimizer, list(schedule.milestones), schedule.gamma)

@@ -148,7 +148,8 @@ class _Run:
         train_loss = self.loss_sum / len(self.data.train)
         self.loss_sum = 0.0
         if self.fabric.world_size > 1:  # all processes are to see the same, and to stop together
-            train_loss = float(self.fabric.all_reduce(torch.tensor(train_loss), reduce_op="mean"))
+            mean: Any = self.fabric.all_reduce(torch.tensor(train_loss), reduce_op="mean")
+            train_loss = float(mean)
         found = {"train_loss": train_loss}
         due = self.epoch % self.recipe.evaluate_every == 0 or self.epoch == self.recipe.epochs
         if due:

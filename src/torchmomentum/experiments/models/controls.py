@@ -77,8 +77,8 @@ class DriveLayerNorm(_NoState):
 class UnitRMS(_NoState):
     """Each channel's drive over its root mean square.
 
-    In training the root mean square is that of the batch, over samples and time; in evaluation it is
-    the running mean of training, as batch normalization has it.
+    In training the root mean square is that of the batch, over samples and time. In evaluation it
+    is the running mean of training, as in batch normalization.
     """
 
     mean_square: Tensor | None

@@ -26,8 +26,10 @@ def target_of(results: Results) -> float:
     given = results.view.get("target")
     if given is not None:
         return float(given)
-    best = max if results.higher_is_better else min
-    reach = [best(run.curves["validation_metric"]) for run in ended(results.of(results.arms()[0]))]
+    best: Any = max if results.higher_is_better else min
+    reach: list[float] = [
+        best(run.curves["validation_metric"]) for run in ended(results.of(results.arms()[0]))
+    ]
     return min(reach) if results.higher_is_better else max(reach)
 
 

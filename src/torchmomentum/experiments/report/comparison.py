@@ -16,7 +16,7 @@ from torchmomentum.experiments.result import Result, Results, ended, values
 
 
 def baseline_of(results: Results, arm: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm that another is compared with: the first value on each axis, or on those of the view."""
+    """The arm that another is compared with: the first value on all axes, or on the view's."""
     axes = results.view.get("baseline", list(results.axes))
     firsts = {axis: results.axes[axis][0] for axis in axes}
     return {**arm, **firsts}

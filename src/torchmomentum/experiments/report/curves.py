@@ -31,13 +31,17 @@ def _draw_seeds(axes: Any, results: Results, key: str, scale: float = 1.0) -> No
     axes.set_xlabel("epoch")
 
 
+def _positive(results: Results, key: str) -> bool:
+    return all(value > 0 for run in ended(results.runs) for value in run.curves[key])
+
+
 def learning_curves(results: Results, folder: Path) -> list[str]:
     """The test metric and the training loss against epochs."""
     names = []
     for key, label in _CURVES.items():
         figure, axes = new_axes(7, 4.2)
         _draw_seeds(axes, results, key)
-        if not results.higher_is_better:
+        if not results.higher_is_better and _positive(results, key):
             axes.set_yscale("log")
         axes.set_ylabel(label.format(metric=results.metric))
         axes.set_title(f"{results.study}, {len(results.seeds)} seeds")

@@ -112,7 +112,7 @@ def _papers(results: Results) -> Table:
 
 
 def _gpu(results: Results) -> Table:
-    """Milliseconds of the first, ratios of the others; a row for each, as not all run everywhere."""
+    """Milliseconds and ratios; a row for each thing, as not all run everywhere."""
     rows = []
     for run in results.runs:
         for name, value in run.values.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import hyperparameters, model_of, with_options
+from torchmomentum.experiments.studies.training import settings_of
 from torchmomentum.experiments.study import Run, Study
 from torchmomentum.experiments.tasks import task_of
 
@@ -80,6 +81,10 @@ def comparison(
         raise UsageError("models needs at least one name")
     found = task_of(task)
     given = dict(changes or {})
+    known = set[str]().union(*(settings_of(task, model, given) for model in models))
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise UsageError(f"none of {', '.join(models)} has {unknown[0]}")
     study = Study(
         name=task.rpartition(":")[2],
         title=found.title or type(found).__name__,

@@ -27,7 +27,8 @@ class ImageRecipe:
         momentum: Of SGD, which is not Nesterov's.
         restart_at_milestones: See :class:`~.engine.optimizers.Schedule`.
         restart_fades: See :class:`~.engine.optimizers.Schedule`.
-        short: The short trainings by depth: epochs and milestones; 0 stands for every other depth.
+        short: The short trainings by depth: epochs and milestones. 0 is every depth that is not
+            named.
     """
 
     epochs: int
@@ -64,7 +65,6 @@ _IMAGENET = ImageRecipe(
         (101, (80, (31, 56))),
         (152, (75, (31, 51))),
         (200, (60, (31, 46))),
-        (0, (80, (31, 51))),
     ),
 )
 RECIPES = {"cifar10": _CIFAR10, "cifar100": _CIFAR100, "imagenet": _IMAGENET}

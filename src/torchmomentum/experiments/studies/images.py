@@ -61,7 +61,10 @@ def _length(
     """Epochs and milestones of a training."""
     if epochs == _SHORT:
         short = dict(recipe.short)
-        return short.get(depth, short[0])
+        if depth not in short and 0 not in short:
+            known = ", ".join(map(str, short))
+            raise UsageError(f"there is no short training of depth {depth}; there are: {known}")
+        return short[depth if depth in short else 0]
     if epochs is None:
         return recipe.epochs, recipe.milestones
     if int(epochs) < 1:

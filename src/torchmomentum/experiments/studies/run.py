@@ -118,7 +118,7 @@ def run_study(
     resume: bool = False,
     fresh: bool = False,
     quiet: bool = False,
-    command: Sequence[str] | None = None,
+    command: list[str] | None = None,
 ) -> Results:
     """Computes a study's runs, those that are done excepted, and writes what came of them.
 

@@ -21,6 +21,7 @@ _POSITIVE = (
 )
 _SEEDS = ("seed", "order_seed", "init_seed", "permutation_seed")
 _MOST_THREADS = 1024
+_OPTIMIZER = "sgd"  # where no recipe names one
 _PARTS = ("task_options", "model_options", "optimizer_options", "schedule", "sources")
 _FIELDS = tuple(f.name for f in fields(Training) if f.name not in _PARTS)
 
@@ -74,6 +75,15 @@ def _known(model: Model, optimizer: Optimizer, task: Task) -> set[str]:
     return {*_FIELDS, *task.options, *model.options, *optimizer.options, *rules, "steps", "seed"}
 
 
+def settings_of(task: str, model: str, settings: Mapping[str, Any]) -> set[str]:
+    """What may be set of a training of a model, with options behind its name or not, on a task."""
+    name, own = with_options(model)
+    optimizer = own.get("optimizer", settings.get("optimizer"))
+    found = task_of(task)
+    optimizer = optimizer or found.recipe.get("optimizer", _OPTIMIZER)
+    return _known(model_of(name), optimizer_of(optimizer), found)
+
+
 def defaults(task: Task, scale: str) -> dict[str, Any]:
     """A task's recipe at a scale, with the options that it takes."""
     check_name("scale", scale, SCALES)
@@ -101,7 +111,9 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     model = model_of(name)
     values = defaults(task, scale)
     values |= {"seed": seed, "order_seed": seed, "init_seed": seed}
-    optimizer_name = own.get("optimizer", given.get("optimizer", values.get("optimizer", "sgd")))
+    optimizer_name = own.get(
+        "optimizer", given.get("optimizer", values.get("optimizer", _OPTIMIZER))
+    )
     optimizer = optimizer_of(optimizer_name)
     known = _known(model, optimizer, task)
     for key in list(given):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -80,8 +80,8 @@ class OwnData(Task):
             dimensions are those of ``x`` has one for every step.
         test: Likewise, to report.
         validation: Likewise, to choose the epoch by; None reports the last epoch.
-        loss: ``loss(output, target)``, a mean; None takes cross-entropy for whole-number targets and
-            the squared error for others.
+        loss: ``loss(output, target)``, a mean; None takes cross-entropy for whole-number targets
+            and the squared error for others.
         metric: Likewise, what is reported; None takes accuracy with cross-entropy, else the loss.
         metric_name: What it is called.
         higher_is_better: Which way it improves; None: accuracy up, all others down.
@@ -94,6 +94,13 @@ class OwnData(Task):
     """
 
     source = "own"
+    recipe: ClassVar[dict[str, Any]] = {
+        "optimizer": "adam",
+        "lr": 1e-3,
+        "epochs": 10,
+        "batch_size": 1,
+        "clip": 1.0,
+    }
 
     def __init__(
         self,
@@ -130,8 +137,6 @@ class OwnData(Task):
             targets = [y for _, y in (*self._test, *self._validation)]
             output_size = 1 + int(max(y.max() for y in targets)) if classes else y.shape[-1]
         self._output_size = output_size
-
-    recipe = {"optimizer": "adam", "lr": 1e-3, "epochs": 10, "batch_size": 1, "clip": 1.0}
 
     def fingerprint(self) -> str:
         """A checksum of the test batches: other data of the same name is another run's."""

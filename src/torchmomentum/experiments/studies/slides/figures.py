@@ -38,7 +38,7 @@ METHODS: Mapping[str, Mapping[str, Method]] = {
     },
 }
 _OPTIONS = {"iterations": "how many (by default the slides')"}
-_QUADRATIC = {
+_QUADRATIC: Mapping[str, Any] = {
     "x": "k",
     "y": "gap",
     "shown": (1, 10, 100, 1_000, 10_000, 49_999),
@@ -50,7 +50,7 @@ _QUADRATIC = {
 def descent_recipe(settings: Mapping[str, Any], seed: int) -> Recipe:
     """A method of one of :data:`METHODS` on the quadratic."""
     iterations, method = settings["iterations"], METHODS[settings["methods"]][settings["method"]]
-    at = recorded(iterations, settings["points"], _QUADRATIC["shown"])  # type: ignore[arg-type]
+    at = recorded(iterations, settings["points"], _QUADRATIC["shown"])
     cycle = bool(settings.get("cycle"))
     noise = settings["noise"]
     return Descent(method._asdict(), noise, iterations, seed, cycle=cycle, at=at)
@@ -77,13 +77,13 @@ def regression_recipe(settings: Mapping[str, Any], seed: int) -> Recipe:
     """An optimizer on softmax regression; the minimum is one for all seeds."""
     if settings["method"] == "minimum":
         return Regression(settings["data"], "minimum")
-    at = recorded(settings["iterations"], 80, _LOGISTIC["shown"])  # type: ignore[arg-type]
+    at = recorded(settings["iterations"], 80, _LOGISTIC["shown"])
     return Regression(settings["data"], settings["method"], settings["iterations"], seed, at)
 
 
 def chain_recipe(settings: Mapping[str, Any], seed: int) -> Recipe:
     """A sampler on the Bayesian network."""
-    at = recorded(settings["iterations"], 60, _CHAINS["shown"])  # type: ignore[arg-type]
+    at = recorded(settings["iterations"], 60, _CHAINS["shown"])
     return Chain(settings["data"], settings["method"], settings["iterations"], seed, at)
 
 

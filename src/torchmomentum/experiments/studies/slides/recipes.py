@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from torchmomentum.experiments.data.check import check_data
-from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import Recipe
 
 IMAGES = ("digits", "mnist")
