@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torchmomentum.nn._cells import LSTMCell
-from torchmomentum.nn._layers import GRU, LSTM, RNN
-from torchmomentum.nn._rules import (
+from torchmomentum.nn._rnn import GRU, LSTM, RNN
+from torchmomentum.nn.rules import (
     Adam,
     Momentum,
     Nesterov,

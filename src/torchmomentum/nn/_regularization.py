@@ -1,4 +1,4 @@
-"""What keeps a recurrent layer from fitting too well: what it draws anew for each sequence."""
+"""Recurrent dropout, weight dropout and zoneout: what a layer draws anew for each sequence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import dropout
 
 from torchmomentum.ops import Options
 
@@ -20,7 +19,7 @@ def _probability(name: str, value: float, *, open_end: bool) -> float:
 
 
 class Regularization(NamedTuple):
-    """Three ways to leave something of a recurrence out in training.
+    """Three ways to leave a part of a recurrence out in training.
 
     Attributes:
         recurrent_dropout: Probability that ``weight_hh`` does not see a unit of ``h``, drawn once
@@ -60,14 +59,8 @@ class Regularization(NamedTuple):
             *(_probability("zoneout", value, open_end=False) for value in pair),
         )
 
-    def weight(self, weight_hh: Tensor, training: bool) -> Tensor:
-        """``weight_hh`` as a sequence finds it."""
-        if not (training and self.weight_dropout):
-            return weight_hh
-        return dropout(weight_hh, self.weight_dropout)
-
     def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Options:
-        """What a recurrence of so many steps does besides, from states ``(B, H)``."""
+        """The options of a recurrence of so many steps, from states ``(B, H)``."""
         h, rates = state[0], (self.zoneout_h, self.zoneout_c)
         if not training:
             rate_h, rate_c = rates[0], rates[1] if len(state) == 2 else 0.0
