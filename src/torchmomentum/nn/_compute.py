@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ from torchmomentum.ops import (
     scan,
 )
 from torchmomentum.ops import layer as recurrent_layer
+
+NOTHING = Options()
 
 State: TypeAlias = "tuple[Tensor, ...]"  # each (B, H)
 
@@ -117,10 +119,7 @@ def run_layer(
         if momentum is None:
             width = momentum_width(weights, rule, norm_ih)
             momentum = _fresh(rule, x, width, state[0].shape[1])
-        ahead = rule.modifiers(momentum)
-        options = options._replace(
-            steps=ahead.steps, previous=ahead.previous, restart=ahead.restart
-        )
+        options = _merged(options, rule.modifiers(momentum))
     if rule.linear and norm_ih is None:
         x, weights, kept = _filtered(x, weights, rule, momentum, batch.lengths)
         out, *last = _recur(cell, x, state, weights, batch, options)
@@ -137,6 +136,15 @@ def run_layer(
     if rule.reads_hidden and goes_on:
         kept = rule.follow(kept, before_last(out, state[0], batch.lengths))
     return out, tuple(last), kept
+
+
+def _merged(options: Options, asked: Options) -> Options:
+    """Options of a layer, and over them what a rule asks for."""
+    if options.plain:
+        return asked
+    fields = zip(Options._fields, asked, NOTHING, strict=True)
+    changes: dict[str, Any] = {name: x for name, x, default in fields if x is not default}
+    return options._replace(**changes)
 
 
 def _filtered(
@@ -270,14 +278,15 @@ def run_step(
         pre, momentum = rule.step(drive, momentum)
         pre = pre.to(drive.dtype, copy=True)  # the kernel writes to it, and it may be the state's
         return compiled_step(cell.name, pre, state, *weights), momentum
-    hidden = operand = state[0]
-    if rule.reads_hidden:
-        ahead = rule.modifiers(momentum)
-        wide = momentum[0].dtype
-        mu = ahead.momenta(1, wide)
-        read = ahead.operand(hidden.to(wide), ahead.previous, None if mu is None else mu[0])
-        operand = read.to(drive.dtype)
+    step, hidden = STEPS[cell.name], state[0]
+    if not rule.reads_hidden:
+        pre, momentum = rule.step(drive, momentum)
+        return step(pre.to(drive.dtype), state, *weights, operand=hidden), momentum
+    asked, wide = rule.modifiers(momentum), momentum[0].dtype
+    mu = asked.momenta(1, wide)
+    operand = asked.operand(hidden.to(wide), asked.previous, None if mu is None else mu[0])
+    operand = operand.to(drive.dtype)
     pre, momentum = rule.step(drive, momentum)
-    if rule.reads_hidden:
-        momentum = rule.follow(momentum, hidden)
-    return STEPS[cell.name](pre.to(drive.dtype), state, *weights, operand=operand), momentum
+    momentum = rule.follow(momentum, hidden)
+    found = step(pre.to(drive.dtype), state, *weights, operand=operand, options=asked)
+    return asked.zoned(0, found, state), momentum

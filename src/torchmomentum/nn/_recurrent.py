@@ -32,6 +32,27 @@ def adopt_weights(module: nn.RNNBase, names: list[list[str]]) -> None:
     module._init_flat_weights()
 
 
+def _plainly_right(
+    input_size: Any,
+    hidden_size: Any,
+    num_layers: Any,
+    bias: Any,
+    batch_first: Any,
+    dropout: Any,
+    bidirectional: Any,
+    proj_size: Any,
+) -> bool:
+    """Whether arguments need no closer look."""
+    sizes = input_size, hidden_size, num_layers
+    return (
+        all([type(size) is int and size > 0 for size in sizes])
+        and all([type(flag) is bool for flag in (bias, batch_first, bidirectional)])
+        and (dropout == 0 or (type(dropout) is float and 0 < dropout <= 1 < num_layers))
+        and type(proj_size) is int
+        and 0 <= proj_size < hidden_size
+    )
+
+
 class Recurrent(nn.RNNBase):
     """A recurrent layer of any cell, with the interface of ``torch.nn.GRU`` plus a momentum rule.
 
@@ -95,8 +116,9 @@ class Recurrent(nn.RNNBase):
             recurrent_dropout, weight_dropout, zoneout, len(self.cell.states)
         )
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
-        # torch checks what it has too: its errors and its warning are ours, in every version
-        nn.RNNBase("LSTM", *sizes, proj_size, device="meta")
+        if not _plainly_right(*sizes, proj_size):
+            # torch says what is wrong: its errors and its warning are ours, in every version
+            nn.RNNBase("LSTM", *sizes, proj_size, device="meta")
         nn.Module.__init__(self)
         self.mode = self.cell.name
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
@@ -36,6 +37,16 @@ def _keep_ended(alive: Tensor, new: RuleState, old: RuleState) -> RuleState:
     return type(new)(*kept) if hasattr(new, "_fields") else tuple(kept)
 
 
+def _one_step_of(scan: Callable[..., tuple[Tensor, RuleState]]) -> Any:
+    """A step that is a sequence of length one."""
+
+    def step(self: Rule, drive: Tensor, state: RuleState) -> tuple[Tensor, RuleState]:
+        y, new = scan(self, drive.unsqueeze(0), state)
+        return y.squeeze(0), new
+
+    return step
+
+
 class Rule(nn.Module):
     """A momentum rule: what turns a sequence of drives into what a recurrent cell reads.
 
@@ -51,7 +62,7 @@ class Rule(nn.Module):
       the rule changes what the recurrent weights read.
 
     A subclass that changes :meth:`step` or :meth:`scan` is another rule. It inherits neither the
-    kernel nor ``linear``, and where it changes :meth:`step` alone, no :meth:`scan` either.
+    kernel nor ``linear``, and where it changes one of the two alone, the other is made of it.
 
     Attributes:
         linear: Whether the rule is linear in its drive, without a constant term.
@@ -71,6 +82,8 @@ class Rule(nn.Module):
         }
         if depth["step"] < depth["scan"]:
             cls.scan = Rule.scan  # type: ignore[method-assign]
+        elif depth["scan"] < depth["step"]:
+            cls.step = _one_step_of(cls.scan)  # type: ignore[method-assign]
         changed = min(depth["step"], depth["scan"])
         if changed < depth["linear"]:
             cls.linear = False

@@ -71,7 +71,7 @@ class Adam(ScaledRule):
 
     def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, AdamState]:
         """Equation (15)."""
-        y, new = self.scan(drive.unsqueeze(0), state)
+        y, new = Adam.scan(self, drive.unsqueeze(0), state)  # not a subclass's
         return y.squeeze(0), new
 
     def scan(

@@ -71,7 +71,7 @@ class NesterovLookahead(ScheduledRule):
 
     def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, LookaheadState]:
         """The input's part of the released recurrence."""
-        y, new = self.scan(drive.unsqueeze(0), state)
+        y, new = NesterovLookahead.scan(self, drive.unsqueeze(0), state)  # not a subclass's
         return y.squeeze(0), new
 
     def scan(
