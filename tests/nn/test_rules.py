@@ -14,7 +14,7 @@ from torchmomentum.nn import (
     RMSProp,
     Rule,
 )
-from torchmomentum.ops import Options, lstm_scan
+from torchmomentum.ops import Modifiers, lstm_scan
 
 RULES = {
     "momentum": lambda **k: Momentum(0.6, 0.9, **k),
@@ -288,7 +288,7 @@ class Ahead(Momentum):
 
     def modifiers(self, state):
         batch = state[0].shape[0]
-        return Options(dropout=torch.zeros(batch, 3, dtype=torch.bool))
+        return Modifiers(keep_mask=torch.zeros(batch, 3, dtype=torch.bool))
 
 
 def test_a_users_rule_may_change_what_the_recurrent_weights_read():

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from torchmomentum.nn import _compute
-from torchmomentum.nn._compute import Cell, run_step
+from torchmomentum.nn._compute import run_step
+from torchmomentum.nn._rnn import elman
 from torchmomentum.nn.rules import Rule, RuleState, checked_rule
+from torchmomentum.ops import Cell
+from torchmomentum.ops.cells import GRU, LSTM, Weights
 
 
 class RecurrentCell(nn.RNNCellBase):
@@ -52,15 +54,19 @@ class RecurrentCell(nn.RNNCellBase):
             if value <= 0:
                 raise ValueError(f"{name} must be greater than zero")
         super().__init__(input_size, hidden_size, bias, self.cell.gates, device, dtype)
-        self.mode = self.cell.name
+        for extra in self.cell.extra:
+            if extra.required:
+                shape = extra.shape(hidden_size, hidden_size)
+                weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
+                self.register_parameter(extra.name, weight)
         self.momentum = momentum.to(device=self.weight_ih.device)
 
     def reset_parameters(self) -> None:
         """Draws weights and biases as ``torch.nn`` does; sets learned hyperparameters back."""
         bound = self.hidden_size**-0.5
-        for weight in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh):
-            if weight is not None:
-                nn.init.uniform_(weight, -bound, bound)
+        for weight in self.parameters(recurse=False):
+            nn.init.uniform_(weight, -bound, bound)
         if getattr(self, "momentum", None) is not None:
             self.momentum.reset_parameters()
 
@@ -124,7 +130,8 @@ class RecurrentCell(nn.RNNCellBase):
         state = self._states(hidden, input)
         drive = linear(input, self.weight_ih, self.bias_ih)
         momentum = self._momentum_state(v, input)
-        weights = self.weight_hh, self.bias_hh
+        extra = {e.name: getattr(self, e.name) for e in self.cell.extra if e.required}
+        weights = Weights(self.weight_hh, self.bias_hh, extra)
         state, momentum = run_step(self.cell, drive, state, weights, self.momentum, momentum)
         new = state if len(state) > 1 else state[0]
         return state[0], new, momentum[0] if len(momentum) == 1 else momentum
@@ -163,7 +170,7 @@ class RNNCell(RecurrentCell):
         momentum: Rule,
     ) -> None:
         self.nonlinearity = nonlinearity
-        self.cell = _compute.elman(nonlinearity)  # type: ignore[misc]
+        self.cell = elman(nonlinearity)  # type: ignore[misc]
         super().__init__(input_size, hidden_size, bias, device, dtype, momentum=momentum)
 
 
@@ -190,7 +197,7 @@ class LSTMCell(RecurrentCell):
         torch.Size([2, 16])
     """
 
-    cell = _compute.LSTM
+    cell = LSTM
 
 
 class GRUCell(RecurrentCell):
@@ -211,4 +218,4 @@ class GRUCell(RecurrentCell):
         torch.Size([2, 12])
     """
 
-    cell = _compute.GRU
+    cell = GRU

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 
-from torchmomentum.nn._compute import Cell, Weights, momentum_width, run_layer
+from torchmomentum.nn._compute import Weights, momentum_width, run_layer
 from torchmomentum.nn._regularization import Regularization
 from torchmomentum.nn._sequence import PaddedBatch, flip, read_input
 from torchmomentum.nn._state import (
@@ -21,6 +22,10 @@ from torchmomentum.nn._state import (
     to_caller,
 )
 from torchmomentum.nn.rules import Rule, RuleState, checked_rule
+from torchmomentum.ops import Cell
+from torchmomentum.ops.cells import Extra
+
+NO_EXTRA: Mapping[str, Tensor] = {}
 
 _FLATTENED = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")  # what cuDNN knows
 
@@ -110,7 +115,9 @@ class Recurrent(nn.RNNBase):
         momentum = checked_rule(momentum, optional=True)
         if not isinstance(layer_norm, bool):
             raise TypeError(f"layer_norm must be a bool, got {type(layer_norm).__name__}")
-        if proj_size and not self.cell.projects:
+        if layer_norm and "norm_hh" not in self.cell.norms:
+            raise ValueError(f"the cell {self.cell.name} has no layer normalization")
+        if proj_size and self.cell.projection is None:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         regularization = Regularization.checked(
             recurrent_dropout, weight_dropout, zoneout, len(self.cell.states)
@@ -151,8 +158,8 @@ class Recurrent(nn.RNNBase):
             }
             if self.bias:
                 shapes.update(bias_ih=(rows,), bias_hh=(rows,))
-            if self.proj_size:
-                shapes["weight_hr"] = (h, size)
+            for extra in self._extra():
+                shapes[extra.name] = extra.shape(h, size)
             for name, shape in shapes.items():
                 weight = torch.empty(shape, device=device, dtype=dtype)
                 self.register_parameter(name + suffix, nn.Parameter(weight))
@@ -179,15 +186,20 @@ class Recurrent(nn.RNNBase):
         if self.mode in _FLATTENED:
             super().flatten_parameters()
 
+    def _extra(self) -> list[Extra]:
+        """The cell's further weights that this layer has."""
+        projection = self.cell.projection if self.proj_size else None
+        return [e for e in self.cell.extra if e.required or e.name == projection]
+
     def _norms(self) -> list[tuple[str, int]]:
         """The normalizations' parameters by name, and how wide they are."""
-        found: list[tuple[str, int]] = []
         rows, size = self.cell.gates * self.hidden_size, self.hidden_size
-        for suffix in self._suffixes if self.layer_norm else ():
-            found += [(f"norm_ih{suffix}", rows), (f"norm_hh{suffix}", rows)]
-            if "c" in self.cell.states:
-                found += [(f"norm_c{suffix}", size), (f"norm_c_bias{suffix}", size)]
-        return found
+        norms = ("norm_ih", *self.cell.norms) if self.layer_norm else ()
+        return [
+            (name + suffix, size if name.startswith("norm_c") else rows)
+            for suffix in self._suffixes
+            for name in norms
+        ]
 
     def _weights(self, k: int) -> Weights:
         """The weights of one layer and direction."""
@@ -196,8 +208,11 @@ class Recurrent(nn.RNNBase):
         bias_ih = bias_hh = None
         if self.bias:
             bias_ih, bias_hh = getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix)
-        hr = getattr(self, "weight_hr" + suffix) if self.proj_size else None
-        return Weights(ih, hh, bias_ih, bias_hh, hr)
+        extra = NO_EXTRA
+        if self.cell.extra:
+            extra = {e.name: getattr(self, e.name + suffix) for e in self._extra()}
+        norm_ih = getattr(self, "norm_ih" + suffix) if self.layer_norm else None
+        return Weights(ih, hh, bias_ih, bias_hh, extra, norm_ih)
 
     def extra_repr(self) -> str:
         """What the original shows, and the options of ours that are on."""
@@ -207,9 +222,6 @@ class Recurrent(nn.RNNBase):
         return ", ".join([super().extra_repr(), *(f"{k}={v}" for k, v in options.items())])
 
     # --- state --------------------------------------------------------------------------------
-
-    def _norm_ih(self, k: int) -> Tensor | None:
-        return getattr(self, "norm_ih" + self._suffixes[k]) if self.layer_norm else None
 
     def initial_state(
         self,
@@ -263,7 +275,7 @@ class Recurrent(nn.RNNBase):
     def _momentum_sizes(self, k: int, batch: int) -> tuple[int, int, int]:
         """The batch, the channels that a rule filters and the hidden units it may read."""
         rule: Any = self.momentum
-        width = momentum_width(self._weights(k), rule, self._norm_ih(k))
+        width = momentum_width(rule, self._weights(k))
         return batch, width, self._form.widths[0]
 
     def _read_state(self, hx: Any, batch: PaddedBatch) -> tuple[States, MomentumStates | None]:
@@ -336,15 +348,12 @@ class Recurrent(nn.RNNBase):
         weights, regularization = self._weights(k), self.regularization
         if self.training and regularization.weight_dropout:
             weights = weights._replace(hh=drop(weights.hh, regularization.weight_dropout))
-        options, norm_ih = regularization.draw(x.shape[0], state, self.training), None
+        modifiers = regularization.draw(x.shape[0], state, self.training)
         if self.layer_norm:
-            suffix, norm_ih = self._suffixes[k], self._norm_ih(k)
-            options = options._replace(
-                norm_hh=getattr(self, f"norm_hh{suffix}"),
-                norm_c=getattr(self, f"norm_c{suffix}", None),
-                norm_c_bias=getattr(self, f"norm_c_bias{suffix}", None),
-            )
+            suffix = self._suffixes[k]
+            norms = {name: getattr(self, name + suffix) for name in self.cell.norms}
+            modifiers = modifiers._replace(**norms)
         out, last, kept = run_layer(
-            *(self.cell, x, state, weights, self.momentum, momentum, options, norm_ih, batch)
+            self.cell, x, state, weights, self.momentum, momentum, modifiers, batch
         )
         return flip(out, batch.lengths) if reverse else out, last, kept

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmomentum.ops import Options
+from torchmomentum.ops import PLAIN, Modifiers
 
 
 def _probability(name: str, value: float, *, open_end: bool) -> float:
@@ -46,10 +46,13 @@ class Regularization(NamedTuple):
     ) -> Regularization:
         """From a layer's arguments, where one number for zoneout is that of all its states.
 
+        States behind the second have no zoneout.
+
         Raises:
             TypeError: One of them is not a number.
             ValueError: One of them is no probability.
         """
+        states = min(states, 2)
         pair = zoneout if isinstance(zoneout, (tuple, list)) else (zoneout,) * states
         if len(pair) != states:
             raise ValueError(f"zoneout must be a number or one for each state, got {len(pair)}")
@@ -59,21 +62,22 @@ class Regularization(NamedTuple):
             *(_probability("zoneout", value, open_end=False) for value in pair),
         )
 
-    def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Options:
-        """The options of a recurrence of so many steps, from states ``(B, H)``."""
-        h, rates = state[0], (self.zoneout_h, self.zoneout_c)
+    def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Modifiers:
+        """What changes a recurrence of so many steps, from states ``(B, H)``."""
+        if not any(self):
+            return PLAIN
+        h, rate_h, rate_c = state[0], self.zoneout_h, self.zoneout_c
         if not training:
-            rate_h, rate_c = rates[0], rates[1] if len(state) == 2 else 0.0
-            return Options(rate_h=rate_h, rate_c=rate_c)
-        options = Options()
+            return Modifiers(rate_h=rate_h, rate_c=rate_c) if rate_h or rate_c else PLAIN
+        found = PLAIN
         if self.recurrent_dropout:
             kept = 1 - self.recurrent_dropout
-            options = options._replace(dropout=_true(h.shape, kept, h), scale=1 / kept)
-        if self.zoneout_h:
-            options = options._replace(zoneout_h=_true((time, *h.shape), rates[0], h))
-        if self.zoneout_c and len(state) == 2:
-            options = options._replace(zoneout_c=_true((time, *state[1].shape), rates[1], h))
-        return options
+            found = found._replace(keep_mask=_true(h.shape, kept, h), keep_scale=1 / kept)
+        if rate_h:
+            found = found._replace(zoneout_h=_true((time, *h.shape), rate_h, h))
+        if rate_c:
+            found = found._replace(zoneout_c=_true((time, *state[1].shape), rate_c, h))
+        return found
 
 
 def _true(shape: tuple[int, ...], probability: float, like: Tensor) -> Tensor:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchmomentum.nn import _compute
 from torchmomentum.nn._recurrent import Recurrent
 from torchmomentum.nn.rules import Rule
+from torchmomentum.ops import Cell, cells
+
+
+def elman(nonlinearity: str) -> Cell:
+    """The Elman network with this nonlinearity.
+
+    Raises:
+        ValueError: It is neither ``"tanh"`` nor ``"relu"``.
+    """
+    known = {"tanh": cells.RNN_TANH, "relu": cells.RNN_RELU}
+    if nonlinearity not in known:
+        raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+    return known[nonlinearity]
 
 
 class RNN(Recurrent):
@@ -64,7 +76,7 @@ class RNN(Recurrent):
         proj_size: int = 0,
     ) -> None:
         self.nonlinearity = nonlinearity
-        self.cell = _compute.elman(nonlinearity)  # type: ignore[misc]
+        self.cell = elman(nonlinearity)  # type: ignore[misc]
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         super().__init__(
             *sizes,
@@ -116,7 +128,7 @@ class LSTM(Recurrent):
         torch.Size([2, 16])
     """
 
-    cell = _compute.LSTM
+    cell = cells.LSTM
 
     def __init__(
         self,
@@ -181,4 +193,4 @@ class GRU(Recurrent):
         [5, 5]
     """
 
-    cell = _compute.GRU
+    cell = cells.GRU

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.ops import Moments, Options
+from torchmomentum.ops import PLAIN, Modifiers, Moments
 
 RuleState: TypeAlias = "tuple[Tensor, ...]"
 
@@ -151,9 +151,9 @@ class Rule(nn.Module):
         """:meth:`initial_state` in a cell with so many hidden units; options are the same."""
         return self.initial_state(batch_size, width, **options)
 
-    def modifiers(self, state: RuleState) -> Options:
+    def modifiers(self, state: RuleState) -> Modifiers:
         """With ``reads_hidden``: how the rule changes the recurrence, from its state on."""
-        return Options()
+        return PLAIN
 
     def follow(self, state: RuleState, hidden: Tensor) -> RuleState:
         """With ``reads_hidden``: the state after a sequence, with the hidden state it needs.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchmomentum.nn.rules._rule import RuleState, in_float32, last_step
 from torchmomentum.nn.rules.nesterov import ScheduledRule
-from torchmomentum.ops import Options
+from torchmomentum.ops import Modifiers
 
 
 class LookaheadState(NamedTuple):
@@ -89,10 +89,10 @@ class NesterovLookahead(ScheduledRule):
         done = time if lengths is None else lengths
         return y.to(drives.dtype), LookaheadState(last_step(wide, lengths), count + done, hidden)
 
-    def modifiers(self, state: RuleState) -> Options:
+    def modifiers(self, state: RuleState) -> Modifiers:
         """The recurrent weights read the hidden state ahead of the last."""
         _, step, hidden = state
-        return Options(steps=step, previous=hidden, restart=self.restart or 0)
+        return Modifiers(steps=step, previous=hidden, restart=self.restart or 0)
 
     def follow(self, state: RuleState, hidden: Tensor) -> LookaheadState:
         """Keeps the ``h`` before the last step, ``(B, H)``, to look ahead from."""

@@ -12,16 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmomentum.ops import _build
+from torchmomentum.ops._torch_private import constant_in_graphs
+from torchmomentum.ops.cpu import build as _build
 
 
+@constant_in_graphs
 def available() -> bool:
     """Whether the compiled kernels can be had; asking builds them on first use."""
     return _build.library() is not None
-
-
-# what torch.compiler.assume_constant_result does; calling it takes a second to import the compiler
-available._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _plain(x: Any) -> Any:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-SOURCES = Path(__file__).parent / "csrc"
+SOURCES = Path(__file__).parents[1] / "csrc"
 _COMPILE = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-fPIC")
 _NATIVE = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
 _TIMEOUT_S = 300
