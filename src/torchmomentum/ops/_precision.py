@@ -20,7 +20,9 @@ HALF = (torch.bfloat16, torch.float16)
 def autocast(problem: Problem) -> Problem:
     """The problem in the type that autocast asks for, if it does; float64 is left alone."""
     kind = problem.x.device.type
-    if not torch.is_autocast_enabled(kind) or problem.x.dtype == torch.float64:
+    if kind == "meta" or not torch.is_autocast_enabled(kind):  # meta has no autocast to ask
+        return problem
+    if problem.x.dtype == torch.float64:
         return problem
     dtype, modifiers = torch.get_autocast_dtype(kind), problem.modifiers
     return problem.to(dtype)._replace(modifiers=modifiers)

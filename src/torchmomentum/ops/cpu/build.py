@@ -127,7 +127,7 @@ def _compile(compiler: list[str], target: Path) -> None:
     """Compiles and links beside the target, then moves the finished file there."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         compiled, linked = str(Path(folder) / "kernels.o"), str(Path(folder) / "kernels.so")
-        source = str(SOURCES / "recurrence.cpp")
+        source = str(SOURCES / "kernels.cpp")
         common = [*compiler, *_COMPILE, _NATIVE]
         try:
             _run([*common, "-fopenmp", "-c", source, "-o", compiled])
