@@ -99,7 +99,7 @@ def test_forward_on_the_meta_device(name):
     assert layer(x, lengths=torch.tensor([4, 2], device="meta"))[0].is_meta
 
 
-@pytest.mark.parametrize("rule", [tnn.NesterovLookahead(1.0, 3)])
+@pytest.mark.parametrize("rule", [tnn.Adam(), tnn.RMSProp(), tnn.NesterovLookahead(1.0, 3)])
 def test_every_kind_of_rule_on_the_meta_device(rule):
     layer = tnn.GRU(3, 5, momentum=rule, device="meta")
     out, (h, momentum) = layer(torch.zeros(4, 2, 3, device="meta"), layer.initial_state(2))

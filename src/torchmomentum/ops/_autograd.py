@@ -193,7 +193,7 @@ def with_autograd(
             ctx.primals, ctx.outputs = inputs, output
 
     def call(*args: Any) -> Any:
-        if _captured():
+        if args[0].is_meta or _captured():  # on the meta device only the operator knows shapes
             return op(*args)
         if transformed() or (torch.is_grad_enabled() and any(map(_needs_gradient, args))):
             return apply(*args)
