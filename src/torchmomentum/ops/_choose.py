@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import torch
 
+from torchmomentum._torch_private import constant_in_graphs
 from torchmomentum.ops._problem import Problem
-from torchmomentum.ops._torch_private import constant_in_graphs
 from torchmomentum.ops.backends import BACKENDS, Backend
 
 

@@ -57,8 +57,15 @@ class Modifiers(NamedTuple):
     @property
     def plain(self) -> bool:
         """Whether nothing is changed."""
-        return not (
-            self.changes_operand or self.zones or self.normalized or self.norm_c_bias is not None
+        return (
+            self.steps is None
+            and self.keep_mask is None
+            and self.zoneout_h is None
+            and self.zoneout_c is None
+            and self.norm_hh is None
+            and self.norm_c is None
+            and self.norm_c_bias is None
+            and not (self.rate_h or self.rate_c)
         )
 
     @property

@@ -59,8 +59,8 @@ class Problem(NamedTuple):
         moments: The Adam rule, which the pre-activations ``W x_t + b_ih`` go through, or None.
         batch_sizes: Of packed input, where ``x`` is its padded form and ``lengths`` decrease: how
             many sequences are alive at each step, on the CPU.
-        train: Whether a gradient may be asked for, as far as the forward can see. This and the two
-            below are filled in on the way to an operator.
+        train: Whether a gradient may be asked for, as far as the forward can see. An operator fills
+            in this and the two below.
         input_grad: Whether the input needs a gradient.
         halves: Whether products are in bfloat16, of what is in float32 otherwise.
     """
@@ -90,11 +90,6 @@ class Problem(NamedTuple):
     def projected(self) -> bool:
         """Whether ``h`` is projected."""
         return self.cell.projection is not None and self.cell.projection in self.extra
-
-    def tensors(self) -> list[Tensor]:
-        """Input, states and weights, without lengths and modifiers."""
-        biases = [b for b in (self.weight_ih, self.bias_ih, self.bias_hh) if b is not None]
-        return [self.x, *self.state, self.weight_hh, *biases, *self.extra.values()]
 
     def to(self, dtype: torch.dtype) -> Problem:
         """The same with all tensors of floating point but the moments in one type."""
@@ -159,25 +154,27 @@ class Problem(NamedTuple):
 
     # --- an operator's arguments --------------------------------------------------------------
 
-    def flat(self) -> list[Any]:
-        """The arguments of an operator with this problem's :class:`Layout`."""
-        modifiers, moments, extra = self.modifiers, self.moments, self.extra
-        given: list[Any] = [
-            self.x,
-            *self.state,
-            self.weight_ih,
-            self.weight_hh,
-            self.bias_ih,
-            self.bias_hh,
-        ]
-        given += [extra.get(e.name) for e in self.cell.extra]
+    def flat(self, *, halves: bool = False) -> list[Any]:
+        """The arguments of an operator with this problem's :class:`Layout`.
+
+        Whether the forward and its input may need a gradient is seen here.
+        """
+        modifiers, moments = self.modifiers, self.moments
+        biases = self.bias_ih, self.bias_hh
+        given: list[Any] = [self.x, *self.state, self.weight_ih, self.weight_hh, *biases]
+        for extra in self.cell.extra:
+            given.append(self.extra.get(extra.name))
         given += [self.lengths, *modifiers[:TENSORS]]
         beta = eps = 0.0
-        learned = False
+        learned = train = False
         if moments is not None:
             given += moments[:4]
             beta, eps, learned = moments.beta, moments.eps, moments.learned
-        flags = (self.train, self.input_grad, self.halves)
+        if torch.is_grad_enabled():
+            for x in given:
+                if isinstance(x, Tensor) and x.requires_grad:
+                    train = True
+        flags = (train, self.x.requires_grad, halves)
         return [*given, self.cell.key, *flags, beta, eps, learned, *modifiers[TENSORS:]]
 
 
@@ -258,12 +255,6 @@ class Layout(NamedTuple):
             input_grad=input_grad,
             halves=halves,
         )
-
-
-def needs_gradient(tensors: Sequence[Any]) -> bool:
-    """Whether a gradient may be asked for, as far as a forward can see."""
-    grads = [t.requires_grad for t in tensors if isinstance(t, Tensor)]
-    return True in grads and torch.is_grad_enabled()
 
 
 def empty_outputs(problem: Problem) -> State:

@@ -13,18 +13,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, pad
 
-from torchmomentum.ops._autograd import define_recurrence, transformed
+from torchmomentum._torch_private import (
+    onednn_has_bfloat16,
+    onednn_lstm,
+    onednn_lstm_backward,
+    transformed,
+)
+from torchmomentum.ops._autograd import define_recurrence
 from torchmomentum.ops._definition import scan_definition
-from torchmomentum.ops._problem import Problem, needs_gradient
+from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.backends._backend import Backend
 from torchmomentum.ops.cells import State
 
-_aten = torch.ops.aten
 _ATEN_LSTM = 2  # ATen's number for this kind of recurrence
 _UNITS, _MOST_UNITS, _ROWS, _MOST_ROWS = 128, 1024, 8, 128  # what cuDNN's persistent kernels take
 # asked once: torch.compile cannot trace the questions
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()
-_HAS_ONEDNN_BF16 = _HAS_ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and onednn_lstm is not None
+_HAS_ONEDNN_BF16 = _HAS_ONEDNN and onednn_has_bfloat16()
 
 
 def _onednn_definition(
@@ -57,7 +62,7 @@ def _onednn_forward(
     )
     # the kernel hands out the workspace that its backward needs only where gradients are enabled
     with torch.set_grad_enabled(train):
-        out, h_n, c_n, workspace = _aten.mkldnn_rnn_layer.default(
+        out, h_n, c_n, workspace = onednn_lstm(
             *(x, weight_ih, weight_hh, bias_ih, bias_hh, h, c),
             *(False, [], _ATEN_LSTM, h.shape[-1], 1, True, False, False, train),
         )
@@ -75,11 +80,9 @@ def _onednn_backward(
         raise TypeError("the state must be a tensor")
     out, h_n, c_n, workspace = results
     pulled = [g if g is None else g.contiguous() for g in grads]
-    grad_x, grad_ih, grad_hh, grad_bias, grad_bias_again, grad_h, grad_c = (
-        _aten.mkldnn_rnn_layer_backward.default(
-            *(x, *weights, h, c, out, h_n, c_n, *pulled),
-            *(False, _ATEN_LSTM, h.shape[-1], 1, True, True, False, [], False, workspace),
-        )
+    grad_x, grad_ih, grad_hh, grad_bias, grad_bias_again, grad_h, grad_c = onednn_lstm_backward(
+        *(x, *weights, h, c, out, h_n, c_n, *pulled),
+        *(False, _ATEN_LSTM, h.shape[-1], 1, True, True, False, [], False, workspace),
     )
     # both biases get the one gradient, which must not be shared memory
     return [grad_x, grad_h, grad_c, grad_ih, grad_hh, grad_bias, grad_bias_again.clone()]
@@ -134,7 +137,8 @@ def _run_onednn(problem: Problem, weight_ih: Tensor) -> State:
     if bias_ih is None or bias_hh is None:
         bias_ih = bias_hh = weight_hh.new_zeros(weight_hh.shape[0])
     tensors = (problem.x, *problem.state, weight_ih, weight_hh, bias_ih, bias_hh)
-    results: State = _onednn_lstm(*tensors, needs_gradient(tensors))[:3]
+    train = torch.is_grad_enabled() and any([t.requires_grad for t in tensors])
+    results: State = _onednn_lstm(*tensors, train)[:3]
     return results
 
 

@@ -22,8 +22,10 @@ def _refusal(problem: Problem) -> str:
         return "there are no kernels for the cell"
     if dtype not in _DTYPES or x.device.type != "cpu":
         return "the tensors are of another type or device"
-    for t in problem.tensors():
-        if t.dtype != dtype or t.device.type != "cpu":
+    biases = problem.bias_ih, problem.bias_hh
+    extra = problem.extra.values()
+    for t in (*problem.state, problem.weight_hh, problem.weight_ih, *biases, *extra):
+        if t is not None and (t.dtype != dtype or t.device.type != "cpu"):
             return "the tensors differ in type or device"
     previous: Tensor | None = modifiers.previous  # may be float32 beside halves
     if previous is not None and (previous.device.type != "cpu" or previous.dtype == torch.float64):

@@ -11,11 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._autograd import (
-    define_recurrence,
-    differentiation,
-    vector_jacobian_product,
-)
+from torchmomentum.ops._autograd import define_recurrence, functional_product
 from torchmomentum.ops._definition import define
 from torchmomentum.ops._precision import in_float32
 from torchmomentum.ops._problem import Layout, Problem, empty_outputs
@@ -39,8 +35,7 @@ def _define(layout: Layout) -> Any:
         grads: Sequence[Tensor | None],
         constants: Sequence[Any],
     ) -> list[Tensor]:
-        with differentiation():
-            return vector_jacobian_product(lambda *x: definition(*x, *constants), tensors, grads)
+        return functional_product(lambda *x: definition(*x, *constants), tensors, grads)
 
     return define_recurrence(
         f"definition_{layout.name}",

@@ -169,13 +169,14 @@ def find(name: str) -> Cell:
 
 def by_key(key: str) -> Cell:
     """A cell by what operators call it."""
-    if key not in _by_key:
+    cell = _by_key.get(key)
+    if cell is None:
         name = key.partition("/")[0]
         raise RuntimeError(
             f"the cell {name!r} of this program is not known here: import the module that makes "
             "it, and register() it there before the program is exported"
         )
-    return _by_key[key]
+    return cell
 
 
 def names() -> list[str]:

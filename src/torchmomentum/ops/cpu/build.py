@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
+from torchmomentum._torch_private import openmp_library
 
 SOURCES = Path(__file__).parents[1] / "csrc"
 _COMPILE = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-fPIC")
@@ -84,8 +84,8 @@ def _processor() -> str:
 
 def _openmp() -> list[str]:
     """The OpenMP library that PyTorch has loaded: a second one would bring threads of its own."""
-    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    return [str(found[0])] if found else ["-fopenmp"]
+    found = openmp_library()
+    return ["-fopenmp"] if found is None else [str(found)]
 
 
 def _target(compiler: list[str]) -> Path:

@@ -14,5 +14,8 @@ def most_chunks(time: int, batch: int, width: int) -> int:
 
 def chunks(time: int, batch: int, width: int) -> list[slice]:
     """The chunks, all about as long."""
-    steps = -(-time // most_chunks(time, batch, width))
+    most = most_chunks(time, batch, width)
+    if most == 1:
+        return [slice(0, time)]
+    steps = -(-time // most)
     return [slice(t, min(t + steps, time)) for t in range(0, time, steps)]

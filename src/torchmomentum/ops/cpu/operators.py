@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmomentum.ops._autograd import define_recurrence
 from torchmomentum.ops._definition import define
 from torchmomentum.ops._precision import HALF
-from torchmomentum.ops._problem import Layout, Moments, Problem, empty_outputs, needs_gradient
+from torchmomentum.ops._problem import Layout, Moments, Problem, empty_outputs
 from torchmomentum.ops.cells import State, find
 from torchmomentum.ops.cpu.backward import backward
 from torchmomentum.ops.cpu.chunks import most_chunks
@@ -86,13 +86,9 @@ def layer(problem: Problem) -> State:
     if moments is not None:
         problem = problem._replace(moments=_scalars(moments, problem.x))
     operator = OPERATORS[problem.cell.key, moments is not None]
-    problem = problem._replace(
-        train=needs_gradient(problem.flat()),
-        input_grad=problem.x.requires_grad,
-        halves=dtype == torch.bfloat16,
-    )
+    args = problem.flat(halves=dtype == torch.bfloat16)
     count = 1 + len(problem.state)
-    found: State = operator(*problem.flat())[: count + 2 * (moments is not None)]
+    found: State = operator(*args)[: count + 2 * (moments is not None)]
     if dtype in HALF:
         return *[r.to(dtype) for r in found[:count]], *found[count:]
     return found

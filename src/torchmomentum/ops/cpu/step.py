@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._autograd import transformed
+from torchmomentum._torch_private import transformed
 from torchmomentum.ops._problem import Moments
 from torchmomentum.ops.cells import Cell, State
 from torchmomentum.ops.cpu.layer import ACTIVATIONS, rule_numbers

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._torch_private import constant_in_graphs
+from torchmomentum._torch_private import constant_in_graphs
 
 
 @constant_in_graphs

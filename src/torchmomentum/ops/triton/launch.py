@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchmomentum.ops._autograd import define_recurrence, each_member
 from torchmomentum.ops._definition import define
-from torchmomentum.ops._problem import Layout, Problem, empty_outputs, needs_gradient
+from torchmomentum.ops._problem import Layout, Problem, empty_outputs
 from torchmomentum.ops.cells import State, find
 from torchmomentum.ops.triton.device import interpreted, on_device, runs_on
 
@@ -384,6 +384,5 @@ _OPERATORS = {layout: _define(layout) for layout in {Layout.of(find(name)): 0 fo
 def scan(problem: Problem) -> State:
     """A recurrence over pre-activations on the Triton kernels."""
     layout = Layout.of(problem.cell)
-    problem = problem._replace(train=needs_gradient(problem.flat()))
     results: State = _OPERATORS[layout](*problem.flat())
     return results[: layout.outputs]
