@@ -1,6 +1,7 @@
 """Every private name of PyTorch's that this package uses, with what breaks without it.
 
-It stands beside ``ops``, not in it, so that ``optim`` does not load the recurrences.
+It stands beside ``ops``, not in it, so that ``optim`` does not load the recurrences. One private
+method is overridden elsewhere: ``nn.Module._load_from_state_dict``, by rules.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -107,3 +109,18 @@ def openmp_library() -> Path | None:
     """
     found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
     return found[0] if found else None
+
+
+def adopt_weights(layer: nn.RNNBase, names: list[list[str]]) -> None:
+    """Tells ``nn.RNNBase`` what a layer's weights are called, as its constructor does.
+
+    That constructor accepts the cells of ``torch.nn`` alone. Without this ``all_weights``,
+    ``check_input``, ``to()``, ``copy`` and ``pickle`` fail. Since 1.0.
+
+    Args:
+        layer: The layer, its weights registered.
+        names: For each layer and direction, those of its weights.
+    """
+    layer._flat_weights_names = [name for part in names for name in part]
+    layer._all_weights = names
+    layer._init_flat_weights()

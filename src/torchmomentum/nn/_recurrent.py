@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 
+from torchmomentum._torch_private import adopt_weights
 from torchmomentum.nn._compute import Weights, momentum_width, run_layer
 from torchmomentum.nn._regularization import Regularization
 from torchmomentum.nn._sequence import PaddedBatch, flip, read_input
@@ -22,19 +23,11 @@ from torchmomentum.nn._state import (
     to_caller,
 )
 from torchmomentum.nn.rules import Rule, RuleState, checked_rule
-from torchmomentum.ops import Cell
-from torchmomentum.ops.cells import Extra
+from torchmomentum.ops import PLAIN, Cell, cells
 
 NO_EXTRA: Mapping[str, Tensor] = {}
 
-_FLATTENED = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")  # what cuDNN knows
-
-
-def adopt_weights(module: nn.RNNBase, names: list[list[str]]) -> None:
-    """Tells ``nn.RNNBase`` the names of a layer's weights, as its constructor would."""
-    module._flat_weights_names = [name for part in names for name in part]
-    module._all_weights = names
-    module._init_flat_weights()
+_CUDNN = (cells.LSTM, cells.GRU, cells.RNN_TANH, cells.RNN_RELU)
 
 
 def _plainly_right(
@@ -52,7 +45,8 @@ def _plainly_right(
     return (
         all([type(size) is int and size > 0 for size in sizes])
         and all([type(flag) is bool for flag in (bias, batch_first, bidirectional)])
-        and (dropout == 0 or (type(dropout) is float and 0 < dropout <= 1 < num_layers))
+        and type(dropout) in (int, float)
+        and (dropout == 0 or 0 < dropout <= 1 < num_layers)
         and type(proj_size) is int
         and 0 <= proj_size < hidden_size
     )
@@ -132,6 +126,10 @@ class Recurrent(nn.RNNBase):
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size, self.layer_norm = bidirectional, proj_size, layer_norm
         self.regularization = regularization
+        # the cell's further weights that this layer has
+        projection = self.cell.projection if proj_size else None
+        extra = [e for e in self.cell.extra if e.required or e.name == projection]
+        self._extra = tuple([e.name for e in extra])
         self._suffixes = [
             f"_l{layer}{direction}"
             for layer in range(num_layers)
@@ -158,8 +156,9 @@ class Recurrent(nn.RNNBase):
             }
             if self.bias:
                 shapes.update(bias_ih=(rows,), bias_hh=(rows,))
-            for extra in self._extra():
-                shapes[extra.name] = extra.shape(h, size)
+            for extra in self.cell.extra:
+                if extra.name in self._extra:
+                    shapes[extra.name] = extra.shape(h, size)
             for name, shape in shapes.items():
                 weight = torch.empty(shape, device=device, dtype=dtype)
                 self.register_parameter(name + suffix, nn.Parameter(weight))
@@ -183,13 +182,8 @@ class Recurrent(nn.RNNBase):
 
     def flatten_parameters(self) -> None:
         """See ``torch.nn.RNNBase``; only the cells that cuDNN knows have a form of its own."""
-        if self.mode in _FLATTENED:
+        if self.cell in _CUDNN:
             super().flatten_parameters()
-
-    def _extra(self) -> list[Extra]:
-        """The cell's further weights that this layer has."""
-        projection = self.cell.projection if self.proj_size else None
-        return [e for e in self.cell.extra if e.required or e.name == projection]
 
     def _norms(self) -> list[tuple[str, int]]:
         """The normalizations' parameters by name, and how wide they are."""
@@ -209,8 +203,8 @@ class Recurrent(nn.RNNBase):
         if self.bias:
             bias_ih, bias_hh = getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix)
         extra = NO_EXTRA
-        if self.cell.extra:
-            extra = {e.name: getattr(self, e.name + suffix) for e in self._extra()}
+        if self._extra:
+            extra = {name: getattr(self, name + suffix) for name in self._extra}
         norm_ih = getattr(self, "norm_ih" + suffix) if self.layer_norm else None
         return Weights(ih, hh, bias_ih, bias_hh, extra, norm_ih)
 
@@ -348,7 +342,9 @@ class Recurrent(nn.RNNBase):
         weights, regularization = self._weights(k), self.regularization
         if self.training and regularization.weight_dropout:
             weights = weights._replace(hh=drop(weights.hh, regularization.weight_dropout))
-        modifiers = regularization.draw(x.shape[0], state, self.training)
+        modifiers = PLAIN
+        if any(regularization):
+            modifiers = regularization.draw(x.shape[0], state, self.training)
         if self.layer_norm:
             suffix = self._suffixes[k]
             norms = {name: getattr(self, name + suffix) for name in self.cell.norms}

@@ -64,8 +64,6 @@ class Regularization(NamedTuple):
 
     def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Modifiers:
         """What changes a recurrence of so many steps, from states ``(B, H)``."""
-        if not any(self):
-            return PLAIN
         h, rate_h, rate_c = state[0], self.zoneout_h, self.zoneout_c
         if not training:
             return Modifiers(rate_h=rate_h, rate_c=rate_c) if rate_h or rate_c else PLAIN
