@@ -7,29 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from torchmomentum._checks import check_number
 from torchmomentum.nn.rules._rule import Rule, last_step
 from torchmomentum.ops import largest_drive, linear_scan
 
 _LARGEST_LEARNED_MU = 1 - 2.0**-20  # a sigmoid alone would round to 1
 LARGEST_STEP_SIZE = 1e6  # so that no gradient overflows; the papers' are at most 2
-
-
-def check_number(
-    name: str, value: float, low: float, high: float, *, open_low: bool = False
-) -> float:
-    """A hyperparameter as a float.
-
-    Raises:
-        TypeError: It is not a number.
-        ValueError: It is not in ``[low, high)``, or with ``open_low`` in ``(low, high)``.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    inside = low < value < high if open_low else low <= value < high
-    if not inside:
-        bracket = "(" if open_low else "["
-        raise ValueError(f"{name} must be in {bracket}{low:g}, {high:g}), got {value}")
-    return float(value)
 
 
 def bounded(drive: Tensor, gain: float = 1.0) -> Tensor:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from torchmomentum._checks import check_number
 from torchmomentum.nn.rules._rule import RuleState, in_float32
-from torchmomentum.nn.rules._scaled import ScaledRule, check_number
+from torchmomentum.nn.rules._scaled import ScaledRule
 from torchmomentum.ops import Moments, adam_scan, steps_alive
 
 
