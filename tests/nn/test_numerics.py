@@ -39,7 +39,9 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("way", ["kernels", "no bias", "autocast", "no kernels", "float64"])
+@pytest.mark.parametrize(
+    "way", ["kernels", "no bias", "autocast", "no kernels", "normalized", "float64"]
+)
 @pytest.mark.parametrize("kind", INPUTS)
 @pytest.mark.parametrize("name", RULES)
 def test_stays_finite(name, kind, way, monkeypatch):
@@ -47,10 +49,13 @@ def test_stays_finite(name, kind, way, monkeypatch):
         for module in _ASKED:
             monkeypatch.setattr(module, "available", lambda: False)
     dtype = torch.float64 if way == "float64" else torch.float32
-    layer = tnn.LSTM(3, 4, 2, bias=way != "no bias", momentum=RULES[name], dtype=dtype)
+    options = {"bias": way != "no bias", "layer_norm": way == "normalized", "dtype": dtype}
+    layer = tnn.LSTM(3, 4, 2, momentum=RULES[name], **options)
     if way != "no bias":
         tnn.paper_init_(layer)  # biases of exactly zero
     x = INPUTS[kind].to(dtype, copy=True)
+    if way == "normalized":
+        x = x[:60]  # it has no kernel
     if dtype == torch.float64 and kind != "silent":
         x = {"largest": torch.full_like(x, torch.finfo(dtype).max), "tiny": x * 1e-280}.get(kind, x)
     x.requires_grad_()

@@ -46,7 +46,7 @@ def test_kernels_and_definition_draw_and_differentiate_alike(
     chosen = []
 
     def forced(problem, backend=None):
-        chosen.append(choose(problem, backend).name)
+        chosen.append((choose(problem, backend).name, problem.moments is not None))
         return BACKENDS["loop"]
 
     for _ in range(2):
@@ -57,7 +57,8 @@ def test_kernels_and_definition_draw_and_differentiate_alike(
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, **close)
     kernels = dtype == torch.float32 and not layer_norm and available()
-    assert set(chosen) == {"cpu" if kernels else "definition"}
+    fused = rule == "adam" and not layer_norm
+    assert set(chosen) == {("cpu" if kernels else "definition", fused)}
 
 
 def _both(first, second):
@@ -173,18 +174,19 @@ def test_dropout_between_layers():
     assert torch.equal(layer.eval()(x)[0], torch.ones_like(out))
 
 
-def test_normalization_by_hand():
-    layer = tnn.LSTM(3, 4, layer_norm=True, dtype=torch.float64)
+@pytest.mark.parametrize("rule", [None, tnn.Momentum(0.6, 0.9), tnn.Adam(0.6, 0.9, 0.7)])
+def test_normalization_by_hand(rule):
+    layer = tnn.LSTM(3, 4, layer_norm=True, momentum=rule, dtype=torch.float64)
     with torch.no_grad():
         for name in ("norm_ih_l0", "norm_hh_l0", "norm_c_l0", "norm_c_bias_l0"):
             getattr(layer, name).normal_()
     x = torch.randn(5, 2, 3, dtype=torch.float64)
     h = c = torch.zeros(2, 4, dtype=torch.float64)
+    drives = layer_norm(x @ layer.weight_ih_l0.T, (16,)) * layer.norm_ih_l0 + layer.bias_ih_l0
     expected = []
-    for step in x:
-        drive = layer_norm(step @ layer.weight_ih_l0.T, (16,)) * layer.norm_ih_l0
+    for y in drives if rule is None else rule.scan(drives)[0]:
         recurrent = layer_norm(h @ layer.weight_hh_l0.T, (16,)) * layer.norm_hh_l0
-        gates = drive + layer.bias_ih_l0 + recurrent + layer.bias_hh_l0
+        gates = y + recurrent + layer.bias_hh_l0
         i, f, g, o = gates.chunk(4, 1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         shown = layer_norm(c, (4,)) * layer.norm_c_l0 + layer.norm_c_bias_l0
