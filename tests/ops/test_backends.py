@@ -191,9 +191,9 @@ def test_ensembles_in_one_launch(mode, options, monkeypatch):
     given = drawn[0][1]
     members = [{k: x.detach() for k, x in tensors.items()} for tensors, _ in drawn]
     launches = []
-    run = triton._Launch.run
+    run = triton.Launch.run
     monkeypatch.setattr(
-        triton._Launch, "run", lambda self, *a, **k: (launches.append(1), run(self, *a, **k))[1]
+        triton.Launch, "run", lambda self, *a, **k: (launches.append(1), run(self, *a, **k))[1]
     )
 
     def loss(tensors):

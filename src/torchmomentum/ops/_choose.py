@@ -70,7 +70,7 @@ def _always(problem: Problem) -> bool:
 CHOICES = (
     Choice("aten", "a layer in float32 on a CPU without AVX-512, no lengths", _faster_in_pytorch),
     Choice("cpu", "a CPU", _cpu),
-    Choice("aten", "a layer from its input on", _layer),
+    Choice("aten", "a layer, from its input on", _layer),
     Choice("triton", "CUDA", _cuda),
     Choice("eager", "always", _always),
     Choice("definition", "always", _always),

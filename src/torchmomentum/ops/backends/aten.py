@@ -19,9 +19,9 @@ from torchmomentum._torch_private import (
     onednn_lstm_backward,
     transformed,
 )
-from torchmomentum.ops._autograd import define_recurrence
 from torchmomentum.ops._definition import scan_definition
 from torchmomentum.ops._problem import Problem
+from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.backends._backend import Backend
 from torchmomentum.ops.cells import State
 
@@ -260,4 +260,10 @@ def _run(problem: Problem) -> State:
     return _run_function(problem)
 
 
-ATEN = Backend("aten", "LSTM, GRU, tanh and ReLU without lengths and modifiers", _refusal, _run)
+ATEN = Backend(
+    "aten",
+    "LSTM, GRU and RNN without modifiers and rule, lengths only of packed input; in graphs and "
+    "transforms an LSTM on oneDNN alone",
+    _refusal,
+    _run,
+)

@@ -37,8 +37,8 @@ def _refusal(problem: Problem) -> str:
 
 CPU = Backend(
     "cpu",
-    "float32 and shorter types on a CPU, LSTM, GRU and RNN without projection and "
-    "normalization, where its kernels could be built",
+    "float32 and shorter types on a CPU: LSTM, GRU, RNN and modReLU, with or without the Adam "
+    "rule, without projection and normalization, where the kernels could be built",
     _refusal,
     layer,
 )

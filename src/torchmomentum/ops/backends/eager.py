@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from torchmomentum.ops._autograd import define_recurrence
 from torchmomentum.ops._definition import define, steps_alive
 from torchmomentum.ops._precision import in_float32
 from torchmomentum.ops._problem import Layout, Problem, empty_outputs
+from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.backends._backend import Backend, over_preactivations
 from torchmomentum.ops.cells import Cell, Gradient, State, for_each_cell
 

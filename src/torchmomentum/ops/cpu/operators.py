@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._autograd import define_recurrence
 from torchmomentum.ops._definition import define
 from torchmomentum.ops._precision import HALF
 from torchmomentum.ops._problem import Layout, Moments, Problem, empty_outputs
+from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.cells import State, find
 from torchmomentum.ops.cpu.backward import backward
 from torchmomentum.ops.cpu.chunks import most_chunks
