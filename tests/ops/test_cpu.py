@@ -225,6 +225,45 @@ def test_products_in_bfloat16(shape, order, threads):
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
 
 
+@pytest.mark.parametrize("depth", [1, 7, 37, 257])
+def test_products_in_bfloat16_of_odd_depth_read_nothing_beside(depth):
+    """The last pair of an odd depth holds one number, and not what lies beside it in memory."""
+    nan = float("nan")
+    left, right = torch.full((5, depth + 3), nan), torch.full((depth + 3, 20), nan)
+    a, b = left[:, :depth], right[:depth]
+    a.normal_()
+    b.normal_()
+    expected = a.bfloat16().double() @ b.bfloat16().double()
+    for first, second in ((a, b), (b.t(), a.t())):
+        out = torch.zeros(len(first), second.shape[1])
+        product(out, first, second, halves=True)
+        wanted = expected if first is a else expected.t()
+        torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-4, check_dtype=False)
+
+
+@pytest.mark.parametrize("mode", ["LSTM", "GRU"])
+def test_closed_gates_are_as_small_as_they_are(mode):
+    """A sigmoid of -40 or -80 keeps all its digits, which an absolute tolerance does not see."""
+    tensors = _arguments(mode, (1, 2, 1, 3), bias=False)
+    closed = {"LSTM": 3, "GRU": 1}[mode]  # o, which h is a multiple of; z, which keeps the last h
+    for value in (-40.0, -80.0):
+        pre = torch.ones(1, 2, find(mode).gates, 3)
+        pre[:, :, closed] = value
+        if mode == "GRU":
+            pre[:, :, 2] = 0.0  # a candidate of zero, so that z alone makes h
+        tensors["x"] = pre.flatten(2).requires_grad_()
+        tensors["weight_ih"], tensors["weight_hh"] = None, torch.zeros_like(tensors["weight_hh"])
+        found = _compiled(mode, tensors, None)[0]
+        state, _ = _split({k: t.double() for k, t in tensors.items() if t is not None})
+        gate = 1 / (1 + torch.exp(torch.tensor(-value, dtype=torch.float64)))
+        if mode == "LSTM":
+            one = torch.tensor(1.0, dtype=torch.float64)
+            expected = gate * torch.tanh(one.sigmoid() * (state[1] + torch.tanh(one)))
+        else:
+            expected = gate * state[0]
+        torch.testing.assert_close(found[0], expected, rtol=1e-5, atol=0, check_dtype=False)
+
+
 def test_bfloat16_keeps_what_no_number_is():
     special = torch.tensor([float("inf"), -float("inf"), float("nan"), 3.3895e38, 0.0])
     out = torch.zeros(5, 1)
