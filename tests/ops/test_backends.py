@@ -18,7 +18,7 @@ SHAPES = {  # T, B, H
     "odd": (4, 19, 7),
     "wide": (3, 2, 37),
 }
-OPTIONS = {
+MODIFIED = {
     "plain": lambda t, b, h, d: {},
     "lookahead": lambda t, b, h, d: {"steps": torch.arange(b) % 3, "restart": 4},
     "dropout": lambda t, b, h, d: {"keep_mask": _some(b, h), "keep_scale": 1.7},
@@ -39,12 +39,12 @@ def _some(*shape):
     return torch.rand(*shape) < 0.4
 
 
-def _serves(backend, mode, options, lengths):
+def _serves(backend, mode, modified, lengths):
     """What each backend promises to serve, of what is tried here."""
     if backend == "aten":
-        return mode != "RNN_MODRELU" and options == "plain" and lengths is None
+        return mode != "RNN_MODRELU" and modified == "plain" and lengths is None
     if backend == "eager":
-        return mode != "RNN_MODRELU" and options == "plain"
+        return mode != "RNN_MODRELU" and modified == "plain"
     return True
 
 
@@ -56,7 +56,7 @@ def _require(backend):
         pytest.importorskip("triton")
 
 
-def _draw(mode, shape, options, dtype, bias=True):
+def _draw(mode, shape, modified, dtype, bias=True):
     time, batch, hidden = shape
     rows = find(mode).gates * hidden
     tensors = {"pre": torch.randn(time, batch, rows), "h": torch.randn(batch, hidden)}
@@ -67,7 +67,7 @@ def _draw(mode, shape, options, dtype, bias=True):
         tensors["bias_hh"] = torch.randn(rows)
     if mode == "RNN_MODRELU":
         tensors["bias_modrelu"] = torch.randn(hidden)
-    given = OPTIONS[options](*shape, None)
+    given = MODIFIED[modified](*shape, None)
     if "steps" in given:
         tensors["previous"] = torch.randn(batch, hidden)
     tensors = {k: x.to(DEVICE, dtype).requires_grad_() for k, x in tensors.items()}
@@ -80,8 +80,8 @@ def _run(mode, tensors, given, lengths, backend):
     weights = [tensors["weight_hh"], tensors.get("bias_hh")]
     if mode == "RNN_MODRELU":
         weights.append(tensors["bias_modrelu"])
-    options = Modifiers(**given, previous=tensors.get("previous"))
-    return scan(mode, tensors["pre"], state, weights, lengths, options, backend)
+    modifiers = Modifiers(**given, previous=tensors.get("previous"))
+    return scan(mode, tensors["pre"], state, weights, lengths, modifiers, backend)
 
 
 def _compare(mode, tensors, given, lengths, backend, tolerance):
@@ -136,13 +136,13 @@ def test_shapes(backend, mode, shape, poisoned):
 
 @backends
 @modes
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("modified", MODIFIED)
 @pytest.mark.parametrize("padded", [False, True])
-def test_options_and_lengths(backend, mode, options, padded, poisoned):
+def test_modifiers_and_lengths(backend, mode, modified, padded, poisoned):
     lengths = torch.tensor([5, 1, 3], device=DEVICE) if padded else None
     _require(backend)
-    tensors, given = _draw(mode, (5, 3, 6), options, torch.float32)
-    if _serves(backend, mode, options, lengths):
+    tensors, given = _draw(mode, (5, 3, 6), modified, torch.float32)
+    if _serves(backend, mode, modified, lengths):
         _compare(mode, tensors, given, lengths, backend, 1e-4)
     else:
         with pytest.raises(ValueError, match=f"backend '{backend}' serves"):
@@ -168,25 +168,25 @@ def test_without_bias_and_non_contiguous(backend, mode):
     _compare(mode, tensors, given, None, backend, 1e-4)
 
 
-@pytest.mark.parametrize("options", ["plain", "all"])
+@pytest.mark.parametrize("modified", ["plain", "all"])
 @modes
-def test_several_tiles_of_units(mode, options, poisoned):
+def test_several_tiles_of_units(mode, modified, poisoned):
     """What a program cannot hold at once: units shared out, weights that stay or are read again."""
     pytest.importorskip("triton")
     for cut in (Plan(16, 16, 64, 4, stationary=True), Plan(16, 16, 16, 4, stationary=False)):
-        tensors, given = _draw(mode, (3, 18, 37), options, torch.float32)
+        tensors, given = _draw(mode, (3, 18, 37), modified, torch.float32)
         lengths = torch.randint(1, 4, (18,), device=DEVICE)
         with planned(cut):
             _compare(mode, tensors, given, lengths, "triton", 1e-4)
 
 
-@pytest.mark.parametrize("options", ["plain", "all"])
+@pytest.mark.parametrize("modified", ["plain", "all"])
 @modes
-def test_ensembles_in_one_launch(mode, options, monkeypatch):
+def test_ensembles_in_one_launch(mode, modified, monkeypatch):
     pytest.importorskip("triton")
     from torchmomentum.ops.triton import launch as triton
 
-    drawn = [_draw(mode, (4, 3, 6), options, torch.float32) for _ in range(3)]
+    drawn = [_draw(mode, (4, 3, 6), modified, torch.float32) for _ in range(3)]
     given = drawn[0][1]
     members = [{k: x.detach() for k, x in tensors.items()} for tensors, _ in drawn]
     launches = []

@@ -86,7 +86,7 @@ def _some(*shape):
     return torch.rand(*shape) < 0.4
 
 
-BESIDES = {
+MODIFIED = {
     "lookahead": lambda t, b, h: {"steps": torch.arange(b) % 3, "restart": 4},
     "lookahead for good": lambda t, b, h: {"steps": torch.arange(b) % 3},
     "dropout": lambda t, b, h: {"keep_mask": _some(b, h), "keep_scale": 1.7},
@@ -103,27 +103,27 @@ BESIDES = {
 }
 
 
-def _options(tensors, besides):
-    return Modifiers(**besides, previous=tensors.get("previous"))
+def _modifiers(tensors, modified):
+    return Modifiers(**modified, previous=tensors.get("previous"))
 
 
-def _compiled(mode, tensors, lengths, besides=()):
+def _compiled(mode, tensors, lengths, modified=()):
     moments = None
     if "velocity" in tensors:
         rule = tensors.get("mu", 0.6), tensors.get("gain", 0.9), 0.8, 1e-3
         moments = Moments(tensors["velocity"], tensors["rms"], *rule)
-    options = _options(tensors, dict(besides))
-    return run(_problem(mode, tensors, lengths, options, moments), "cpu")
+    modifiers = _modifiers(tensors, dict(modified))
+    return run(_problem(mode, tensors, lengths, modifiers, moments), "cpu")
 
 
-def _problem(mode, tensors, lengths=None, options=PLAIN, moments=None):
+def _problem(mode, tensors, lengths=None, modifiers=PLAIN, moments=None):
     state, (weight_ih, weight_hh, bias_ih, bias_hh, bias_modrelu) = _split(tensors)
     extra = {} if bias_modrelu is None else {"bias_modrelu": bias_modrelu}
-    rest = (weight_ih, bias_ih, bias_hh, extra, lengths, options, moments)
+    rest = (weight_ih, bias_ih, bias_hh, extra, lengths, modifiers, moments)
     return Problem(find(mode), tensors["x"], state, weight_hh, *rest)
 
 
-def _defined(mode, tensors, lengths, besides=()):
+def _defined(mode, tensors, lengths, modified=()):
     state, (weight_ih, weight_hh, bias_ih, bias_hh, bias_modrelu) = _split(tensors)
     x = tensors["x"]
     mask = None
@@ -139,14 +139,14 @@ def _defined(mode, tensors, lengths, besides=()):
             pre, tensors["velocity"], tensors["rms"], mu, gain, mask, 0.8, 1e-3
         )
     recurrent = [weight_hh, bias_hh, *([bias_modrelu] if mode == "RNN_MODRELU" else [])]
-    options = _options(tensors, dict(besides))
-    return *scan_definition(mode, pre, state, recurrent, mask, options), *moments
+    modifiers = _modifiers(tensors, dict(modified))
+    return *scan_definition(mode, pre, state, recurrent, mask, modifiers), *moments
 
 
-def _check(mode, tensors, lengths=None, besides=()):
+def _check(mode, tensors, lengths=None, modified=()):
     exact = {k: x.detach().double().requires_grad_() for k, x in tensors.items()}
-    found = _compiled(mode, tensors, lengths, besides)
-    expected = _defined(mode, exact, lengths, besides)
+    found = _compiled(mode, tensors, lengths, modified)
+    expected = _defined(mode, exact, lengths, modified)
     tolerance = {"rtol": 1e-4, "atol": 2e-5, "check_dtype": False}
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, **tolerance)
@@ -194,15 +194,15 @@ def test_chunks_of_time(mode, moments, monkeypatch, poisoned):
         _check(mode, _arguments(mode, (10, 4, 20, 8), moments=moments, learned=moments), lengths)
 
 
-@pytest.mark.parametrize("besides", BESIDES)
+@pytest.mark.parametrize("modified", MODIFIED)
 @pytest.mark.parametrize("mode", MODES)
-def test_options(mode, besides, threads, poisoned, monkeypatch):
+def test_modifiers(mode, modified, threads, poisoned, monkeypatch):
     monkeypatch.setattr(chunks, "_CACHED", 1)
     shapes = {(10, 5, 3, 18): 15, (1, 2, 3, 4): 15, (5, 70, 4, 60): 70, (4, 3, 2, 270): 9}
     for (time, batch, inputs, hidden), rows in shapes.items():
         monkeypatch.setattr(chunks, "_ROWS", rows)  # chunks of three steps, of one
         tensors = _arguments(mode, (time, batch, inputs, hidden), moments=True)
-        given = BESIDES[besides](time, batch, hidden)
+        given = MODIFIED[modified](time, batch, hidden)
         if "steps" in given:
             tensors["previous"] = _draw(batch, hidden)
         for lengths in (None, torch.randint(1, time + 1, (batch,))):

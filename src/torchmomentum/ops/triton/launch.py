@@ -119,7 +119,7 @@ class Launch:
             )
 
     def tail(self, first: int, steps: int) -> list[Any]:
-        """What the arguments of both kernels end with: the options, where to meet, the sizes."""
+        """What the arguments of both kernels end with: modifiers, where to meet, sizes."""
         m, (kept, zone_h, zone_c) = self.given.modifiers, self.masks
         mu, zone_h, zone_c = (from_step(x, first) for x in (self.mu, zone_h, zone_c))
         counters = None
