@@ -94,6 +94,6 @@ def define(problem: Problem) -> State:
         velocity, rms, mu, gain, beta, eps, _ = problem.moments
         mu, gain = (torch.as_tensor(s, dtype=pre.dtype, device=pre.device) for s in (mu, gain))
         pre, *last = adam_scan_definition(pre, velocity, rms, mu, gain, mask, beta, eps)
-    weights = problem.weights
+    weights = problem.weights()
     found = _steps(problem.cell, pre, problem.state, weights, mask, problem.modifiers)
     return *found, *last

@@ -109,7 +109,7 @@ class Launch:
                 SINGLE=self.cut.single,
                 STATIONARY=self.cut.stationary,
                 WAIT=self.meets,
-                ZONES=self.given.modifiers.zones,
+                ZONES=self.given.modifiers.has_zoneout(),
                 BLOCK_B=self.cut.block_b,
                 BLOCK_N=self.cut.block_n,
                 BLOCK_K=self.cut.block_k,

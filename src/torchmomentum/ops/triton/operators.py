@@ -25,7 +25,7 @@ def refusal(problem: Problem) -> str:
     x = problem.x
     if problem.cell.key not in CELLS:
         return "there are no kernels for the cell"
-    if problem.projected or problem.modifiers.normalized:
+    if problem.is_projected() or problem.modifiers.normalizes():
         return "projection and normalization have no kernels"
     if x.dtype not in _DTYPES or x.numel() == 0:
         return "the tensors are of another type, or empty"
@@ -46,7 +46,7 @@ def _fake(given: Problem) -> tuple[Tensor, ...]:
         if key == "LSTM":
             longer = [*shape[:-2], shape[-2] + 1, shape[-1]]
             cells = pre.new_empty(*longer, hidden, dtype=torch.float32)
-        if given.modifiers.changes_operand:
+        if given.modifiers.changes_operand():
             operands = pre.new_empty(*shape, hidden)
     return *outputs, gates, inner, cells, operands
 
@@ -113,4 +113,4 @@ def scan(problem: Problem) -> State:
     """A recurrence over pre-activations on the Triton kernels."""
     layout = Layout.of(problem.cell)
     results: State = _OPERATORS[layout](*problem.flat())
-    return results[: layout.outputs]
+    return results[: 1 + len(problem.state)]

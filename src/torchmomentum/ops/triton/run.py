@@ -35,7 +35,7 @@ def forward(given: Problem) -> tuple[Tensor, ...]:
     if keep:
         gates = torch.empty_like(pre)
         inner = pre.new_empty(launch.area) if key == "GRU" else None
-    if given.modifiers.changes_operand:
+    if given.modifiers.changes_operand():
         operands = pre.new_empty(launch.area)
         operands[:, 0] = launch.first_operand()
     modrelu = launch.maybe(given.extra.get("bias_modrelu"))
@@ -90,7 +90,7 @@ def backward(
         launch.run(
             kernel,
             *(*head, launch.weight, lengths, *pulled, carried, *launch.tail(first, steps)),
-            CHANGED=modifiers.changes_operand,
+            CHANGED=modifiers.changes_operand(),
             LAST=launch.together or steps == 0,
         )
     read = hs[:, :-1] if operands is None else operands
@@ -99,7 +99,7 @@ def backward(
     dh, dc, through, second = carried.unbind(1)
     seen = modifiers._replace(keep_mask=launch.maybe(modifiers.keep_mask)).seen
     grad_previous = None
-    if modifiers.changes_operand:
+    if modifiers.changes_operand():
         dh = dh + seen(through)
     if launch.mu is not None:
         first_mu, second_mu = launch.mu[:, :2].unsqueeze(-1).unbind(1)
