@@ -86,7 +86,7 @@ def _some(*shape):
     return torch.rand(*shape) < 0.4
 
 
-BESIDES = {
+MODIFIED = {
     "lookahead": lambda t, b, h: {"steps": torch.arange(b) % 3, "restart": 4},
     "lookahead for good": lambda t, b, h: {"steps": torch.arange(b) % 3},
     "dropout": lambda t, b, h: {"keep_mask": _some(b, h), "keep_scale": 1.7},
@@ -103,27 +103,27 @@ BESIDES = {
 }
 
 
-def _options(tensors, besides):
-    return Modifiers(**besides, previous=tensors.get("previous"))
+def _modifiers(tensors, modified):
+    return Modifiers(**modified, previous=tensors.get("previous"))
 
 
-def _compiled(mode, tensors, lengths, besides=()):
+def _compiled(mode, tensors, lengths, modified=()):
     moments = None
     if "velocity" in tensors:
         rule = tensors.get("mu", 0.6), tensors.get("gain", 0.9), 0.8, 1e-3
         moments = Moments(tensors["velocity"], tensors["rms"], *rule)
-    options = _options(tensors, dict(besides))
-    return run(_problem(mode, tensors, lengths, options, moments), "cpu")
+    modifiers = _modifiers(tensors, dict(modified))
+    return run(_problem(mode, tensors, lengths, modifiers, moments), "cpu")
 
 
-def _problem(mode, tensors, lengths=None, options=PLAIN, moments=None):
+def _problem(mode, tensors, lengths=None, modifiers=PLAIN, moments=None):
     state, (weight_ih, weight_hh, bias_ih, bias_hh, bias_modrelu) = _split(tensors)
     extra = {} if bias_modrelu is None else {"bias_modrelu": bias_modrelu}
-    rest = (weight_ih, bias_ih, bias_hh, extra, lengths, options, moments)
+    rest = (weight_ih, bias_ih, bias_hh, extra, lengths, modifiers, moments)
     return Problem(find(mode), tensors["x"], state, weight_hh, *rest)
 
 
-def _defined(mode, tensors, lengths, besides=()):
+def _defined(mode, tensors, lengths, modified=()):
     state, (weight_ih, weight_hh, bias_ih, bias_hh, bias_modrelu) = _split(tensors)
     x = tensors["x"]
     mask = None
@@ -139,14 +139,14 @@ def _defined(mode, tensors, lengths, besides=()):
             pre, tensors["velocity"], tensors["rms"], mu, gain, mask, 0.8, 1e-3
         )
     recurrent = [weight_hh, bias_hh, *([bias_modrelu] if mode == "RNN_MODRELU" else [])]
-    options = _options(tensors, dict(besides))
-    return *scan_definition(mode, pre, state, recurrent, mask, options), *moments
+    modifiers = _modifiers(tensors, dict(modified))
+    return *scan_definition(mode, pre, state, recurrent, mask, modifiers), *moments
 
 
-def _check(mode, tensors, lengths=None, besides=()):
+def _check(mode, tensors, lengths=None, modified=()):
     exact = {k: x.detach().double().requires_grad_() for k, x in tensors.items()}
-    found = _compiled(mode, tensors, lengths, besides)
-    expected = _defined(mode, exact, lengths, besides)
+    found = _compiled(mode, tensors, lengths, modified)
+    expected = _defined(mode, exact, lengths, modified)
     tolerance = {"rtol": 1e-4, "atol": 2e-5, "check_dtype": False}
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, **tolerance)
@@ -194,15 +194,15 @@ def test_chunks_of_time(mode, moments, monkeypatch, poisoned):
         _check(mode, _arguments(mode, (10, 4, 20, 8), moments=moments, learned=moments), lengths)
 
 
-@pytest.mark.parametrize("besides", BESIDES)
+@pytest.mark.parametrize("modified", MODIFIED)
 @pytest.mark.parametrize("mode", MODES)
-def test_options(mode, besides, threads, poisoned, monkeypatch):
+def test_modifiers(mode, modified, threads, poisoned, monkeypatch):
     monkeypatch.setattr(chunks, "_CACHED", 1)
     shapes = {(10, 5, 3, 18): 15, (1, 2, 3, 4): 15, (5, 70, 4, 60): 70, (4, 3, 2, 270): 9}
     for (time, batch, inputs, hidden), rows in shapes.items():
         monkeypatch.setattr(chunks, "_ROWS", rows)  # chunks of three steps, of one
         tensors = _arguments(mode, (time, batch, inputs, hidden), moments=True)
-        given = BESIDES[besides](time, batch, hidden)
+        given = MODIFIED[modified](time, batch, hidden)
         if "steps" in given:
             tensors["previous"] = _draw(batch, hidden)
         for lengths in (None, torch.randint(1, time + 1, (batch,))):
@@ -223,6 +223,45 @@ def test_products_in_bfloat16(shape, order, threads):
     out = torch.full((rows, columns), float("nan"))
     product(out, *given, start, halves=True)
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
+
+
+@pytest.mark.parametrize("depth", [1, 7, 37, 257])
+def test_products_in_bfloat16_of_odd_depth_read_nothing_beside(depth):
+    """The last pair of an odd depth holds one number, and not what lies beside it in memory."""
+    nan = float("nan")
+    left, right = torch.full((5, depth + 3), nan), torch.full((depth + 3, 20), nan)
+    a, b = left[:, :depth], right[:depth]
+    a.normal_()
+    b.normal_()
+    expected = a.bfloat16().double() @ b.bfloat16().double()
+    for first, second in ((a, b), (b.t(), a.t())):
+        out = torch.zeros(len(first), second.shape[1])
+        product(out, first, second, halves=True)
+        wanted = expected if first is a else expected.t()
+        torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-4, check_dtype=False)
+
+
+@pytest.mark.parametrize("mode", ["LSTM", "GRU"])
+def test_closed_gates_are_as_small_as_they_are(mode):
+    """A sigmoid of -40 or -80 keeps all its digits, which an absolute tolerance does not see."""
+    tensors = _arguments(mode, (1, 2, 1, 3), bias=False)
+    closed = {"LSTM": 3, "GRU": 1}[mode]  # o, which h is a multiple of; z, which keeps the last h
+    for value in (-40.0, -80.0):
+        pre = torch.ones(1, 2, find(mode).gates, 3)
+        pre[:, :, closed] = value
+        if mode == "GRU":
+            pre[:, :, 2] = 0.0  # a candidate of zero, so that z alone makes h
+        tensors["x"] = pre.flatten(2).requires_grad_()
+        tensors["weight_ih"], tensors["weight_hh"] = None, torch.zeros_like(tensors["weight_hh"])
+        found = _compiled(mode, tensors, None)[0]
+        state, _ = _split({k: t.double() for k, t in tensors.items() if t is not None})
+        gate = 1 / (1 + torch.exp(torch.tensor(-value, dtype=torch.float64)))
+        if mode == "LSTM":
+            one = torch.tensor(1.0, dtype=torch.float64)
+            expected = gate * torch.tanh(one.sigmoid() * (state[1] + torch.tanh(one)))
+        else:
+            expected = gate * state[0]
+        torch.testing.assert_close(found[0], expected, rtol=1e-5, atol=0, check_dtype=False)
 
 
 def test_bfloat16_keeps_what_no_number_is():

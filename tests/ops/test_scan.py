@@ -66,7 +66,7 @@ def test_equals_its_definition_with_both_orders_of_gradients(mode, bias, project
 
 @pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_native_equals_the_definition(mode, dtype):
+def test_pytorchs_layers_equals_the_definition(mode, dtype):
     rows = find(mode).gates * H
     x = torch.randn(T, B, 5, dtype=dtype, requires_grad=True)
     count = 2 if mode == "LSTM" else 1
@@ -98,7 +98,7 @@ def test_native_equals_the_definition(mode, dtype):
                 )
 
 
-def test_native_packed_equals_padded():
+def test_pytorchs_layers_packed_equals_padded():
     x = torch.randn(T, B, 5)
     weights = [torch.randn(s) for s in [(4 * H, 5), (4 * H, H), (4 * H,), (4 * H,)]]
     state = (torch.zeros(B, H), torch.zeros(B, H))
@@ -198,14 +198,14 @@ def test_backends_that_cannot_serve_say_so():
             scan("GRU", pre.float(), state, weights, backend=backend, modifiers=normalized)
 
 
-# --- what a recurrence does besides -------------------------------------------------------------
+# --- what changes a plain recurrence -------------------------------------------------------------
 
 
 def _some(*shape):
     return torch.rand(*shape) < 0.5
 
 
-BESIDES = {
+MODIFIED = {
     "lookahead": lambda d, m: {
         "steps": torch.tensor([0, 1, 5]),
         "previous": torch.randn(B, H, **d),
@@ -223,28 +223,28 @@ BESIDES = {
         ),
     },
 }
-besides = pytest.mark.parametrize("besides", BESIDES)
+modified = pytest.mark.parametrize("modified", MODIFIED)
 modes = pytest.mark.parametrize("mode", list(CELLS))
 
 
-def _with_options(mode, name, dtype):
+def _with_modifiers(mode, name, dtype):
     pre, state, weights = _small(mode, dtype)
-    return pre, state, weights, BESIDES[name]({"dtype": dtype, "requires_grad": True}, mode)
+    return pre, state, weights, MODIFIED[name]({"dtype": dtype, "requires_grad": True}, mode)
 
 
-@besides
+@modified
 @modes
-def test_options_have_both_orders_of_gradients(mode, besides):
-    pre, state, weights, given = _with_options(mode, besides, torch.float64)
+def test_modifiers_have_both_orders_of_gradients(mode, modified):
+    pre, state, weights, given = _with_modifiers(mode, modified, torch.float64)
     names = [name for name, x in given.items() if getattr(x, "requires_grad", False)]
     tensors = [x.detach().requires_grad_() for x in (pre, *state, *weights)]
 
     def run(*values):
         pre, *rest = values[: len(tensors)]
-        options = Modifiers(**(given | dict(zip(names, values[len(tensors) :], strict=True))))
+        modifiers = Modifiers(**(given | dict(zip(names, values[len(tensors) :], strict=True))))
         return scan(
             *(mode, pre, rest[: len(state)], rest[len(state) :], torch.tensor([4, 2, 1])),
-            modifiers=options,
+            modifiers=modifiers,
         )
 
     values = [*tensors, *(given[name] for name in names)]
@@ -254,16 +254,18 @@ def test_options_have_both_orders_of_gradients(mode, besides):
 
 # torch's own forward mode still scripts some of its decompositions
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@besides
-@modes
-def test_options_in_one_graph_and_in_transforms(mode, besides, dtype):
-    pre, state, weights, given = _with_options(mode, besides, dtype)
+@pytest.mark.parametrize(
+    ("mode", "dtype"),  # float64 is the definition's for all cells alike
+    [*((mode, torch.float32) for mode in CELLS), ("LSTM", torch.float64)],
+)
+@modified
+def test_modifiers_in_one_graph_and_in_transforms(mode, modified, dtype):
+    pre, state, weights, given = _with_modifiers(mode, modified, dtype)
     given = {k: x.detach() if isinstance(x, torch.Tensor) else x for k, x in given.items()}
-    options = Modifiers(**given)
+    modifiers = Modifiers(**given)
 
     def run(pre):
-        return scan(mode, pre, state, weights, modifiers=options)[0]
+        return scan(mode, pre, state, weights, modifiers=modifiers)[0]
 
     expected = run(pre)
     (grad,) = torch.autograd.grad(expected.square().sum(), pre)
@@ -281,12 +283,12 @@ def test_options_in_one_graph_and_in_transforms(mode, besides, dtype):
     torch.testing.assert_close(pushed, (grad * direction).sum(), **close)
 
 
-def test_options_by_hand():
+def test_modifiers_by_hand():
     pre, (h,), (weight_hh, _) = _small("RNN_TANH", torch.float64)
     previous = torch.randn(B, H, dtype=torch.float64)
     steps = torch.tensor([2, 0, 7])
-    options = Modifiers(steps=steps, previous=previous, restart=3)
-    out, _ = rnn_scan(pre, h, weight_hh, modifiers=options)
+    modifiers = Modifiers(steps=steps, previous=previous, restart=3)
+    out, _ = rnn_scan(pre, h, weight_hh, modifiers=modifiers)
     hs = [previous, h]
     for t in range(T):
         k = (steps + t) % 3
@@ -329,7 +331,7 @@ BACKEND_NAMES = tuple(BACKENDS)
         ({"steps": torch.zeros(B + 1), "previous": torch.zeros(B, H)}, ValueError, "steps must"),
     ],
 )
-def test_options_that_do_not_fit(change, error, words, backend):
+def test_modifiers_that_do_not_fit(change, error, words, backend):
     pre, state, weights = _small("LSTM")
     with pytest.raises(error, match=words):
         scan("LSTM", pre, state, weights, None, Modifiers(**change), backend)

@@ -22,7 +22,7 @@ from torchmomentum.ops.filters import (
     linear_scan,
     linear_scan_definition,
 )
-from torchmomentum.ops.triton.launch import Plan, planned
+from torchmomentum.ops.triton.plan import Plan, planned
 
 __all__ = [
     "BACKENDS",

@@ -33,8 +33,11 @@ def named_weights(cell: Cell, weights: Sequence[Tensor | None]) -> Weights:
         raise ValueError(
             f"{cell.name} has {2 + len(cell.extra)} recurrent weights, got {2 + len(more)}"
         )
-    pairs = zip(cell.extra, more, strict=False)
-    return Weights(weight_hh, bias_hh, {e.name: w for e, w in pairs if w is not None})
+    extra: dict[str, Tensor] = {}
+    for place, weight in enumerate(more):
+        if weight is not None:
+            extra[cell.extra[place].name] = weight
+    return Weights(weight_hh, bias_hh, extra)
 
 
 def _steps(
@@ -94,6 +97,6 @@ def define(problem: Problem) -> State:
         velocity, rms, mu, gain, beta, eps, _ = problem.moments
         mu, gain = (torch.as_tensor(s, dtype=pre.dtype, device=pre.device) for s in (mu, gain))
         pre, *last = adam_scan_definition(pre, velocity, rms, mu, gain, mask, beta, eps)
-    weights = problem.weights
+    weights = problem.weights()
     found = _steps(problem.cell, pre, problem.state, weights, mask, problem.modifiers)
     return *found, *last

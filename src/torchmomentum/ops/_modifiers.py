@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from torchmomentum._checks import Expected
 from torchmomentum.schedules import nesterov_momentum
+
+Bundle = TypeVar("Bundle", bound="tuple[Any, ...]")
+
+
+def changed(bundle: Bundle, **changes: Any) -> Bundle:
+    """``bundle._replace(**changes)``, which ``torch.compile`` cannot follow before torch 2.9."""
+    kind: Any = type(bundle)
+    values = [changes.get(name, x) for name, x in zip(kind._fields, bundle, strict=True)]
+    made: Bundle = kind(*values)
+    return made
 
 
 class Modifiers(NamedTuple):
@@ -54,8 +64,7 @@ class Modifiers(NamedTuple):
     rate_h: float = 0.0
     rate_c: float = 0.0
 
-    @property
-    def plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether nothing is changed."""
         return (
             self.steps is None
@@ -68,27 +77,25 @@ class Modifiers(NamedTuple):
             and not (self.rate_h or self.rate_c)
         )
 
-    @property
-    def normalized(self) -> bool:
+    def normalizes(self) -> bool:
         """Whether the cell normalizes."""
         return self.norm_hh is not None or self.norm_c is not None
 
-    @property
     def changes_operand(self) -> bool:
         """Whether ``weight_hh`` reads something else than :math:`h`."""
         return self.steps is not None or self.keep_mask is not None
 
-    @property
-    def zones(self) -> bool:
+    def has_zoneout(self) -> bool:
         """Whether parts of the state stay."""
         masks = self.zoneout_h is not None or self.zoneout_c is not None
         return masks or bool(self.rate_h or self.rate_c)
 
     def exact(self) -> Modifiers:
         """The same with numbers and counts of exactly the types that operators take."""
-        if self is PLAIN:
+        if self.is_plain():
             return self
-        return self._replace(
+        return changed(
+            self,
             steps=None if self.steps is None else self.steps.long(),
             restart=int(self.restart),
             keep_scale=float(self.keep_scale),
@@ -111,14 +118,13 @@ class Modifiers(NamedTuple):
 
     def to(self, dtype: torch.dtype) -> Modifiers:
         """The same with its tensors of floating point in another type."""
-        if self.plain:
+        if self.is_plain():
             return self
-        floats: dict[str, Any] = {
-            name: x.to(dtype)
-            for name, x in self._asdict().items()
-            if isinstance(x, Tensor) and x.is_floating_point()
-        }
-        return self._replace(**floats)
+        found: list[Any] = []
+        for x in self:
+            floats = isinstance(x, Tensor) and x.is_floating_point()
+            found.append(x.to(dtype) if floats else x)
+        return Modifiers(*found)
 
     def momenta(self, time: int, dtype: torch.dtype) -> Tensor | None:
         r"""All :math:`\mu_t`, ``(T, B, 1)``; None without lookahead."""

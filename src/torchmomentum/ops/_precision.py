@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import torch
 
+from torchmomentum.ops._modifiers import changed
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cells import State
 
@@ -25,7 +26,7 @@ def autocast(problem: Problem) -> Problem:
     if problem.x.dtype == torch.float64:
         return problem
     dtype, modifiers = torch.get_autocast_dtype(kind), problem.modifiers
-    return problem.to(dtype)._replace(modifiers=modifiers)
+    return changed(problem.to(dtype), modifiers=modifiers)
 
 
 def in_float32(run: Callable[[Problem], State]) -> Callable[[Problem], State]:

@@ -15,6 +15,7 @@ from torchmomentum.ops._modifiers import (
     TENSOR_SCHEMA,
     TENSORS,
     Modifiers,
+    changed,
 )
 from torchmomentum.ops.cells import Cell, State, Weights, by_key
 from torchmomentum.ops.cells._cell import NO_EXTRA
@@ -81,19 +82,18 @@ class Problem(NamedTuple):
     input_grad: bool = False
     halves: bool = False
 
-    @property
     def weights(self) -> Weights:
         """The recurrent weights, as a cell's step takes them."""
         return Weights(self.weight_hh, self.bias_hh, self.extra)
 
-    @property
-    def projected(self) -> bool:
+    def is_projected(self) -> bool:
         """Whether ``h`` is projected."""
         return self.cell.projection is not None and self.cell.projection in self.extra
 
     def to(self, dtype: torch.dtype) -> Problem:
         """The same with all tensors of floating point but the moments in one type."""
-        return self._replace(
+        return changed(
+            self,
             x=self.x.to(dtype),
             state=tuple([s.to(dtype) for s in self.state]),
             weight_hh=self.weight_hh.to(dtype),
@@ -107,7 +107,7 @@ class Problem(NamedTuple):
     def exact(self) -> Problem:
         """The same with lengths and numbers of exactly the types that operators take."""
         lengths = None if self.lengths is None else self.lengths.long()
-        return self._replace(lengths=lengths, modifiers=self.modifiers.exact())
+        return changed(self, lengths=lengths, modifiers=self.modifiers.exact())
 
     def check(self) -> None:
         """Checks all shapes and types: kernels check nothing.
@@ -121,7 +121,7 @@ class Problem(NamedTuple):
         if len(self.state) != len(cell.states):
             raise ValueError(f"{cell.name} has {len(cell.states)} state(s), got {len(self.state)}")
         size = rows // cell.gates
-        h = width if self.projected else size
+        h = width if self.is_projected() else size
         expected: list[Expected] = [
             ("weight_hh", self.weight_hh, (cell.gates * size, h), None),
             ("weight_ih", self.weight_ih, (rows, inputs), None),
@@ -135,10 +135,10 @@ class Problem(NamedTuple):
             expected.append(("state", state, (batch, size), None))
         if cell.extra or self.extra:
             expected += self._expected_extra(h, size)
-        if self.modifiers is not PLAIN:
+        if not self.modifiers.is_plain():
             expected += self.modifiers.expected(time, batch, h, size, rows)
         if self.moments is not None:
-            for moment in self.moments[:2]:
+            for moment in (self.moments.velocity, self.moments.rms):
                 expected.append(("moments", moment, (batch, rows), None))
         check_tensors(expected, self.x.dtype)
 
@@ -164,18 +164,20 @@ class Problem(NamedTuple):
         given: list[Any] = [self.x, *self.state, self.weight_ih, self.weight_hh, *biases]
         for extra in self.cell.extra:
             given.append(self.extra.get(extra.name))
-        given += [self.lengths, *modifiers[:TENSORS]]
+        # torch.compile cannot cut a named tuple before torch 2.9, but a list
+        rest = [*modifiers]
+        given += [self.lengths, *rest[:TENSORS]]
         beta = eps = 0.0
         learned = train = False
         if moments is not None:
-            given += moments[:4]
+            given += [moments.velocity, moments.rms, moments.mu, moments.gain]
             beta, eps, learned = moments.beta, moments.eps, moments.learned
         if torch.is_grad_enabled():
             for x in given:
                 if isinstance(x, Tensor) and x.requires_grad:
                     train = True
         flags = (train, self.x.requires_grad, halves)
-        return [*given, self.cell.key, *flags, beta, eps, learned, *modifiers[TENSORS:]]
+        return [*given, self.cell.key, *flags, beta, eps, learned, *rest[TENSORS:]]
 
 
 _CONSTANTS = (

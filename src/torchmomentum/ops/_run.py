@@ -40,7 +40,7 @@ def run(problem: Problem, backend: str | None = None) -> State:
         torch.Size([5, 2, 3])
     """
     problem = autocast(problem)
-    if problem.lengths is not None or not problem.modifiers.plain:
+    if problem.lengths is not None or not problem.modifiers.is_plain():
         problem = problem.exact()
     return choose(problem, backend).run(problem)
 

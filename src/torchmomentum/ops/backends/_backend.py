@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from torchmomentum.ops._definition import steps_alive
+from torchmomentum.ops._modifiers import changed
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cells import State
 from torchmomentum.ops.filters.adam import adam_scan
@@ -48,7 +49,7 @@ def over_preactivations(run: Callable[[Problem], State]) -> Callable[[Problem], 
             problem.check()
             return run(problem)
         drive, last = _preactivations(problem)
-        problem = problem._replace(x=drive, weight_ih=None, bias_ih=None, moments=None)
+        problem = changed(problem, x=drive, weight_ih=None, bias_ih=None, moments=None)
         problem = problem.to(drive.dtype)
         problem.check()
         return *run(problem), *last

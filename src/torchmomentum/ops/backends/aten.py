@@ -19,9 +19,10 @@ from torchmomentum._torch_private import (
     onednn_lstm_backward,
     transformed,
 )
-from torchmomentum.ops._autograd import define_recurrence
 from torchmomentum.ops._definition import scan_definition
+from torchmomentum.ops._modifiers import changed
 from torchmomentum.ops._problem import Problem
+from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.backends._backend import Backend
 from torchmomentum.ops.cells import State
 
@@ -121,7 +122,7 @@ _onednn_lstm = define_recurrence(
 def _on_onednn(problem: Problem) -> bool:
     """Whether PyTorch would run this layer on oneDNN: an LSTM on a CPU, without projection."""
     x = problem.x
-    if problem.cell.key != "LSTM" or x.device.type != "cpu" or problem.projected:
+    if problem.cell.key != "LSTM" or x.device.type != "cpu" or problem.is_projected():
         return False
     if problem.batch_sizes is not None:
         return False
@@ -175,7 +176,7 @@ def pads(problem: Problem) -> bool:
         problem.cell.key == "LSTM"
         and x.device.type == "cuda"
         and x.dtype == torch.float16
-        and not problem.projected
+        and not problem.is_projected()
         and hidden % _UNITS == 0
         and hidden <= _MOST_UNITS
         and -(-x.shape[1] // _ROWS) * _ROWS <= _MOST_ROWS
@@ -234,7 +235,7 @@ def _run_packed(problem: Problem, batch_sizes: Tensor) -> State:
 def _refusal(problem: Problem) -> str:
     if problem.cell.key not in _FUNCTIONS:
         return "PyTorch has no such cell"
-    if not problem.modifiers.plain or problem.moments is not None:
+    if not problem.modifiers.is_plain() or problem.moments is not None:
         return "PyTorch's layers have no modifiers and no rule"
     if problem.lengths is not None and problem.batch_sizes is None:
         return "PyTorch's layers take lengths only of packed input"
@@ -252,7 +253,7 @@ def _run(problem: Problem) -> State:
         # there is no such function: weights that change nothing make of the input pre-activations
         weight_ih = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
         bias_ih = None if bias_hh is None else torch.zeros_like(bias_hh)
-        problem = problem._replace(weight_ih=weight_ih, bias_ih=bias_ih)
+        problem = changed(problem, weight_ih=weight_ih, bias_ih=bias_ih)
     if _on_onednn(problem):
         return _run_onednn(problem, weight_ih)
     if problem.batch_sizes is not None:
@@ -260,4 +261,10 @@ def _run(problem: Problem) -> State:
     return _run_function(problem)
 
 
-ATEN = Backend("aten", "LSTM, GRU, tanh and ReLU without lengths and modifiers", _refusal, _run)
+ATEN = Backend(
+    "aten",
+    "LSTM, GRU and RNN without modifiers and rule, lengths only of packed input; in graphs and "
+    "transforms an LSTM on oneDNN alone",
+    _refusal,
+    _run,
+)

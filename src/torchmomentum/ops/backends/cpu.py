@@ -30,15 +30,15 @@ def _refusal(problem: Problem) -> str:
     previous: Tensor | None = modifiers.previous  # may be float32 beside halves
     if previous is not None and (previous.device.type != "cpu" or previous.dtype == torch.float64):
         return "the tensors differ in type or device"
-    if problem.projected or modifiers.normalized:
+    if problem.is_projected() or modifiers.normalizes():
         return "projection and normalization have no kernels"
     return "" if available() else "the kernels could not be built"
 
 
 CPU = Backend(
     "cpu",
-    "float32 and shorter types on a CPU, LSTM, GRU and RNN without projection and "
-    "normalization, where its kernels could be built",
+    "float32 and shorter types on a CPU: LSTM, GRU, RNN and modReLU, with or without the Adam "
+    "rule, without projection and normalization, where the kernels could be built",
     _refusal,
     layer,
 )

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._autograd import define_recurrence, functional_product
 from torchmomentum.ops._definition import define
+from torchmomentum.ops._derivatives import functional_product
 from torchmomentum.ops._precision import in_float32
 from torchmomentum.ops._problem import Layout, Problem, empty_outputs
+from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.backends._backend import Backend, everything, over_preactivations
 from torchmomentum.ops.cells import Cell, State, for_each_cell
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from torchmomentum.ops._autograd import define_recurrence
 from torchmomentum.ops._definition import define, steps_alive
 from torchmomentum.ops._precision import in_float32
 from torchmomentum.ops._problem import Layout, Problem, empty_outputs
+from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.backends._backend import Backend, over_preactivations
 from torchmomentum.ops.cells import Cell, Gradient, State, for_each_cell
 
@@ -34,7 +34,7 @@ def _define(layout: Layout, kept: int) -> Any:
     def forward(*args: Any) -> tuple[Tensor, ...]:
         problem = layout.problem(args)
         mask = _mask(problem)
-        return _written(problem).forward(problem.x, problem.state, problem.weights, mask)
+        return _written(problem).forward(problem.x, problem.state, problem.weights(), mask)
 
     def backward(
         tensors: Sequence[Tensor | None],
@@ -45,7 +45,7 @@ def _define(layout: Layout, kept: int) -> Any:
         problem = layout.problem([*tensors, *constants])
         made = results[0], *results[layout.outputs :]
         mask = _mask(problem)
-        return _written(problem).backward(problem.state, problem.weights, mask, made, grads)
+        return _written(problem).backward(problem.state, problem.weights(), mask, made, grads)
 
     def fake(*args: Any) -> tuple[Tensor, ...]:
         problem = layout.problem(args)
@@ -77,14 +77,14 @@ for_each_cell(_prepare)
 def _refusal(problem: Problem) -> str:
     if problem.cell.gradient is None:
         return "the cell has no gradient written out"
-    return "" if problem.modifiers.plain else "there are modifiers"
+    return "" if problem.modifiers.is_plain() else "there are modifiers"
 
 
 def _run(problem: Problem) -> State:
     layout = Layout.of(problem.cell)
     operator = _OPERATORS[layout, _written(problem).kept]
     found: State = operator(*problem.flat())
-    return found[: layout.outputs]
+    return found[: 1 + len(problem.state)]
 
 
 EAGER = Backend(

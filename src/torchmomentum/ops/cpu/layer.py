@@ -58,7 +58,7 @@ class Layer:
         # whether the products read something else than h
         self.leads = modifiers.steps is not None or modifiers.keep_mask is not None
         gated = self.kernel != "rnn"
-        self.keeps_gates = problem.train and (gated or modifiers.zones)
+        self.keeps_gates = problem.train and (gated or modifiers.has_zoneout())
         self.mu: Tensor | None = None
         if self.leads:
             mu = modifiers.momenta(self.time, x.dtype)

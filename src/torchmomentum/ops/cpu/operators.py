@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._autograd import define_recurrence
 from torchmomentum.ops._definition import define
+from torchmomentum.ops._modifiers import changed
 from torchmomentum.ops._precision import HALF
 from torchmomentum.ops._problem import Layout, Moments, Problem, empty_outputs
+from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.cells import State, find
 from torchmomentum.ops.cpu.backward import backward
 from torchmomentum.ops.cpu.chunks import most_chunks
@@ -49,7 +50,7 @@ def _fake(problem: Problem) -> tuple[Tensor, ...]:
     time, batch, _ = x.shape
     gated = KERNELS[problem.cell.key] != "rnn"
     gates, kept, marks = x.new_empty(0), x.new_empty(0), x.new_empty(0)
-    if problem.train and (gated or problem.modifiers.zones):
+    if problem.train and (gated or problem.modifiers.has_zoneout()):
         gates = x.new_empty(time, batch, width)
         kept = x.new_empty(time if gated else 0, batch, hidden)
     last: list[Tensor] = []
@@ -84,7 +85,7 @@ def layer(problem: Problem) -> State:
     if dtype in HALF:
         problem = problem.to(torch.float32)
     if moments is not None:
-        problem = problem._replace(moments=_scalars(moments, problem.x))
+        problem = changed(problem, moments=_scalars(moments, problem.x))
     operator = OPERATORS[problem.cell.key, moments is not None]
     args = problem.flat(halves=dtype == torch.bfloat16)
     count = 1 + len(problem.state)
@@ -97,7 +98,8 @@ def layer(problem: Problem) -> State:
 def _scalars(moments: Moments, like: Tensor) -> Moments:
     """The moments in the input's type, and their numbers as tensors."""
     mu, gain, dtype = moments.mu, moments.gain, like.dtype
-    return moments._replace(
+    return changed(
+        moments,
         velocity=moments.velocity.to(dtype),
         rms=moments.rms.to(dtype),
         mu=mu.to(dtype) if isinstance(mu, Tensor) else like.new_full((), mu),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._autograd import define_recurrence
+from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.triton import filter_launch as triton_filters
 
 LARGEST = 1e4  # bounds the quotient: every gate is long saturated there, in value and in gradient
