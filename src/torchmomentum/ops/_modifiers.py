@@ -122,8 +122,9 @@ class Modifiers(NamedTuple):
             return self
         found: list[Any] = []
         for x in self:
-            floats = isinstance(x, Tensor) and x.is_floating_point()
-            found.append(x.to(dtype) if floats else x)
+            if isinstance(x, Tensor) and x.is_floating_point():
+                x = x.to(dtype)
+            found.append(x)
         return Modifiers(*found)
 
     def momenta(self, time: int, dtype: torch.dtype) -> Tensor | None:
