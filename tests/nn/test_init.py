@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 import torchmomentum.nn as tnn
+from torchmomentum.ops import Cell
 
 
 @pytest.mark.parametrize("make", [nn.LSTM, tnn.MomentumLSTM, tnn.AdamLSTM])
@@ -23,6 +24,19 @@ def test_other_cells_have_no_forget_gate():
     cell = tnn.MomentumLSTMCell(3, 4)
     tnn.paper_init_(cell)
     assert (cell.bias_ih + cell.bias_hh)[4:8].tolist() == [2.0] * 4
+
+
+def test_four_gates_alone_are_no_lstm():
+    class Four(tnn.Recurrent):
+        cell = Cell("FOUR", gates=4, step=lambda pre, state, *_: (pre.chunk(4, -1)[0],))
+
+    layer = Four(3, 4)
+    tnn.paper_init_(layer)
+    assert not layer.bias_ih_l0.any()
+    assert torch.equal(layer.weight_hh_l0, torch.eye(16, 4))
+    original = nn.LSTMCell(3, 4)
+    tnn.paper_init_(original)
+    assert original.bias_ih[4:8].tolist() == [1.0] * 4
 
 
 def test_wrong_calls_are_named():

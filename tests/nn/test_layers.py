@@ -238,18 +238,29 @@ def test_state_out_is_state_in(rule, two):
     torch.testing.assert_close(alone_state[2][0][0], state[2][0][0][0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("cell", [tnn.LSTM, tnn.GRU])
 @pytest.mark.parametrize("rule", [name for name in RULES if name != "none"])
-def test_packed_streams_go_on_where_each_sequence_ended(rule):
-    layer = tnn.LSTM(4, 5, momentum=RULES[rule](), dtype=torch.float64)
-    x = torch.randn(8, 3, 4, dtype=torch.float64)
-    lengths = torch.tensor([2, 4, 3])
-    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
-    _, state = layer(packed, layer.initial_state(3))
-    rest = torch.stack([x[n : n + 4, i] for i, n in enumerate(lengths.tolist())], 1)
-    out, _ = layer(rest, state)
-    for i, n in enumerate(lengths.tolist()):
-        whole, _ = layer(x[: n + 4, i])
-        torch.testing.assert_close(out[:, i], whole[n:], rtol=0, atol=1e-12)
+def test_batches_of_streams_are_each_stream_alone(rule, cell, packed, dtype):
+    """From states of their own, in no order, through lengths with a one among them."""
+    layer = cell(4, 5, momentum=RULES[rule](), dtype=dtype)
+    x, lengths = torch.randn(14, 4, 4, dtype=dtype), torch.tensor([3, 1, 6, 2])
+    _, state = layer(x[:3], layer.initial_state(4))
+    first = x[3:9]
+    if packed:
+        given = nn.utils.rnn.pack_padded_sequence(first, lengths, enforce_sorted=False)
+        packed_out, state = layer(given, state)
+        out, _ = nn.utils.rnn.pad_packed_sequence(packed_out, total_length=6)
+    else:
+        out, state = layer(first, state, lengths=lengths)
+    ends, state = layer(x[9:11], state)
+    rest, _ = layer(x[11:], state)
+    for k, length in enumerate(lengths.tolist()):
+        alone = torch.cat([x[:3, k], first[:length, k], x[9:, k]])
+        expected, _ = layer(alone)
+        found = torch.cat([out[:length, k], ends[:, k], rest[:, k]])
+        torch.testing.assert_close(found, expected[3:], rtol=0, atol=1e-5)
 
 
 def test_names_have_honest_signatures():

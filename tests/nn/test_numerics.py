@@ -6,6 +6,10 @@ import pytest
 import torch
 
 import torchmomentum.nn as tnn
+from torchmomentum.ops.backends import cpu
+from torchmomentum.ops.filters import linear
+
+_ASKED = (cpu, linear)  # where a layer asks whether there are kernels
 
 RULES = {
     "momentum": tnn.Momentum(0.6, 1.0),
@@ -35,19 +39,30 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    "way", ["kernels", "no bias", "autocast", "no kernels", "normalized", "float64"]
+)
 @pytest.mark.parametrize("kind", INPUTS)
-@pytest.mark.parametrize("autocast", [False, True])
-@pytest.mark.parametrize("bias", [False, True])
-def test_stays_finite(name, kind, autocast, bias):
-    layer = tnn.LSTM(3, 4, 2, bias=bias, momentum=RULES[name])
-    if bias:
+@pytest.mark.parametrize("name", RULES)
+def test_stays_finite(name, kind, way, monkeypatch):
+    if way == "no kernels":
+        for module in _ASKED:
+            monkeypatch.setattr(module, "available", lambda: False)
+    dtype = torch.float64 if way == "float64" else torch.float32
+    options = {"bias": way != "no bias", "layer_norm": way == "normalized", "dtype": dtype}
+    layer = tnn.LSTM(3, 4, 2, momentum=RULES[name], **options)
+    if way != "no bias":
         tnn.paper_init_(layer)  # biases of exactly zero
-    x = INPUTS[kind].clone().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+    x = INPUTS[kind].to(dtype, copy=True)
+    if way == "normalized":
+        x = x[:60]  # it has no kernel
+    if dtype == torch.float64 and kind != "silent":
+        x = {"largest": torch.full_like(x, torch.finfo(dtype).max), "tiny": x * 1e-280}.get(kind, x)
+    x.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"):
         out, state = layer(x, layer.initial_state(2))
     assert out.isfinite().all()
-    assert all(t.isfinite().all() for memory in state[2] for t in memory)
+    assert all(t.isfinite().all() for momentum in state[2] for t in momentum)
     out.float().square().sum().backward()
     assert x.grad.isfinite().all()
     for parameter in layer.parameters():

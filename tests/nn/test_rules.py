@@ -4,7 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchmomentum.nn import LSTM, Adam, Momentum, Nesterov, NesterovLookahead, RMSProp, Rule
+from torchmomentum.nn import (
+    LSTM,
+    Adam,
+    LSTMCell,
+    Momentum,
+    Nesterov,
+    NesterovLookahead,
+    RMSProp,
+    Rule,
+)
+from torchmomentum.ops import Modifiers, lstm_scan
 
 RULES = {
     "momentum": lambda **k: Momentum(0.6, 0.9, **k),
@@ -77,6 +87,18 @@ class _Scan(torch.nn.Module):
         return self.rule.scan(drives)[0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("logit", [20.0, 100.0, 1e4])
+def test_a_learned_momentum_never_becomes_one(logit, dtype):
+    rule = Momentum(0.6, 0.9, learnable=True).to(dtype)
+    with torch.no_grad():
+        rule.logit_mu.fill_(logit)
+    assert rule.mu < 1
+    assert 1 / (1 - rule.mu) < 2e6
+    y, _ = rule.scan(torch.ones(50, 1, 1, dtype=dtype))
+    assert y.isfinite().all()
+
+
 def test_learned_hyperparameters_keep_their_ranges_and_can_be_reset():
     rule = Momentum(0.6, 0.9, learnable=True)
     assert math.isclose(rule.mu.item(), 0.6, rel_tol=1e-6)
@@ -129,6 +151,34 @@ def test_wrong_types_are_named(make, message):
         make()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("name", RULES)
+def test_no_gradient_passes_a_clamped_drive(name, learnable, dtype):
+    limit = torch.finfo(dtype).max
+    drives = torch.full((3, 2, 2), 0.5, dtype=dtype)
+    drives[0, 0, 0], drives[2, 1, 1] = limit, -limit
+    drives.requires_grad_()
+    y, state = RULES[name](learnable=learnable).scan(drives)
+    # a lookahead keeps the drive itself, and bounds it when it reads it again
+    ends = [] if name == "released" else [t for t in state if t.is_floating_point()]
+    assert all(t.isfinite().all() for t in (y, *ends))
+    (found,) = torch.autograd.grad([y.sum(), *(t.sum() for t in ends)], drives)
+    assert found.isfinite().all()
+    clamped = drives.detach().abs() == limit
+    assert (found[clamped] == 0).all()
+    assert (found[1:, 0, 1] != 0).any()
+
+
+@pytest.mark.parametrize("step_size", [0.5, 2.0, 9e5])
+def test_what_a_rule_makes_can_be_squared_whatever_its_step_size(step_size):
+    for make in (lambda: Momentum(0.0, step_size), lambda: Nesterov(step_size, restart=1)):
+        drive = torch.full((1, 1, 1), torch.finfo(torch.float32).max)
+        for y in (make().scan(drive)[0], make().step(drive[0], make().initial_state(1, 1))[0]):
+            assert y.double().item() ** 2 <= torch.finfo(torch.float32).max * (1 + 1e-6)
+            assert y.item() > 1e17 * min(step_size, 1.0)
+
+
 class Clipped(Rule):
     """A user's own rule, in the form that the documentation gives."""
 
@@ -147,6 +197,114 @@ def test_a_users_own_rule_works_with_any_cell():
         return LSTM(*args, momentum=Clipped(), **kwargs)
 
     check_rnn(make, skip=["gradients", "copies"])
+
+
+class Doubled(Adam):
+    """Another rule than the one that it is made of."""
+
+    def step(self, drive, state):
+        y, state = super().step(drive, state)
+        return 2 * y, state
+
+
+class DoubledScan(Adam):
+    def scan(self, drives, state=None, lengths=None):
+        y, state = super().scan(drives, state, lengths)
+        return 2 * y, state
+
+
+class Doubles:
+    def step(self, drive, state):
+        y, state = super().step(drive, state)
+        return 2 * y, state
+
+
+class Mixed(Doubles, Adam):
+    pass
+
+
+class SquareRoot(Momentum):
+    """Not linear, made of a rule that is."""
+
+    def step(self, drive, state):
+        v, state = super().step(drive, state)
+        return v.sign() * v.abs().sqrt(), state
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", [Doubled, DoubledScan, Mixed])
+def test_a_subclass_that_is_another_rule_gets_no_kernel_of_adams(kind, dtype):
+    assert kind().moments(kind().initial_state(1, 1)) is None
+    layer, cell = (make(2, 3, momentum=kind(), dtype=dtype) for make in (LSTM, LSTMCell))
+    adam = LSTM(2, 3, momentum=Adam(), dtype=dtype)
+    layer.load_state_dict(adam.state_dict())
+    cell.load_state_dict({n.removesuffix("_l0"): p for n, p in adam.state_dict().items()})
+    x = torch.randn(6, 4, 2, dtype=dtype)
+    drives = x @ layer.weight_ih_l0.T + layer.bias_ih_l0
+    y = 2 * Adam().scan(drives)[0]
+    zeros = x.new_zeros(4, 3)
+    expected = lstm_scan(y, zeros, zeros, layer.weight_hh_l0, layer.bias_hh_l0)[0]
+    torch.testing.assert_close(layer(x)[0], expected)
+    assert (adam(x)[0] - expected).abs().max() > 0.05
+    with torch.no_grad():
+        hidden = v = None
+        for t, step in enumerate(x):
+            out, hidden, v = cell(step, hidden, v)
+            torch.testing.assert_close(out, expected[t])
+
+
+def test_a_subclass_inherits_what_still_holds():
+    class Renamed(Adam):
+        pass
+
+    class Stated(SquareRoot):
+        linear = True
+
+    assert Renamed().moments(Renamed().initial_state(1, 1)) is not None
+    assert Momentum.linear
+    assert not SquareRoot.linear
+    assert SquareRoot.scan is Rule.scan
+    assert Stated.linear  # it says so itself
+
+
+def test_a_rule_that_is_no_longer_linear_runs_on_the_gates():
+    layer = LSTM(2, 3, momentum=SquareRoot(0.6, 0.9), dtype=torch.float64)
+    x = torch.randn(6, 4, 2, dtype=torch.float64)
+    v = x.new_zeros(4, 12)
+    h = c = x.new_zeros(4, 3)
+    for step in x:
+        v = 0.6 * v + 0.9 * (step @ layer.weight_ih_l0.T + layer.bias_ih_l0)
+        gates = v.sign() * v.abs().sqrt() + h @ layer.weight_hh_l0.T + layer.bias_hh_l0
+        i, f, g, o = gates.chunk(4, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+    torch.testing.assert_close(layer(x)[1][0][0], h)
+
+
+class Ahead(Momentum):
+    """A recurrent dropout that is no draw, and a zoneout that is always its mean."""
+
+    linear, reads_hidden = True, True
+
+    def modifiers(self, state):
+        batch = state[0].shape[0]
+        return Modifiers(keep_mask=torch.zeros(batch, 3, dtype=torch.bool), rate_h=0.25)
+
+
+def test_a_users_rule_may_change_what_the_recurrent_weights_read():
+    layer = LSTM(2, 3, momentum=Ahead(0.6, 0.9))
+    cell = LSTMCell(2, 3, momentum=Ahead(0.6, 0.9))
+    cell.load_state_dict({n.removesuffix("_l0"): p for n, p in layer.state_dict().items()})
+    x, hidden, v = torch.randn(6, 4, 2), None, None
+    found = layer(x, layer.initial_state(4))[0]
+    cut = LSTM(2, 3, momentum=Momentum(0.6, 0.9), zoneout=(0.25, 0.0)).eval()
+    cut.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        cut.weight_hh_l0.zero_()
+    torch.testing.assert_close(found, cut(x)[0])
+    for t, step in enumerate(x):
+        out, hidden, v = cell(step, hidden, v)
+        torch.testing.assert_close(out, found[t])
 
 
 class Offset(Clipped):

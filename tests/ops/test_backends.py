@@ -1,4 +1,4 @@
-"""One suite for every backend of a recurrence, beside the definition in float64.
+"""One suite for every backend of a recurrence, beside the loop of its definition in float64.
 
 Triton's kernels run under its interpreter here, and on the device where there is one.
 """
@@ -6,9 +6,11 @@ Triton's kernels run under its interpreter here, and on the device where there i
 import pytest
 import torch
 
-from torchmomentum.ops import BACKENDS, GATES, Options, Plan, available, planned, scan
+from torchmomentum.ops import BACKENDS, Modifiers, Plan, available, planned, scan
+from torchmomentum.ops.cells import find
+from torchmomentum.ops.triton.launch import CELLS
 
-MODES = list(GATES)
+MODES = list(CELLS)
 SHAPES = {  # T, B, H
     "one of everything": (1, 1, 1),
     "one row": (5, 1, 18),
@@ -16,16 +18,16 @@ SHAPES = {  # T, B, H
     "odd": (4, 19, 7),
     "wide": (3, 2, 37),
 }
-OPTIONS = {
+MODIFIED = {
     "plain": lambda t, b, h, d: {},
     "lookahead": lambda t, b, h, d: {"steps": torch.arange(b) % 3, "restart": 4},
-    "dropout": lambda t, b, h, d: {"dropout": _some(b, h), "scale": 1.7},
+    "dropout": lambda t, b, h, d: {"keep_mask": _some(b, h), "keep_scale": 1.7},
     "zoneout": lambda t, b, h, d: {"zoneout_h": _some(t, b, h), "zoneout_c": _some(t, b, h)},
     "zoneout's mean": lambda t, b, h, d: {"rate_h": 0.3, "rate_c": 0.2},
     "all": lambda t, b, h, d: {
         "steps": torch.arange(b) % 5,
-        "dropout": _some(b, h),
-        "scale": 1.7,
+        "keep_mask": _some(b, h),
+        "keep_scale": 1.7,
         "zoneout_h": _some(t, b, h),
         "rate_c": 0.2,
     },
@@ -37,25 +39,26 @@ def _some(*shape):
     return torch.rand(*shape) < 0.4
 
 
-def _serves(backend, mode, options, lengths):
+def _serves(backend, mode, modified, lengths):
     """What each backend promises to serve, of what is tried here."""
-    if backend == "native":
-        return mode != "RNN_MODRELU" and options == "plain" and lengths is None
+    if backend == "aten":
+        return mode != "RNN_MODRELU" and modified == "plain" and lengths is None
+    if backend == "eager":
+        return mode != "RNN_MODRELU" and modified == "plain"
     return True
 
 
-def _here(backend):
-    """Whether a backend can be had on this machine."""
-    if backend == "cpu":
-        return available() and DEVICE == "cpu"
+def _require(backend):
+    """Skips where a backend cannot be had on this machine."""
+    if backend == "cpu" and not (available() and DEVICE == "cpu"):
+        pytest.skip("no compiled kernels here")
     if backend == "triton":
         pytest.importorskip("triton")
-    return True
 
 
-def _draw(mode, shape, options, dtype, bias=True):
+def _draw(mode, shape, modified, dtype, bias=True):
     time, batch, hidden = shape
-    rows = GATES[mode] * hidden
+    rows = find(mode).gates * hidden
     tensors = {"pre": torch.randn(time, batch, rows), "h": torch.randn(batch, hidden)}
     if mode == "LSTM":
         tensors["c"] = torch.randn(batch, hidden)
@@ -64,7 +67,7 @@ def _draw(mode, shape, options, dtype, bias=True):
         tensors["bias_hh"] = torch.randn(rows)
     if mode == "RNN_MODRELU":
         tensors["bias_modrelu"] = torch.randn(hidden)
-    given = OPTIONS[options](*shape, None)
+    given = MODIFIED[modified](*shape, None)
     if "steps" in given:
         tensors["previous"] = torch.randn(batch, hidden)
     tensors = {k: x.to(DEVICE, dtype).requires_grad_() for k, x in tensors.items()}
@@ -77,14 +80,14 @@ def _run(mode, tensors, given, lengths, backend):
     weights = [tensors["weight_hh"], tensors.get("bias_hh")]
     if mode == "RNN_MODRELU":
         weights.append(tensors["bias_modrelu"])
-    options = Options(**given, previous=tensors.get("previous"))
-    return scan(mode, tensors["pre"], state, weights, lengths, backend, options)
+    modifiers = Modifiers(**given, previous=tensors.get("previous"))
+    return scan(mode, tensors["pre"], state, weights, lengths, modifiers, backend)
 
 
 def _compare(mode, tensors, given, lengths, backend, tolerance):
     exact = {k: x.detach().double().requires_grad_() for k, x in tensors.items()}
     found = _run(mode, tensors, given, lengths, backend)
-    expected = _run(mode, exact, given, lengths, "reference")
+    expected = _run(mode, exact, given, lengths, "loop")
     dtype = tensors["pre"].dtype
     probes = [torch.randn_like(x) for x in expected]
     for a, b in zip(found, expected, strict=True):
@@ -113,83 +116,83 @@ def poisoned():
     torch.use_deterministic_algorithms(False)
 
 
-backends = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "reference"])
+BESIDE = [name for name in BACKENDS if name != "loop"]
+backends = pytest.mark.parametrize("backend", BESIDE)
+# those that serve a cell at all: RNN_MODRELU has no gradient written out and no kernel of PyTorch's
+served = pytest.mark.parametrize(
+    ("backend", "mode"),
+    [(b, m) for b in BESIDE for m in MODES if m != "RNN_MODRELU" or b not in ("eager", "aten")],
+)
 modes = pytest.mark.parametrize("mode", MODES)
 
 
-@backends
-@modes
+@served
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes(backend, mode, shape, poisoned):
-    if _here(backend) and _serves(backend, mode, "plain", None):
-        tensors, given = _draw(mode, SHAPES[shape], "plain", torch.float32)
-        _compare(mode, tensors, given, None, backend, 1e-4)
+    _require(backend)
+    tensors, given = _draw(mode, SHAPES[shape], "plain", torch.float32)
+    _compare(mode, tensors, given, None, backend, 1e-4)
 
 
 @backends
 @modes
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("modified", MODIFIED)
 @pytest.mark.parametrize("padded", [False, True])
-def test_options_and_lengths(backend, mode, options, padded, poisoned):
+def test_modifiers_and_lengths(backend, mode, modified, padded, poisoned):
     lengths = torch.tensor([5, 1, 3], device=DEVICE) if padded else None
-    if not _here(backend):
-        return
-    tensors, given = _draw(mode, (5, 3, 6), options, torch.float32)
-    if _serves(backend, mode, options, lengths):
+    _require(backend)
+    tensors, given = _draw(mode, (5, 3, 6), modified, torch.float32)
+    if _serves(backend, mode, modified, lengths):
         _compare(mode, tensors, given, lengths, backend, 1e-4)
     else:
         with pytest.raises(ValueError, match=f"backend '{backend}' serves"):
             _run(mode, tensors, given, lengths, backend)
 
 
-@backends
-@modes
+@served
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(backend, mode, dtype):
-    if not _here(backend) or not _serves(backend, mode, "plain", None):
-        return
-    if backend == "native" and DEVICE == "cpu" and dtype == torch.float16:
+    _require(backend)
+    if backend == "aten" and DEVICE == "cpu" and dtype == torch.float16:
         pytest.skip("PyTorch's own layers have no half on a CPU")
     tensors, given = _draw(mode, (5, 3, 6), "plain", dtype)
     _compare(mode, tensors, given, None, backend, 4e-2 if dtype == torch.bfloat16 else 6e-3)
 
 
-@backends
-@modes
+@served
 def test_without_bias_and_non_contiguous(backend, mode):
-    if not _here(backend) or not _serves(backend, mode, "plain", None):
-        return
+    _require(backend)
     tensors, given = _draw(mode, (4, 3, 5), "plain", torch.float32, bias=False)
     for name, x in tensors.items():
         tensors[name] = torch.stack([x.detach()] * 2, -1)[..., 0].requires_grad_()
     _compare(mode, tensors, given, None, backend, 1e-4)
 
 
-@pytest.mark.parametrize("options", ["plain", "all"])
+@pytest.mark.parametrize("modified", ["plain", "all"])
 @modes
-def test_several_tiles_of_units(mode, options, poisoned):
+def test_several_tiles_of_units(mode, modified, poisoned):
     """What a program cannot hold at once: units shared out, weights that stay or are read again."""
     pytest.importorskip("triton")
     for cut in (Plan(16, 16, 64, 4, stationary=True), Plan(16, 16, 16, 4, stationary=False)):
-        tensors, given = _draw(mode, (3, 18, 37), options, torch.float32)
+        tensors, given = _draw(mode, (3, 18, 37), modified, torch.float32)
         lengths = torch.randint(1, 4, (18,), device=DEVICE)
         with planned(cut):
             _compare(mode, tensors, given, lengths, "triton", 1e-4)
 
 
-@pytest.mark.parametrize("options", ["plain", "all"])
+@pytest.mark.parametrize("modified", ["plain", "all"])
 @modes
-def test_ensembles_in_one_launch(mode, options, monkeypatch):
+def test_ensembles_in_one_launch(mode, modified, monkeypatch):
     pytest.importorskip("triton")
-    from torchmomentum.ops import _triton as triton
+    from torchmomentum.ops.triton import launch as triton
 
-    drawn = [_draw(mode, (4, 3, 6), options, torch.float32) for _ in range(3)]
+    drawn = [_draw(mode, (4, 3, 6), modified, torch.float32) for _ in range(3)]
     given = drawn[0][1]
     members = [{k: x.detach() for k, x in tensors.items()} for tensors, _ in drawn]
     launches = []
-    run = triton._Launch.run
+    run = triton.Launch.run
     monkeypatch.setattr(
-        triton._Launch, "run", lambda self, *a, **k: (launches.append(1), run(self, *a, **k))[1]
+        triton.Launch, "run", lambda self, *a, **k: (launches.append(1), run(self, *a, **k))[1]
     )
 
     def loss(tensors):

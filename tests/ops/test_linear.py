@@ -3,8 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchmomentum.ops import linear_scan, linear_scan_definition
-from torchmomentum.ops._linear import _NARROW
+from torchmomentum.ops import available, linear_scan, linear_scan_definition
+from torchmomentum.ops.filters import linear as filters
+from torchmomentum.ops.filters.linear import _NARROW
 
 
 def _tensors(time, batch, width, decay_shape):
@@ -88,3 +89,21 @@ def test_states_of_another_type():
     expected = linear_scan(x, decay, torch.ones(2, 3))
     found = linear_scan(x, decay.double(), torch.ones(2, 3, dtype=torch.float64))
     torch.testing.assert_close(found, expected, check_dtype=False)
+
+
+@pytest.mark.skipif(not available(), reason="no C++ compiler here")
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("decay", [0.7, (9, 1, 1)])
+def test_the_compiled_filter(decay, reverse, monkeypatch):
+    """In both directions, each step of its own decay, and nothing around it read."""
+    called, call = [], filters.call
+    monkeypatch.setattr(filters, "call", lambda name, *a: (called.append(name), call(name, *a))[1])
+    around = torch.full((11, 5, 37), float("nan"))
+    x, initial = around[1:10], torch.randn(5, 37)
+    x.normal_()
+    decay = decay if isinstance(decay, float) else torch.rand(decay)
+    found = linear_scan(x, decay, initial, gain=0.5, reverse=reverse)
+    assert called == ["filter"]
+    exact = decay if isinstance(decay, float) else decay.double()
+    expected = linear_scan_definition(x.double(), exact, initial.double(), 0.5, reverse)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, check_dtype=False)

@@ -10,9 +10,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from torchmomentum.ops import GATES
-from torchmomentum.ops import _triton as launcher
-from torchmomentum.ops.triton import filters, recurrence
+from torchmomentum.ops.cells import find
+from torchmomentum.ops.triton import backward, filters, forward
+from torchmomentum.ops.triton import launch as launcher
+from torchmomentum.ops.triton import plan as plans
 
 HOPPER = GPUTarget("cuda", 90, 32)
 SHARED = 227 * 1024  # bytes that a program may have there
@@ -53,8 +54,8 @@ def compile_recurrence(mode, hidden, dtype, everything, cut):
     }
     constants = {
         "hidden": hidden,
-        "MODE": launcher._MODES.index(mode),
-        "GATES": GATES[mode],
+        "MODE": launcher.CELLS.index(mode),
+        "GATES": find(mode).gates,
         "SINGLE": cut.single,
         "STATIONARY": cut.stationary,
         "WAIT": several,
@@ -64,17 +65,17 @@ def compile_recurrence(mode, hidden, dtype, everything, cut):
         "BLOCK_K": cut.block_k,
         "PRECISION": "tf32",
     }
-    forward = {
+    ahead = {
         "pre": sequence,
         "bias": sequence,
         "modrelu": sequence if mode == "RNN_MODRELU" else None,
         "operands": sequence if everything else None,
     }
-    backward = {"grad_out": sequence, "local": sequence, "rec": sequence, "carried": single}
-    ahead = {"CHANGED": everything, "LAST": True}
+    behind = {"grad_out": sequence, "local": sequence, "rec": sequence, "carried": single}
+    more = {"CHANGED": everything, "LAST": True}
     found = [
-        compile_kernel(recurrence.forward, common | forward, constants, cut.warps),
-        compile_kernel(recurrence.backward, common | backward, constants | ahead, cut.warps),
+        compile_kernel(forward.forward, common | ahead, constants, cut.warps),
+        compile_kernel(backward.backward, common | behind, constants | more, cut.warps),
     ]
     for kernel in found:
         assert kernel.metadata.shared <= SHARED, (mode, hidden, kernel.metadata.shared)
@@ -113,9 +114,9 @@ def main(which):
         (True, 64, "fp32"),
     ):
         itemsize = 4 if dtype == "fp32" else 2
-        cut = launcher.plan(which, 32, hidden, itemsize)
+        cut = plans.plan(which, 32, hidden, itemsize)
         compile_recurrence(which, hidden, dtype, everything, cut)
-    read_again = launcher.Plan(32, 32, 64, 8, stationary=False)
+    read_again = plans.Plan(32, 32, 64, 8, stationary=False)
     compile_recurrence(which, 1150, "bf16", which == "GRU", read_again)
 
 

@@ -1,8 +1,7 @@
 """Recurrent layers and cells with momentum in their input, and the rules that put it there."""
 
-from torchmomentum.nn._cells import GRUCell, LSTMCell, RNNCell
+from torchmomentum.nn._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from torchmomentum.nn._init import paper_init_
-from torchmomentum.nn._layers import GRU, LSTM, RNN
 from torchmomentum.nn._names import (
     NAGLSTM,
     SRLSTM,
@@ -19,7 +18,9 @@ from torchmomentum.nn._names import (
     RMSPropLSTMCell,
     SRLSTMCell,
 )
-from torchmomentum.nn._rules import (
+from torchmomentum.nn._recurrent import Recurrent
+from torchmomentum.nn._rnn import GRU, LSTM, RNN
+from torchmomentum.nn.rules import (
     Adam,
     Momentum,
     Nesterov,
@@ -53,6 +54,8 @@ __all__ = [
     "RMSPropLSTM",
     "RMSPropLSTMCell",
     "RNNCell",
+    "Recurrent",
+    "RecurrentCell",
     "Rule",
     "SRLSTMCell",
     "paper_init_",

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from torchmomentum.nn._rules import AdamState, NesterovLookahead, Rule, RuleState
-from torchmomentum.ops import GATES, STEPS, compiled_step, compiled_step_serves
+from torchmomentum.nn._compute import run_step
+from torchmomentum.nn._rnn import elman
+from torchmomentum.nn.rules import Rule, RuleState, checked_rule
+from torchmomentum.ops import Cell
+from torchmomentum.ops.cells import GRU, LSTM, Weights
 
 
-class _Cell(nn.RNNCellBase):
-    """A step of a rule in gate space, then a step of a recurrence."""
+class RecurrentCell(nn.RNNCellBase):
+    """One step of any cell with momentum, its states explicit.
 
-    _kind: str
+    A cell of your own is a class that names what it computes::
+
+        class MGUCell(RecurrentCell):
+            cell = Cell(...)
+
+    Args:
+        input_size: Features of the input, :math:`I`.
+        hidden_size: Features of the hidden state, :math:`H`.
+        bias: Whether there are biases.
+        device: Where the parameters are made.
+        dtype: Their type.
+        momentum: A rule of :mod:`torchmomentum.nn`.
+
+    Attributes:
+        cell: What is computed at each step.
+    """
+
+    cell: ClassVar[Cell]
 
     def __init__(
         self,
-        mode: str,
         input_size: int,
         hidden_size: int,
         bias: bool = True,
@@ -28,70 +47,67 @@ class _Cell(nn.RNNCellBase):
         *,
         momentum: Rule,
     ) -> None:
-        if not isinstance(momentum, Rule):
-            raise TypeError(f"momentum must be a rule, got {type(momentum).__name__}")
+        momentum = checked_rule(momentum, optional=False)
         for name, value in (("input_size", input_size), ("hidden_size", hidden_size)):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} should be of type int, got: {type(value).__name__}")
             if value <= 0:
                 raise ValueError(f"{name} must be greater than zero")
-        super().__init__(input_size, hidden_size, bias, GATES[mode], device, dtype)
-        self.mode = mode
+        super().__init__(input_size, hidden_size, bias, self.cell.gates, device, dtype)
+        for extra in self.cell.extra:
+            if extra.required:
+                shape = extra.shape(hidden_size, hidden_size)
+                weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
+                self.register_parameter(extra.name, weight)
         self.momentum = momentum.to(device=self.weight_ih.device)
 
     def reset_parameters(self) -> None:
         """Draws weights and biases as ``torch.nn`` does; sets learned hyperparameters back."""
         bound = self.hidden_size**-0.5
-        for weight in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh):
-            if weight is not None:
-                nn.init.uniform_(weight, -bound, bound)
+        for weight in self.parameters(recurse=False):
+            nn.init.uniform_(weight, -bound, bound)
         if getattr(self, "momentum", None) is not None:
             self.momentum.reset_parameters()
 
-    def _memory(self, v: Tensor | RuleState | None, batch: int, like: Tensor) -> RuleState:
-        width = self.weight_ih.shape[0]
-        if isinstance(self.momentum, NesterovLookahead):
-            width += self.hidden_size
-        if v is None:
-            dtype = torch.promote_types(like.dtype, torch.float32)
-            return self.momentum.initial_state(batch, width, device=like.device, dtype=dtype)
-        memory: RuleState = (v,) if isinstance(v, Tensor) else v
-        self.momentum.check_state(memory, batch, width, "v")
-        return memory
-
-    def _check(self, input: Tensor, state: tuple[Tensor, ...]) -> None:
+    def _check_input(self, input: Tensor) -> None:
         if input.dim() != 2:
-            raise ValueError(f"{self._kind}: Expected input to be 2D, got {input.dim()}D instead")
+            kind = type(self).__name__
+            raise ValueError(f"{kind}: Expected input to be 2D, got {input.dim()}D instead")
         if input.shape[1] != self.input_size:
             raise RuntimeError(
                 "input.size(-1) must be equal to input_size. "
                 f"Expected {self.input_size}, got {input.shape[1]}"
             )
-        expected = (input.shape[0], self.hidden_size)
-        for value in state:
-            if tuple(value.shape) != expected:
-                raise RuntimeError(f"Expected hidden size {expected}, got {list(value.shape)}")
 
     def _states(self, hidden: Any, input: Tensor) -> tuple[Tensor, ...]:
+        """The cell's states as they were passed, checked; zeros where None."""
+        names, shape = self.cell.states, (input.shape[0], self.hidden_size)
         if hidden is None:
-            return (input.new_zeros(input.shape[0], self.hidden_size),)
-        if not isinstance(hidden, Tensor):
-            raise TypeError(f"{self._kind}: hidden must be a tensor, got {type(hidden).__name__}")
-        return (hidden,)
+            return tuple([input.new_zeros(shape)] * len(names))
+        parts = (hidden,) if len(names) == 1 else hidden
+        if (
+            not isinstance(parts, (tuple, list))
+            or len(parts) != len(names)
+            or not all([isinstance(part, Tensor) for part in parts])
+        ):
+            expected = "a tensor" if len(names) == 1 else f"({', '.join(names)})"
+            kind, found = type(self).__name__, type(hidden).__name__
+            raise TypeError(f"{kind}: hidden must be {expected}, got {found}")
+        for part in parts:
+            if tuple(part.shape) != shape:
+                raise RuntimeError(f"Expected hidden size {shape}, got {list(part.shape)}")
+        return tuple(parts)
 
-    def _hidden(self, state: tuple[Tensor, ...]) -> Any:
-        return state[0]
-
-    def _compiled_step(
-        self, drive: Tensor, state: tuple[Tensor, ...], memory: RuleState
-    ) -> tuple[tuple[Tensor, ...], RuleState]:
-        weights, moments = (self.weight_hh, self.bias_hh), self.momentum.moments(memory)
-        if moments is not None:
-            *new, velocity, rms = compiled_step(self.mode, drive, state, *weights, moments)
-            return tuple(new), AdamState(velocity, rms)
-        pre, memory = self.momentum.step(drive, memory)
-        pre = pre.to(drive.dtype, copy=True)  # the kernel writes to it, and it may be the memory's
-        return compiled_step(self.mode, pre, state, *weights), memory
+    def _momentum_state(self, v: Tensor | RuleState | None, input: Tensor) -> RuleState:
+        """The rule's state as it was passed, checked; its initial state where None."""
+        sizes = input.shape[0], self.weight_ih.shape[0], self.hidden_size
+        if v is None:
+            dtype = torch.promote_types(input.dtype, torch.float32)
+            return self.momentum.cell_state(*sizes, device=input.device, dtype=dtype)
+        state: RuleState = (v,) if isinstance(v, Tensor) else v
+        self.momentum.check_state(state, *sizes, "v")
+        return state
 
     def forward(self, input: Tensor, hidden: Any = None, v: Any = None) -> tuple[Tensor, Any, Any]:
         """One step.
@@ -108,35 +124,20 @@ class _Cell(nn.RNNCellBase):
         Raises:
             ValueError: Input that is not two-dimensional.
             RuntimeError: Input or state of another size than expected.
+            TypeError: A state of another structure than expected.
         """
+        self._check_input(input)
         state = self._states(hidden, input)
-        self._check(input, state)
-        memory = self._memory(v, input.shape[0], input)
-        drive, rule, hidden = linear(input, self.weight_ih, self.bias_ih), self.momentum, state[0]
-        weights = self.weight_hh, self.bias_hh
-        if not isinstance(rule, NesterovLookahead) and compiled_step_serves(
-            self.mode, (drive, *state, *(t for t in memory if t.is_floating_point()), *weights)
-        ):
-            new, memory = self._compiled_step(drive, state, memory)
-            return new[0], self._hidden(new), memory[0] if len(memory) == 1 else memory
-        operand = hidden
-        if isinstance(rule, NesterovLookahead):
-            held, options = rule.separate(memory, drive.shape[1])
-            wide = memory[0].dtype
-            mu = options.momenta(1, wide)
-            ahead = options.operand(
-                hidden.to(wide), options.previous, None if mu is None else mu[0]
-            )
-            operand = ahead.to(drive.dtype)
-            pre, held = rule.step(drive, held)
-            memory = rule.join(held, hidden)
-        else:
-            pre, memory = rule.step(drive, memory)
-        state = STEPS[self.mode](pre.to(drive.dtype), state, *weights, operand=operand)
-        return state[0], self._hidden(state), memory[0] if len(memory) == 1 else memory
+        drive = linear(input, self.weight_ih, self.bias_ih)
+        momentum = self._momentum_state(v, input)
+        extra = {e.name: getattr(self, e.name) for e in self.cell.extra if e.required}
+        weights = Weights(self.weight_hh, self.bias_hh, extra)
+        state, momentum = run_step(self.cell, drive, state, weights, self.momentum, momentum)
+        new = state if len(state) > 1 else state[0]
+        return state[0], new, momentum[0] if len(momentum) == 1 else momentum
 
 
-class RNNCell(_Cell):
+class RNNCell(RecurrentCell):
     r"""One step of an Elman network with momentum, equation (9) of the MomentumRNN paper.
 
     .. math:: v_t = \text{rule}(W x_t + b_{ih}), \qquad h_t = \sigma(U h_{t-1} + b_{hh} + v_t)
@@ -147,7 +148,7 @@ class RNNCell(_Cell):
         bias: Whether there are biases.
         nonlinearity: ``"tanh"`` or ``"relu"``.
         device: Where the parameters are made.
-        dtype: Of which type.
+        dtype: Their type.
         momentum: A rule of :mod:`torchmomentum.nn`.
 
     Example:
@@ -156,8 +157,6 @@ class RNNCell(_Cell):
         >>> v.shape
         torch.Size([2, 4])
     """
-
-    _kind = "RNNCell"
 
     def __init__(
         self,
@@ -170,15 +169,12 @@ class RNNCell(_Cell):
         *,
         momentum: Rule,
     ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(
-                f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
-            )
-        mode = f"RNN_{nonlinearity.upper()}"
-        super().__init__(mode, input_size, hidden_size, bias, device, dtype, momentum=momentum)
+        self.nonlinearity = nonlinearity
+        self.cell = elman(nonlinearity)  # type: ignore[misc]
+        super().__init__(input_size, hidden_size, bias, device, dtype, momentum=momentum)
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RecurrentCell):
     r"""One step of an LSTM with momentum: the cell of the MomentumRNN paper's Appendix F.
 
     .. math:: v_t = \text{rule}(W x_t + b_{ih}), \qquad
@@ -189,7 +185,7 @@ class LSTMCell(_Cell):
         hidden_size: Features of the hidden state, :math:`H`.
         bias: Whether there are biases.
         device: Where the parameters are made.
-        dtype: Of which type.
+        dtype: Their type.
         momentum: A rule of :mod:`torchmomentum.nn`.
 
     Example:
@@ -201,33 +197,10 @@ class LSTMCell(_Cell):
         torch.Size([2, 16])
     """
 
-    _kind = "LSTMCell"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        momentum: Rule,
-    ) -> None:
-        super().__init__("LSTM", input_size, hidden_size, bias, device, dtype, momentum=momentum)
-
-    def _states(self, hidden: Any, input: Tensor) -> tuple[Tensor, ...]:
-        if hidden is None:
-            zero = input.new_zeros(input.shape[0], self.hidden_size)
-            return zero, zero
-        if not isinstance(hidden, (tuple, list)) or len(hidden) != 2:
-            raise TypeError(f"LSTMCell: hidden must be (h, c), got {type(hidden).__name__}")
-        return hidden[0], hidden[1]
-
-    def _hidden(self, state: tuple[Tensor, ...]) -> Any:
-        return state
+    cell = LSTM
 
 
-class GRUCell(_Cell):
+class GRUCell(RecurrentCell):
     """One step of a GRU with momentum, with the gates of ``torch.nn.GRUCell``.
 
     Args:
@@ -235,7 +208,7 @@ class GRUCell(_Cell):
         hidden_size: Features of the hidden state, :math:`H`.
         bias: Whether there are biases.
         device: Where the parameters are made.
-        dtype: Of which type.
+        dtype: Their type.
         momentum: A rule of :mod:`torchmomentum.nn`.
 
     Example:
@@ -245,16 +218,4 @@ class GRUCell(_Cell):
         torch.Size([2, 12])
     """
 
-    _kind = "GRUCell"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        momentum: Rule,
-    ) -> None:
-        super().__init__("GRU", input_size, hidden_size, bias, device, dtype, momentum=momentum)
+    cell = GRU

@@ -7,9 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from torchmomentum.ops.cells import LSTM
 
-def _biases(name: str) -> bool:
-    return name.startswith(("bias_ih", "bias_hh"))
+
+def _has_forget_gate(layer: nn.Module) -> bool:
+    return getattr(layer, "cell", None) is LSTM or isinstance(layer, (nn.LSTM, nn.LSTMCell))
 
 
 @torch.no_grad()
@@ -45,8 +47,8 @@ def paper_init_(layer: nn.RNNBase | nn.RNNCellBase, forget_bias: float = 2.0) ->
             nn.init.orthogonal_(parameter)
         elif name.startswith("weight_hh"):
             nn.init.eye_(parameter)
-        elif _biases(name):
+        elif name.startswith(("bias_ih", "bias_hh")):
             nn.init.zeros_(parameter)
             size = layer.hidden_size
-            if parameter.shape[0] == 4 * size:
+            if _has_forget_gate(layer):
                 parameter[size : 2 * size] = forget_bias / 2

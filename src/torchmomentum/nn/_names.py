@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torchmomentum.nn._cells import LSTMCell
-from torchmomentum.nn._layers import GRU, LSTM, RNN
-from torchmomentum.nn._rules import (
+from torchmomentum.nn._rnn import GRU, LSTM, RNN
+from torchmomentum.nn.rules import (
     Adam,
     Momentum,
     Nesterov,
@@ -41,6 +41,11 @@ class _Named:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         names = inspect.signature(type(self).rule).parameters
+        if "momentum" in kwargs:
+            use = ", ".join([f"{name}=" for name in names])
+            raise TypeError(
+                f"{type(self).__name__} takes no momentum=: it has its rule, use {use} to set it"
+            )
         options = {name: kwargs.pop(name) for name in names if name in kwargs}
         inspect.signature(type(self)).bind(*args, **kwargs)
         layer: Any = super()

@@ -1,4 +1,4 @@
-"""What keeps a recurrent layer from fitting too well: what it draws anew for each sequence."""
+"""Recurrent dropout, weight dropout and zoneout: what a layer draws anew for each sequence."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import dropout
 
-from torchmomentum.ops import Options
+from torchmomentum.ops import PLAIN, Modifiers
 
 
 def _probability(name: str, value: float, *, open_end: bool) -> float:
@@ -20,7 +19,7 @@ def _probability(name: str, value: float, *, open_end: bool) -> float:
 
 
 class Regularization(NamedTuple):
-    """Three ways to leave something of a recurrence out in training.
+    """Three ways to leave a part of a recurrence out in training.
 
     Attributes:
         recurrent_dropout: Probability that ``weight_hh`` does not see a unit of ``h``, drawn once
@@ -47,10 +46,13 @@ class Regularization(NamedTuple):
     ) -> Regularization:
         """From a layer's arguments, where one number for zoneout is that of all its states.
 
+        States behind the second have no zoneout.
+
         Raises:
             TypeError: One of them is not a number.
             ValueError: One of them is no probability.
         """
+        states = min(states, 2)
         pair = zoneout if isinstance(zoneout, (tuple, list)) else (zoneout,) * states
         if len(pair) != states:
             raise ValueError(f"zoneout must be a number or one for each state, got {len(pair)}")
@@ -60,27 +62,20 @@ class Regularization(NamedTuple):
             *(_probability("zoneout", value, open_end=False) for value in pair),
         )
 
-    def weight(self, weight_hh: Tensor, training: bool) -> Tensor:
-        """``weight_hh`` as a sequence finds it."""
-        if not (training and self.weight_dropout):
-            return weight_hh
-        return dropout(weight_hh, self.weight_dropout)
-
-    def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Options:
-        """What a recurrence of so many steps does besides, from states ``(B, H)``."""
-        h, rates = state[0], (self.zoneout_h, self.zoneout_c)
+    def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Modifiers:
+        """What changes a recurrence of so many steps, from states ``(B, H)``."""
+        h, rate_h, rate_c = state[0], self.zoneout_h, self.zoneout_c
         if not training:
-            rate_h, rate_c = rates[0], rates[1] if len(state) == 2 else 0.0
-            return Options(rate_h=rate_h, rate_c=rate_c)
-        options = Options()
+            return Modifiers(rate_h=rate_h, rate_c=rate_c) if rate_h or rate_c else PLAIN
+        found = PLAIN
         if self.recurrent_dropout:
             kept = 1 - self.recurrent_dropout
-            options = options._replace(dropout=_true(h.shape, kept, h), scale=1 / kept)
-        if self.zoneout_h:
-            options = options._replace(zoneout_h=_true((time, *h.shape), rates[0], h))
-        if self.zoneout_c and len(state) == 2:
-            options = options._replace(zoneout_c=_true((time, *state[1].shape), rates[1], h))
-        return options
+            found = found._replace(keep_mask=_true(h.shape, kept, h), keep_scale=1 / kept)
+        if rate_h:
+            found = found._replace(zoneout_h=_true((time, *h.shape), rate_h, h))
+        if rate_c:
+            found = found._replace(zoneout_c=_true((time, *state[1].shape), rate_c, h))
+        return found
 
 
 def _true(shape: tuple[int, ...], probability: float, like: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from torchmomentum.ops._build import BuildError, build
+from torchmomentum.ops.cpu.build import BuildError, build
 
 
 def main() -> int:
@@ -14,9 +14,9 @@ def main() -> int:
     commands = parser.add_subparsers(required=True)
     building = commands.add_parser("build", help="build the CPU kernels for this machine")
     building.add_argument("--force", action="store_true", help="even where the cache has them")
-    options = parser.parse_args()
+    given = parser.parse_args()
     try:
-        print(build(force=options.force))
+        print(build(force=given.force))
     except BuildError as error:
         print(f"torchmomentum: {error}", file=sys.stderr)
         return 1

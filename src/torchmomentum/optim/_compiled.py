@@ -99,7 +99,7 @@ class CompiledStep:
             of one layout with its gradient and its buffer, a graph that is being captured, or no
             kernels. Then nothing has been done.
         """
-        from torchmomentum.ops._kernels import available, call
+        from torchmomentum.ops.cpu.library import available, call
 
         if torch.compiler.is_compiling():
             return False

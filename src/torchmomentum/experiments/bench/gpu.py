@@ -22,7 +22,8 @@ from torchmomentum.experiments.bench.peers import ScannedLSTM, installed_peers
 from torchmomentum.experiments.bench.shapes import Shape
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.engine.place import Tell, silent
-from torchmomentum.ops import GATES, Options, Plan, planned, scan
+from torchmomentum.ops import Modifiers, Plan, planned, scan
+from torchmomentum.ops.cells import find
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CHECKED = [(1, 1, 1), (7, 3, 33), (20, 40, 128), (12, 5, 200), (9, 33, 500)]  # T, B, H
@@ -31,31 +32,31 @@ _MEMBERS = (1, 2, 4, 8, 16)
 
 
 def _draw(
-    mode: str, shape: Sequence[int], device: str, dtype: torch.dtype
+    cell: str, shape: Sequence[int], device: str, dtype: torch.dtype
 ) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor]]:
     time, batch, hidden = shape
-    rows, draw = GATES[mode] * hidden, partial(torch.randn, device=device, dtype=dtype)
-    state = tuple(draw(batch, hidden) for _ in range(2 if mode == "LSTM" else 1))
+    rows, draw = find(cell).gates * hidden, partial(torch.randn, device=device, dtype=dtype)
+    state = tuple(draw(batch, hidden) for _ in range(find(cell).states))
     weights = [draw(rows, hidden) / hidden**0.5, draw(rows)]
-    if mode == "RNN_MODRELU":
+    if cell == "RNN_MODRELU":
         weights.append(draw(hidden))
     return draw(time, batch, rows), state, weights
 
 
-def _everything(shape: Sequence[int], device: str) -> tuple[Options, Tensor]:
-    """Every option at once but for normalization, and lengths."""
+def _everything(shape: Sequence[int], device: str) -> tuple[Modifiers, Tensor]:
+    """Every modifier at once but for normalization, and lengths."""
     time, batch, hidden = shape
     some = partial(torch.rand, device=device)
-    options = Options(
+    modifiers = Modifiers(
         steps=torch.arange(batch, device=device) % 5,
         previous=torch.zeros(batch, hidden, device=device),
-        dropout=some(batch, hidden) < 0.7,
+        keep_mask=some(batch, hidden) < 0.7,
         zoneout_h=some(time, batch, hidden) < 0.2,
         restart=3,
-        scale=1.4,
+        keep_scale=1.4,
         rate_c=0.1,
     )
-    return options, torch.randint(1, time + 1, (batch,), device=device)
+    return modifiers, torch.randint(1, time + 1, (batch,), device=device)
 
 
 def _error(
@@ -63,13 +64,13 @@ def _error(
 ) -> float:
     """The largest relative error of outputs and gradients at one size."""
     pre, state, weights = _draw(cell, shape, device, dtype)
-    options, lengths = _everything(shape, device) if everything else (Options(), None)
+    modifiers, lengths = _everything(shape, device) if everything else (Modifiers(), None)
     tensors = [t.requires_grad_() for t in (pre, *state, *weights)]
     exact = [t.detach().double().requires_grad_() for t in tensors]
     found = []
-    for given, backend in ((tensors, "triton"), (exact, "reference")):
+    for given, backend in ((tensors, "triton"), (exact, "loop")):
         states, recurrent = tuple(given[1 : 1 + len(state)]), given[1 + len(state) :]
-        out = scan(cell, given[0], states, recurrent, lengths, backend, options)
+        out = scan(cell, given[0], states, recurrent, lengths, modifiers, backend)
         loss = sum(x.double().square().mean() for x in out)
         found.append([*out, *torch.autograd.grad(torch.as_tensor(loss), given)])
     worst = 0.0
@@ -111,7 +112,7 @@ def time_dtype(
         **LINEAR,
         **ADAPTIVE,
         "LSTM, Triton": partial(ScannedLSTM, backend="triton"),
-        "eager loop": partial(ScannedLSTM, backend="reference"),
+        "eager loop": partial(ScannedLSTM, backend="loop"),
         **installed_peers(device),
     }
     steps = training_steps({}, shape, device, dtype)

@@ -1,0 +1,230 @@
+"""One layer in one direction, or one step of a stream: the rule, then the recurrence.
+
+Everything that a layer or a cell asks of the kernels stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm, linear, pad
+
+from torchmomentum.nn._sequence import PaddedBatch, before_last
+from torchmomentum.nn.rules import Rule, RuleState, bounded
+from torchmomentum.ops import (
+    PLAIN,
+    Cell,
+    Modifiers,
+    Moments,
+    Problem,
+    compiled_step,
+    compiled_step_serves,
+    run,
+    scan,
+)
+from torchmomentum.ops.cells import Weights as StepWeights
+
+State: TypeAlias = "tuple[Tensor, ...]"  # each (B, H)
+
+
+class Weights(NamedTuple):
+    """The weights of one layer and direction.
+
+    Attributes:
+        ih: ``(G H, I)``.
+        hh: ``(G H, H)``.
+        bias_ih: ``(G H,)``, or None.
+        bias_hh: ``(G H,)``, or None.
+        extra: The cell's further weights by name.
+        norm_ih: With layer normalization, the gains of the drive, ``(G H,)``.
+    """
+
+    ih: Tensor
+    hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+    extra: Mapping[str, Tensor]
+    norm_ih: Tensor | None = None
+
+
+def filters_input(rule: Rule, weights: Weights) -> bool:
+    """Whether a rule runs on the input: one that commutes with all that precedes the gates."""
+    return rule.linear and weights.norm_ih is None
+
+
+def momentum_width(rule: Rule, weights: Weights) -> int:
+    """How many channels a rule filters: the input's and one for the bias, or the gates'."""
+    if filters_input(rule, weights):
+        return weights.ih.shape[1] + (weights.bias_ih is not None)
+    return weights.ih.shape[0]
+
+
+def run_layer(
+    cell: Cell,
+    x: Tensor,
+    state: State,
+    weights: Weights,
+    rule: Rule | None,
+    momentum: RuleState | None,
+    modifiers: Modifiers,
+    batch: PaddedBatch,
+) -> tuple[Tensor, State, RuleState]:
+    """Runs one layer in one direction.
+
+    Args:
+        cell: The recurrence.
+        x: Its input, ``(T, B, I)``.
+        state: The cell's, each ``(B, H)``.
+        weights: Of this layer and direction.
+        rule: The momentum rule, if any.
+        momentum: The rule's state to go on from; None where the caller keeps none.
+        modifiers: What the layer changes in the plain recurrence.
+        batch: Where the input came from: lengths and packing.
+
+    Returns:
+        The outputs, ``(T, B, H)``, the cell's last state and the rule's.
+    """
+    if rule is None:
+        found = _recur(cell, x, state, weights, modifiers, batch)
+        return found[0], found[1:], ()
+    goes_on = momentum is not None
+    if rule.reads_hidden:
+        if momentum is None:
+            momentum = _fresh_state(rule, x, state, weights)
+        modifiers = _merged(modifiers, rule.modifiers(momentum))
+    if filters_input(rule, weights):
+        x, weights, kept = _filtered(x, weights, rule, momentum, batch.lengths)
+        found = _recur(cell, x, state, weights, modifiers, batch)
+    else:
+        moments = None
+        if weights.norm_ih is None:
+            if momentum is None:
+                momentum = _fresh_state(rule, x, state, weights)
+            moments = rule.moments(momentum)
+        if moments is not None:
+            found = _recur(cell, bounded(x), state, weights, modifiers, batch, moments)
+            found, kept = found[:-2], rule.from_moments(*found[-2:])
+        else:
+            drive, kept = rule.scan(_drive(x, weights), momentum, batch.lengths)
+            found = _recur_drive(cell, drive, state, weights, modifiers, batch)
+    if rule.reads_hidden and goes_on:
+        kept = rule.follow(kept, before_last(found[0], state[0], batch.lengths))
+    return found[0], found[1:], kept
+
+
+def _fresh_state(rule: Rule, x: Tensor, state: State, weights: Weights) -> RuleState:
+    wide = torch.promote_types(x.dtype, torch.float32)
+    sizes = x.shape[1], momentum_width(rule, weights), state[0].shape[1]
+    return rule.cell_state(*sizes, device=x.device, dtype=wide)
+
+
+def _merged(modifiers: Modifiers, asked: Modifiers) -> Modifiers:
+    """Those of a layer, and over them what a rule asks for."""
+    if modifiers.plain:
+        return asked
+    fields = zip(Modifiers._fields, asked, PLAIN, strict=True)
+    changes: dict[str, Any] = {name: x for name, x, default in fields if x is not default}
+    return modifiers._replace(**changes)
+
+
+def _filtered(
+    x: Tensor, weights: Weights, rule: Rule, momentum: RuleState | None, lengths: Tensor | None
+) -> tuple[Tensor, Weights, RuleState]:
+    """The input as a linear rule leaves it, weights that read it, and the rule's state.
+
+    ``y_t = W v_t + b a_t``, where the rule makes ``v_t`` of ``x_t`` and ``a_t`` of ones.
+    """
+    if weights.bias_ih is None:
+        x, kept = rule.scan(x, momentum, lengths)
+        return x, weights, kept
+    x, kept = rule.scan(pad(x, (0, 1), value=1.0), momentum, lengths)  # (T, B, I + 1)
+    ih = torch.cat([weights.ih, weights.bias_ih.unsqueeze(1)], 1)  # (G H, I + 1)
+    return x, weights._replace(ih=ih, bias_ih=torch.zeros_like(weights.bias_ih)), kept
+
+
+def _drive(x: Tensor, weights: Weights) -> Tensor:
+    """What the input contributes to the gates before the rule, ``(T, B, G H)``."""
+    norm, bias = weights.norm_ih, weights.bias_ih
+    if norm is None:
+        return linear(bounded(x), weights.ih, bias)
+    drive = layer_norm(linear(bounded(x), weights.ih), norm.shape, norm)
+    return drive if bias is None else drive + bias
+
+
+def _recur(
+    cell: Cell,
+    x: Tensor,
+    state: State,
+    weights: Weights,
+    modifiers: Modifiers,
+    batch: PaddedBatch,
+    moments: Moments | None = None,
+) -> State:
+    """The recurrence over an input: outputs, last state and, with ``moments``, their last."""
+    if weights.norm_ih is not None:
+        return _recur_drive(cell, _drive(x, weights), state, weights, modifiers, batch)
+    sizes = None if batch.packed is None else batch.packed.batch_sizes
+    ih, hh, bias_ih, bias_hh, extra, _ = weights
+    return run(
+        Problem(
+            *(cell, x, state, hh, ih, bias_ih, bias_hh, extra),
+            *(batch.lengths, modifiers, moments, sizes),
+        )
+    )
+
+
+def _recur_drive(
+    cell: Cell,
+    drive: Tensor,
+    state: State,
+    weights: Weights,
+    modifiers: Modifiers,
+    batch: PaddedBatch,
+) -> State:
+    """The recurrence over what a rule or a normalization made of the drives."""
+    extra = [weights.extra.get(each.name) for each in cell.extra]
+    recurrent = weights.hh, weights.bias_hh, *extra
+    return scan(cell, drive, state, recurrent, batch.lengths, modifiers)
+
+
+def run_step(
+    cell: Cell, drive: Tensor, state: State, weights: StepWeights, rule: Rule, momentum: RuleState
+) -> tuple[State, RuleState]:
+    """One step of a stream: of the rule on a drive ``(B, G H)``, then of the cell.
+
+    Args:
+        cell: The recurrence.
+        drive: ``W x + b_ih``.
+        state: The cell's, each ``(B, H)``.
+        weights: The recurrent ones.
+        rule: The momentum rule.
+        momentum: Its state.
+
+    Returns:
+        The new states of both.
+    """
+    hh, bias_hh, _ = weights
+    floats = [*state, *[t for t in momentum if t.is_floating_point()]]
+    if not rule.reads_hidden and compiled_step_serves(cell, (drive, *floats, hh, bias_hh)):
+        moments = rule.moments(momentum)
+        if moments is not None:
+            *new, velocity, rms = compiled_step(cell, drive, state, hh, bias_hh, moments)
+            return tuple(new), rule.from_moments(velocity, rms)
+        pre, momentum = rule.step(drive, momentum)
+        pre = pre.to(drive.dtype, copy=True)  # the kernel writes to it, and it may be the state's
+        return compiled_step(cell, pre, state, hh, bias_hh), momentum
+    hidden = state[0]
+    if not rule.reads_hidden:
+        pre, momentum = rule.step(drive, momentum)
+        return cell.step(pre.to(drive.dtype), state, weights, hidden, PLAIN), momentum
+    asked, wide = rule.modifiers(momentum), momentum[0].dtype
+    mu = asked.momenta(1, wide)
+    operand = asked.operand(hidden.to(wide), asked.previous, None if mu is None else mu[0])
+    operand = operand.to(drive.dtype)
+    pre, momentum = rule.step(drive, momentum)
+    momentum = rule.follow(momentum, hidden)
+    found = cell.step(pre.to(drive.dtype), state, weights, operand, asked)
+    return asked.zoned(0, found, state), momentum

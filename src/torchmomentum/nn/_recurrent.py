@@ -1,0 +1,192 @@
+"""The base class of every recurrent layer: its state, and a sequence through it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout as drop
+
+from torchmomentum.nn._compute import momentum_width, run_layer
+from torchmomentum.nn._sequence import PaddedBatch, flip, read_input
+from torchmomentum.nn._state import (
+    MomentumStates,
+    States,
+    changed,
+    from_caller,
+    in_order,
+    to_caller,
+)
+from torchmomentum.nn._weights import WeightedLayer
+from torchmomentum.nn.rules import RuleState
+from torchmomentum.ops import PLAIN
+
+
+class Recurrent(WeightedLayer):
+    """A recurrent layer of any cell, with the interface of ``torch.nn.GRU`` plus a momentum rule.
+
+    A layer of your own is a class that names its cell::
+
+        class MGU(Recurrent):
+            cell = Cell(...)
+
+    It takes every rule and option, stacks, runs in both directions, over packed sequences and
+    ``lengths``, streams, compiles, and saves and loads its weights as the layers of ``torch.nn``
+    do. It is an instance of ``torch.nn.RNNBase``.
+
+    Args:
+        input_size: Features of the input, :math:`I`.
+        hidden_size: Features of the hidden state, :math:`H`.
+        num_layers: Layers stacked, each with momentum.
+        bias: Whether there are ``bias_ih`` and ``bias_hh``.
+        batch_first: Input and output are ``(B, T, .)``.
+        dropout: Probability of zeroing an output between layers, in [0, 1].
+        bidirectional: Runs a second set of weights from the end.
+        device: Where the parameters are made.
+        dtype: Their type.
+        momentum: A rule of :mod:`torchmomentum.nn`, or None.
+        recurrent_dropout: See :class:`LSTM`, as for the next three.
+        weight_dropout: Of the recurrent weights.
+        zoneout: Of ``h`` and the state behind it.
+        layer_norm: Of what the weights make of input and state.
+        proj_size: Only an LSTM can project; others reject it, as in ``torch.nn``.
+
+    Attributes:
+        cell: What the layer computes at each step.
+    """
+
+    def initial_state(
+        self,
+        batch_size: int | None = None,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Any:
+        """Zeros to start streaming from: what :meth:`forward` then takes and returns.
+
+        Args:
+            batch_size: The batch, or None for unbatched input.
+            device: Where; by default where the weights are.
+            dtype: Their type; by default that of the weights. The momentum state is kept in
+                float32 where this is shorter.
+
+        Returns:
+            The state of the torch namesake, and behind it the momentum state, which has one entry
+            for each layer and direction.
+
+        Raises:
+            TypeError: ``batch_size`` is no integer.
+            ValueError: It is negative.
+        """
+        weight = self._weights(0).ih
+        like = torch.empty(
+            0,
+            device=weight.device if device is None else device,
+            dtype=weight.dtype if dtype is None else dtype,
+        )
+        if batch_size is not None:
+            if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
+                kind = type(batch_size).__name__
+                raise TypeError(f"batch_size must be an int or None, got {kind}")
+            if batch_size < 0:
+                raise ValueError(f"batch_size must be at least 0, got {batch_size!r}")
+        batch = 1 if batch_size is None else batch_size
+        states, momentum = self._form.zeros(batch, like), None
+        rule = self.momentum
+        if rule is not None:
+            place: dict[str, Any] = {
+                "device": like.device,
+                "dtype": torch.promote_types(like.dtype, torch.float32),
+            }
+            sizes = [self._momentum_sizes(k, batch) for k in range(self._form.layers)]
+            momentum = tuple([rule.cell_state(*size, **place) for size in sizes])
+        if batch_size is None:
+            states, momentum = changed(states, momentum, Tensor.squeeze)
+        return self._form.join(states, momentum)
+
+    def _momentum_sizes(self, k: int, batch: int) -> tuple[int, int, int]:
+        """The batch, the channels that a rule filters and the hidden units it may read."""
+        rule: Any = self.momentum
+        width = momentum_width(rule, self._weights(k))
+        return batch, width, self._form.widths[0]
+
+    def _read_state(self, hx: Any, batch: PaddedBatch) -> tuple[States, MomentumStates | None]:
+        """A state as the caller passed it, checked and in the order of the batch."""
+        states, momentum = from_caller(self._form, hx, batch, self.momentum)
+        if self.momentum is not None and not torch.compiler.is_compiling():
+            for k, state in enumerate(momentum or ()):
+                sizes = self._momentum_sizes(k, batch.data.shape[1])
+                self.momentum.check_state(state, *sizes, f"momentum[{k}]")
+        order = None if batch.packed is None else batch.packed.sorted_indices
+        return in_order(states, momentum, order)
+
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+        """Runs the layers over a sequence.
+
+        Args:
+            input: ``(T, B, I)``, ``(B, T, I)`` with ``batch_first``, ``(T, I)`` unbatched, or a
+                ``PackedSequence``.
+            hx: The state as the torch namesake takes it, or the same with the momentum state behind
+                it (see :meth:`initial_state`). None starts from zeros.
+            lengths: How many steps of each sequence of a padded batch count, ``(B,)`` in any order:
+                an alternative to a ``PackedSequence``. The outputs behind them are zero, the state
+                is that after each sequence's last step, and the padding's values do not matter.
+                None for all steps.
+
+        Returns:
+            The outputs in the form of the input, and the state in the form of ``hx``.
+
+        Raises:
+            ValueError: Input of another rank or type than expected, or lengths that do not fit it.
+            RuntimeError: Input or state of another size than expected.
+            TypeError: A state of another structure than expected.
+        """
+        batch, form = read_input(self, input, lengths), self._form
+        data, momentum = batch.data, None
+        if hx is None:
+            states = form.zeros(data.shape[1], data)
+        else:
+            states, momentum = self._read_state(hx, batch)
+        ends: list[States] = []
+        kept: list[RuleState] = []
+        directions = 2 if self.bidirectional else 1
+        for layer in range(self.num_layers):
+            outputs: list[Tensor] = []
+            for k in range(layer * directions, (layer + 1) * directions):
+                start = tuple([state[k] for state in states])
+                held = None if momentum is None else momentum[k]
+                out, last, rule_state = self._run(k, data, start, held, batch)
+                outputs.append(out)
+                ends.append(last)
+                kept.append(rule_state)
+            data = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            if self.dropout and self.training and layer < self.num_layers - 1:
+                data = drop(data, self.dropout)
+        states = tuple([torch.stack(parts) for parts in zip(*ends, strict=True)])
+        return (
+            batch.restored(data, self.batch_first),
+            to_caller(form, states, None if momentum is None else tuple(kept), batch),
+        )
+
+    def _run(
+        self, k: int, x: Tensor, state: States, momentum: RuleState | None, batch: PaddedBatch
+    ) -> tuple[Tensor, States, RuleState]:
+        """One layer in one direction."""
+        reverse = self.bidirectional and k % 2 == 1
+        if reverse:
+            x = flip(x, batch.lengths)
+        weights, regularization = self._weights(k), self.regularization
+        if self.training and regularization.weight_dropout:
+            weights = weights._replace(hh=drop(weights.hh, regularization.weight_dropout))
+        modifiers = PLAIN
+        if any(regularization):
+            modifiers = regularization.draw(x.shape[0], state, self.training)
+        if self.layer_norm:
+            suffix = self._suffixes[k]
+            norms = {name: getattr(self, name + suffix) for name in self.cell.norms}
+            modifiers = modifiers._replace(**norms)
+        out, last, kept = run_layer(
+            self.cell, x, state, weights, self.momentum, momentum, modifiers, batch
+        )
+        return flip(out, batch.lengths) if reverse else out, last, kept

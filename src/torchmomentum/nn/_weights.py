@@ -1,0 +1,179 @@
+"""What a recurrent layer is made of: its arguments, its weights and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from torchmomentum._torch_private import adopt_weights
+from torchmomentum.nn._compute import Weights
+from torchmomentum.nn._regularization import Regularization
+from torchmomentum.nn._state import StateForm
+from torchmomentum.nn.rules import Rule, checked_rule
+from torchmomentum.ops import Cell, cells
+
+_NO_EXTRA: Mapping[str, Tensor] = {}
+_CUDNN = (cells.LSTM, cells.GRU, cells.RNN_TANH, cells.RNN_RELU)
+
+
+def _plainly_right(
+    input_size: Any,
+    hidden_size: Any,
+    num_layers: Any,
+    bias: Any,
+    batch_first: Any,
+    dropout: Any,
+    bidirectional: Any,
+    proj_size: Any,
+) -> bool:
+    """Whether the arguments that ``torch.nn`` has too need no closer look."""
+    sizes = input_size, hidden_size, num_layers
+    return (
+        all([type(size) is int and size > 0 for size in sizes])
+        and all([type(flag) is bool for flag in (bias, batch_first, bidirectional)])
+        and type(dropout) in (int, float)
+        and (dropout == 0 or 0 < dropout <= 1 < num_layers)
+        and type(proj_size) is int
+        and 0 <= proj_size < hidden_size
+    )
+
+
+class WeightedLayer(nn.RNNBase):
+    """The weights of a recurrent layer of any cell, as ``torch.nn`` names, orders and draws them.
+
+    The arguments are those of :class:`Recurrent`.
+    """
+
+    cell: ClassVar[Cell]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        momentum: Rule | None = None,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float | tuple[float, float] = 0.0,
+        layer_norm: bool = False,
+        proj_size: int = 0,
+    ) -> None:
+        if not isinstance(getattr(self, "cell", None), Cell):
+            kind = type(self).__name__
+            raise TypeError(f"{kind} must name its cell: cell = torchmomentum.ops.Cell(...)")
+        momentum = checked_rule(momentum, optional=True)
+        if not isinstance(layer_norm, bool):
+            raise TypeError(f"layer_norm must be a bool, got {type(layer_norm).__name__}")
+        if layer_norm and "norm_hh" not in self.cell.norms:
+            raise ValueError(f"the cell {self.cell.name} has no layer normalization")
+        if proj_size and self.cell.projection is None:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+        regularization = Regularization.checked(
+            recurrent_dropout, weight_dropout, zoneout, len(self.cell.states)
+        )
+        sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
+        if not _plainly_right(*sizes, proj_size):
+            # torch says what is wrong: its errors and its warning are ours, in every version
+            nn.RNNBase("LSTM", *sizes, proj_size, device="meta")
+        nn.Module.__init__(self)
+        self.mode = self.cell.name
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size, self.layer_norm = bidirectional, proj_size, layer_norm
+        self.regularization = regularization
+        # the cell's further weights that this layer has
+        projection = self.cell.projection if proj_size else None
+        extra = [e for e in self.cell.extra if e.required or e.name == projection]
+        self._extra = tuple([e.name for e in extra])
+        self._suffixes = [
+            f"_l{layer}{direction}"
+            for layer in range(num_layers)
+            for direction in (("", "_reverse") if bidirectional else ("",))
+        ]
+        widths = (proj_size or hidden_size, *[hidden_size] * (len(self.cell.states) - 1))
+        self._form = StateForm(type(self).__name__, self.cell.states, widths, len(self._suffixes))
+        self._register_weights(device, dtype)
+        self.reset_parameters()  # not the rule's: it may be another layer's too
+        self.momentum = None if momentum is None else momentum.to(device=self._weights(0).ih.device)
+
+    def _register_weights(self, device: Any, dtype: Any) -> None:
+        """Makes the parameters, in the order and with the names that ``torch.nn`` has."""
+        h, size = self._form.widths[0], self.hidden_size
+        rows, directions = self.cell.gates * size, 2 if self.bidirectional else 1
+        names: list[list[str]] = []
+        for k, suffix in enumerate(self._suffixes):
+            width = self.input_size if k < directions else h * directions
+            shapes: dict[str, tuple[int, ...]] = {
+                "weight_ih": (rows, width),
+                "weight_hh": (rows, h),
+            }
+            if self.bias:
+                shapes.update(bias_ih=(rows,), bias_hh=(rows,))
+            for extra in self.cell.extra:
+                if extra.name in self._extra:
+                    shapes[extra.name] = extra.shape(h, size)
+            for name, shape in shapes.items():
+                weight = torch.empty(shape, device=device, dtype=dtype)
+                self.register_parameter(name + suffix, nn.Parameter(weight))
+            names.append([name + suffix for name in shapes])
+        for name, width in self._norms():
+            gain = torch.empty(width, device=device, dtype=dtype)
+            self.register_parameter(name, nn.Parameter(gain))
+        adopt_weights(self, names)
+
+    def reset_parameters(self) -> None:
+        """Draws all weights and biases as ``torch.nn`` does; sets learned hyperparameters back."""
+        bound = self.hidden_size**-0.5
+        for weights in self.all_weights:
+            for weight in weights:
+                nn.init.uniform_(weight, -bound, bound)
+        for name, _ in self._norms():
+            nn.init.constant_(getattr(self, name), 0.0 if "bias" in name else 1.0)
+        rule: Rule | None = getattr(self, "momentum", None)
+        if rule is not None:
+            rule.reset_parameters()
+
+    def flatten_parameters(self) -> None:
+        """See ``torch.nn.RNNBase``; does nothing for cells that cuDNN does not know."""
+        if self.cell in _CUDNN:
+            super().flatten_parameters()
+
+    def _norms(self) -> list[tuple[str, int]]:
+        """The normalizations' parameters by name, and how wide they are."""
+        rows, size = self.cell.gates * self.hidden_size, self.hidden_size
+        norms = ("norm_ih", *self.cell.norms) if self.layer_norm else ()
+        return [
+            (name + suffix, size if name.startswith("norm_c") else rows)
+            for suffix in self._suffixes
+            for name in norms
+        ]
+
+    def _weights(self, k: int) -> Weights:
+        """The weights of one layer and direction."""
+        suffix = self._suffixes[k]
+        ih, hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
+        bias_ih = bias_hh = None
+        if self.bias:
+            bias_ih, bias_hh = getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix)
+        extra = _NO_EXTRA
+        if self._extra:
+            extra = {name: getattr(self, name + suffix) for name in self._extra}
+        norm_ih = getattr(self, "norm_ih" + suffix) if self.layer_norm else None
+        return Weights(ih, hh, bias_ih, bias_hh, extra, norm_ih)
+
+    def extra_repr(self) -> str:
+        """What the torch namesake shows, and which of our options are on."""
+        options = {k: v for k, v in self.regularization._asdict().items() if v}
+        if self.layer_norm:
+            options["layer_norm"] = True
+        return ", ".join([super().extra_repr(), *(f"{k}={v}" for k, v in options.items())])

@@ -1,0 +1,24 @@
+"""Momentum rules, one a file: what turns a sequence of drives into what a recurrent cell reads.
+
+To add one, subclass :class:`Rule`: see its docstring for what may be said of a rule.
+"""
+
+from torchmomentum.nn.rules._rule import Rule, RuleState, checked_rule
+from torchmomentum.nn.rules._scaled import bounded
+from torchmomentum.nn.rules.adam import Adam
+from torchmomentum.nn.rules.lookahead import NesterovLookahead
+from torchmomentum.nn.rules.momentum import Momentum
+from torchmomentum.nn.rules.nesterov import Nesterov
+from torchmomentum.nn.rules.rmsprop import RMSProp
+
+__all__ = [
+    "Adam",
+    "Momentum",
+    "Nesterov",
+    "NesterovLookahead",
+    "RMSProp",
+    "Rule",
+    "RuleState",
+    "bounded",
+    "checked_rule",
+]

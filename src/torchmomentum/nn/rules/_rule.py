@@ -1,0 +1,231 @@
+"""The base class of every momentum rule, and the hooks by which a rule says what it needs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from torchmomentum.ops import PLAIN, Modifiers, Moments
+
+RuleState: TypeAlias = "tuple[Tensor, ...]"
+
+
+def in_float32(drives: Tensor) -> Tensor:
+    """Half precision in float32: a velocity sums many small terms."""
+    if drives.dtype in (torch.float32, torch.float64):
+        return drives
+    return drives.to(torch.promote_types(drives.dtype, torch.float32))
+
+
+def last_step(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """The values ``(T, B, N)`` at each sequence's last step, for lengths ``(B,)``."""
+    if lengths is None:
+        return values[-1].clone()  # a view would keep the whole sequence alive
+    return values[lengths - 1, torch.arange(values.shape[1], device=values.device)]  # (B, N)
+
+
+def _keep_ended(alive: Tensor, new: RuleState, old: RuleState) -> RuleState:
+    """The new state of the sequences that still run, the old one of those that have ended."""
+    kept = (
+        torch.where(alive.view(-1, *[1] * (a.dim() - 1)), a, b)
+        for a, b in zip(new, old, strict=True)
+    )
+    return type(new)(*kept) if hasattr(new, "_fields") else tuple(kept)
+
+
+def _one_step_of(scan: Callable[..., tuple[Tensor, RuleState]]) -> Any:
+    """A step that is a sequence of length one."""
+
+    def step(self: Rule, drive: Tensor, state: RuleState) -> tuple[Tensor, RuleState]:
+        y, new = scan(self, drive.unsqueeze(0), state)
+        return y.squeeze(0), new
+
+    return step
+
+
+class Rule(nn.Module):
+    """A momentum rule: what turns a sequence of drives into what a recurrent cell reads.
+
+    Give a subclass :meth:`initial_state` and :meth:`step`, and it works in every layer and cell.
+    Everything else is optional:
+
+    - :meth:`scan`, where a whole sequence can be computed faster than step by step.
+    - ``linear = True``, where the rule is linear in its drive. It then commutes with the cell's
+      affine input map, and a layer runs it on ``[x_t; 1]`` instead of ``W x_t + b``, which is
+      narrower.
+    - :meth:`moments` and :meth:`from_moments`, where a kernel fuses the rule with a recurrence.
+    - ``reads_hidden = True`` with :meth:`cell_state`, :meth:`modifiers` and :meth:`follow`, where
+      the rule changes what the recurrent weights read.
+
+    A subclass that changes :meth:`step` or :meth:`scan` is another rule. It inherits neither the
+    kernel nor ``linear``, and where it changes one of the two alone, the other is made of it.
+
+    Attributes:
+        linear: Whether the rule is linear in its drive, without a constant term.
+        reads_hidden: Whether the rule's state holds a hidden state of the cell.
+    """
+
+    linear: bool = False
+    reads_hidden: bool = False
+    # the sizes asked for last, and what a state for them is made of
+    _expected: tuple[tuple[int, ...], str, list[tuple[int, ...]]] = ((), "", [])
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        depth = {
+            name: next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
+            for name in ("step", "scan", "linear", "moments")
+        }
+        if depth["step"] < depth["scan"]:
+            cls.scan = Rule.scan  # type: ignore[method-assign]
+        elif depth["scan"] < depth["step"]:
+            cls.step = _one_step_of(cls.scan)  # type: ignore[method-assign]
+        changed = min(depth["step"], depth["scan"])
+        if changed < depth["linear"]:
+            cls.linear = False
+        if changed < depth["moments"]:
+            cls.moments = Rule.moments  # type: ignore[method-assign]
+
+    @abstractmethod
+    def initial_state(
+        self,
+        batch_size: int,
+        width: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> RuleState:
+        """The state before the first step: tensors whose first dimension is the batch.
+
+        Args:
+            batch_size: Sequences, :math:`B`.
+            width: Channels of the drive, :math:`N`.
+            device: Where the tensors are made.
+            dtype: Their type.
+        """
+
+    @abstractmethod
+    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, RuleState]:
+        """One step: the definition of the rule.
+
+        Args:
+            drive: ``(B, N)``.
+            state: As :meth:`initial_state` makes it.
+
+        Returns:
+            What the cell reads, ``(B, N)``, and the next state.
+        """
+
+    def scan(
+        self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, RuleState]:
+        """All steps of a sequence. The base class calls :meth:`step` for each.
+
+        Args:
+            drives: ``(T, B, N)``.
+            state: The state to go on from; None starts anew.
+            lengths: How many steps of each sequence count, ``(B,)``; None means all.
+
+        Returns:
+            What the cell reads, ``(T, B, N)``, and the state after each sequence's last step.
+        """
+        wide = in_float32(drives)
+        if state is None:
+            state = self.fresh_state(wide)
+        outputs: list[Tensor] = []
+        for t in range(drives.shape[0]):
+            y, new = self.step(wide[t], state)
+            if lengths is not None:
+                new = _keep_ended(t < lengths, new, state)
+            state = new
+            outputs.append(y)
+        return torch.stack(outputs).to(drives.dtype), state
+
+    def cell_state(
+        self, batch_size: int, width: int, hidden_size: int, **options: Any
+    ) -> RuleState:
+        """:meth:`initial_state` in a cell with so many hidden units; options are the same."""
+        return self.initial_state(batch_size, width, **options)
+
+    def modifiers(self, state: RuleState) -> Modifiers:
+        """With ``reads_hidden``: how the rule changes the recurrence, from its state on."""
+        return PLAIN
+
+    def follow(self, state: RuleState, hidden: Tensor) -> RuleState:
+        """With ``reads_hidden``: the state after a sequence, with the hidden state it needs.
+
+        Args:
+            state: What :meth:`scan` returned.
+            hidden: The cell's ``h`` before the last step, ``(B, H)``.
+        """
+        return state
+
+    def moments(self, state: RuleState) -> Moments | None:
+        """The rule's state and numbers for a kernel that fuses it with the recurrence.
+
+        Args:
+            state: The state to go on from.
+
+        Returns:
+            Those of Adam's rule, or None where no kernel computes this rule.
+        """
+        return None
+
+    def from_moments(self, velocity: Tensor, rms: Tensor) -> RuleState:
+        """The rule's state, from what the kernel of :meth:`moments` returns."""
+        return velocity, rms
+
+    def fresh_state(self, drives: Tensor) -> RuleState:
+        """:meth:`initial_state` for drives ``(T, B, N)``, in float32 or float64."""
+        dtype = torch.promote_types(drives.dtype, torch.float32)
+        return self.initial_state(*drives.shape[1:], device=drives.device, dtype=dtype)
+
+    def check_state(
+        self, state: RuleState, batch_size: int, width: int, hidden_size: int, name: str
+    ) -> None:
+        """Checks that a state has the structure of :meth:`cell_state`.
+
+        Raises:
+            TypeError: It has another number of tensors.
+            RuntimeError: One of them has another size.
+        """
+        sizes = batch_size, width, hidden_size
+        if self._expected[0] != sizes:  # a stream asks the same at each step
+            like = self.cell_state(*sizes, device="meta")
+            shapes = [tuple(part.shape) for part in like]
+            self._expected = sizes, type(like).__name__, shapes
+        _, kind, expected = self._expected
+        if not isinstance(state, (tuple, list)) or len(state) != len(expected):
+            raise TypeError(
+                f"{name} must be {len(expected)} tensor(s), {kind}, got {type(state).__name__}"
+            )
+        for found, wanted in zip(state, expected, strict=True):
+            if tuple(found.shape) != wanted:
+                raise RuntimeError(f"Expected {name} size {wanted}, got {list(found.shape)}")
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Keeps its own values where a state dict has none, as that of the torch namesake."""
+        if any(key.startswith(prefix) for key in state_dict):
+            super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def reset_parameters(self) -> None:
+        """Sets learned hyperparameters back to the values given at construction."""
+
+
+def checked_rule(rule: Any, *, optional: bool) -> Any:
+    """The argument ``momentum`` of a layer or a cell.
+
+    Raises:
+        TypeError: It is not a rule.
+    """
+    if isinstance(rule, Rule) or (optional and rule is None):
+        return rule
+    expected = "a rule such as torchmomentum.nn.Momentum(0.6, 0.6)" + " or None" * optional
+    found = type(rule).__name__
+    if isinstance(rule, type):
+        found = f"the class {rule.__name__}: pass an instance, {rule.__name__}(...)"
+    raise TypeError(f"momentum must be {expected}, got {found}")

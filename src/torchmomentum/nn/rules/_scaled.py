@@ -1,0 +1,95 @@
+"""What the papers' rules share: a bounded drive, a step size and a momentum, fixed or learned."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from torchmomentum._checks import check_number
+from torchmomentum.nn.rules._rule import Rule, last_step
+from torchmomentum.ops import largest_drive, linear_scan
+
+_LARGEST_LEARNED_MU = 1 - 2.0**-20  # a sigmoid alone would round to 1
+LARGEST_STEP_SIZE = 1e6  # so that no gradient overflows; the papers' are at most 2
+
+
+def bounded(drive: Tensor, gain: float = 1.0) -> Tensor:
+    """Clamps a drive so that sums of ``gain`` times it stay finite.
+
+    The bound is the root of the largest finite number, divided by the gain where that is above 1.
+    """
+    bound = largest_drive(drive, gain)
+    return drive.clamp(-bound, bound)
+
+
+class ScaledRule(Rule):
+    """A rule with a step size and a momentum, each a number or learned.
+
+    A learned momentum is a sigmoid, so that it stays in (0, 1); a learned step size is an
+    exponential, so that it stays positive.
+    """
+
+    _learns_mu = True
+
+    def __init__(self, mu: float, step_size: float, learnable: bool) -> None:
+        super().__init__()
+        self._initial_mu = check_number("mu", mu, 0.0, 1.0)
+        self._initial_step_size = check_number(
+            "step_size", step_size, 0.0, LARGEST_STEP_SIZE, open_low=True
+        )
+        if not isinstance(learnable, bool):
+            raise TypeError(f"learnable must be a bool, got {type(learnable).__name__}")
+        self.learnable = learnable
+        if learnable:
+            self.log_step_size = nn.Parameter(torch.empty(()))
+            if self._learns_mu:
+                if self._initial_mu == 0.0:
+                    raise ValueError("mu must be in (0, 1) where it is learned, got 0.0")
+                self.logit_mu = nn.Parameter(torch.empty(()))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        if not self.learnable:
+            return
+        with torch.no_grad():
+            self.log_step_size.fill_(math.log(self._initial_step_size))
+            if self._learns_mu:
+                odds = self._initial_mu / (1 - self._initial_mu)
+                self.logit_mu.fill_(math.log(odds))
+
+    @property
+    def step_size(self) -> float | Tensor:
+        """The step size :math:`s`: a number, or where it is learned a positive scalar tensor."""
+        return self.log_step_size.exp() if self.learnable else self._initial_step_size
+
+    @property
+    def mu(self) -> float | Tensor:
+        r"""The momentum :math:`\mu`: a number, or where it is learned a scalar tensor in (0, 1)."""
+        if self.learnable and self._learns_mu:
+            logit = self.logit_mu.to(torch.promote_types(self.logit_mu.dtype, torch.float32))
+            return torch.sigmoid(logit).clamp(max=_LARGEST_LEARNED_MU)
+        return self._initial_mu
+
+    def _bounded(self, drive: Tensor) -> tuple[Tensor, float]:
+        """The bounded drive, and what it has still to be multiplied by to be ``s d_t``."""
+        step_size = self.step_size
+        if isinstance(step_size, Tensor):
+            return bounded(drive * step_size.to(drive.dtype)), 1.0
+        return bounded(drive, step_size), step_size
+
+    def _filter(
+        self, drives: Tensor, decay: Tensor | float, velocity: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """``v_t = decay_t v_{t-1} + s d_t`` at all steps, and at each sequence's last."""
+        drives, gain = self._bounded(drives)
+        values = linear_scan(drives, decay, velocity, gain=gain)
+        return values, last_step(values, lengths)
+
+    def extra_repr(self) -> str:
+        """The hyperparameters as :func:`repr` shows them."""
+        shown = {"mu": self._initial_mu, "step_size": self._initial_step_size}
+        return ", ".join(f"{k}={v:g}" for k, v in shown.items()) + (
+            ", learnable=True" if self.learnable else ""
+        )

@@ -1,0 +1,231 @@
+"""The linear filter along time, ``v_t = decay_t * v_{t-1} + x_t``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from torchmomentum.ops._autograd import register, with_autograd
+from torchmomentum.ops.cpu.library import available, call
+from torchmomentum.ops.triton import filter_launch as triton_filters
+
+_CHUNK = 32  # the most steps that one triangular matrix product filters
+_NARROW = 8192  # channels up to which products beat one vector operation a step, on a CPU
+
+
+def linear_scan_definition(
+    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float = 1.0, reverse: bool = False
+) -> Tensor:
+    """The filter in plain PyTorch, one step after the other. See :func:`linear_scan`."""
+    steps = range(x.shape[0])
+    outputs: list[Tensor] = []
+    v = initial
+    for t in reversed(steps) if reverse else steps:
+        kept = decay[t] if isinstance(decay, Tensor) else decay
+        v = kept * v + gain * x[t]
+        outputs.append(v)
+    return torch.stack(outputs[::-1] if reverse else outputs)
+
+
+def _by_step(x: Tensor, decay: Tensor, initial: Tensor, gain: float, reverse: bool) -> Tensor:
+    out = (x * gain).contiguous()
+    decays, views = decay.unbind(0), out.unbind(0)
+    v = initial
+    steps = range(x.shape[0])
+    for t in reversed(steps) if reverse else steps:
+        v = views[t].addcmul_(decays[t], v)
+    return out
+
+
+def _piece(time: int) -> int:
+    """How many steps to filter at once: a divisor of the length where there is a fair one."""
+    divisors = [size for size in range(_CHUNK, 6, -1) if time % size == 0]
+    return divisors[0] if divisors else min(_CHUNK, time)
+
+
+def _response(decays: Tensor, gain: float) -> tuple[Tensor, Tensor]:
+    """What step i still holds of the drive of step j, and of what stood before the piece.
+
+    Args:
+        decays: ``(pieces, size, 1)``.
+        gain: What the drive is scaled by.
+
+    Returns:
+        ``gain * decay_{j+1} * ... * decay_i``, ``(pieces, size, size)``, and
+        ``decay_1 * ... * decay_i``, ``(pieces, size, 1)``.
+    """
+    size = decays.shape[1]
+    below = torch.ones(size, size, dtype=torch.bool, device=decays.device).tril_(-1)
+    response = torch.where(below, decays, 1).cumprod(1).tril_()
+    inherited = response[:, :, :1] * decays[:, :1]
+    return response.mul_(gain), inherited
+
+
+@functools.lru_cache(maxsize=64)
+def _constant_response(
+    decay: float, gain: float, size: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """:func:`_response` for one decay, kept: making it costs as much as a short filter."""
+    decays = torch.full((1, size, 1), decay, dtype=dtype, device=device)
+    with torch.inference_mode(False):
+        return _response(decays, gain)
+
+
+def _by_product(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float) -> Tensor:
+    """Filters pieces of time by a triangular matrix product, then adds what each one inherits."""
+    time, channels = x.shape[0], x[0].numel()
+    size = _piece(time)
+    pieces = -(-time // size)
+    padding = pieces * size - time
+    flat = x.reshape(time, channels)
+    if padding:
+        flat = pad(flat, (0, 0, 0, padding))
+    if isinstance(decay, Tensor):
+        decays = pad(decay.reshape(time), (0, padding)).view(pieces, size, 1)
+        response, inherited = _response(decays, gain)
+    else:
+        response, inherited = _constant_response(decay, gain, size, x.dtype, x.device)
+        response, inherited = response.expand(pieces, -1, -1), inherited.expand(pieces, -1, -1)
+    out = torch.bmm(response, flat.view(pieces, size, channels))
+    carry = initial.expand_as(x[0]).reshape(1, channels)
+    for piece, kept in zip(out.unbind(0), inherited.unbind(0), strict=True):
+        carry = piece.addcmul_(kept, carry)[-1:]
+    return (out.view(-1, channels)[:time] if padding else out).view(x.shape)
+
+
+def _compiled(
+    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool
+) -> Tensor:
+    x, out = x.contiguous(), x.new_empty(x.shape)
+    start = initial.expand_as(x[0]).contiguous()
+    each = isinstance(decay, Tensor)
+    decay = decay.contiguous() if isinstance(decay, Tensor) else x.new_full((), decay)
+    size = x.shape[0], x[0].numel()
+    threads = torch.get_num_threads()
+    call("filter", *size, x, out, decay, int(each), start, float(gain), int(reverse), threads)
+    return out
+
+
+def _kernel(
+    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool
+) -> Tensor:
+    if x.numel() == 0:
+        return torch.empty_like(x, memory_format=torch.contiguous_format)
+    shared = not isinstance(decay, Tensor) or decay.numel() == decay.shape[0]
+    by_row = isinstance(decay, Tensor) and decay.shape[2] > 1
+    if triton_filters.serves(x) and not by_row:
+        return triton_filters.linear(x, decay, initial, gain, reverse)
+    tensors = [t for t in (x, decay, initial) if isinstance(t, Tensor)]
+    plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+    if shared and plain and available():
+        return _compiled(x, decay, initial, gain, reverse)
+    if not shared or x.shape[0] == 1 or (x.device.type == "cpu" and x[0].numel() > _NARROW):
+        if not isinstance(decay, Tensor):
+            decay = x.new_full((), decay).expand(x.shape[0], 1, 1)
+        return _by_step(x, decay, initial, gain, reverse)
+    if reverse:
+        reversed_decay = decay.flip(0) if isinstance(decay, Tensor) else decay
+        return _by_product(x.flip(0), reversed_decay, initial, gain).flip(0)
+    return _by_product(x, decay, initial, gain)
+
+
+def _fake(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, decay, initial, ctx.gain, ctx.reverse = inputs
+    if isinstance(decay, Tensor):
+        ctx.decay = None
+        ctx.save_for_backward(initial, decay, output)
+    else:
+        ctx.decay = decay
+        ctx.save_for_backward(initial)
+
+
+def _shift(values: Tensor, edge: Tensor, reverse: bool) -> Tensor:
+    """``values`` one step later in scanning order, ``edge`` coming in at the start."""
+    if reverse:
+        return torch.cat([values[1:], edge.unsqueeze(0)])
+    return torch.cat([edge.unsqueeze(0), values[:-1]])
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    # adjoint_t = grad_t + decay_{t+1} * adjoint_{t+1}: the same filter, backwards in time
+    initial, *saved = ctx.saved_tensors
+    end = -1 if ctx.reverse else 0
+    decay = later = first = ctx.decay
+    if saved:
+        decay, out = saved
+        first, later = decay[end], _shift(decay, torch.zeros_like(decay[0]), not ctx.reverse)
+    adjoint = linear_scan(grad, later, torch.zeros_like(grad[0]), reverse=not ctx.reverse)
+    grad_x = grad_decay = grad_initial = None
+    if ctx.needs_input_grad[0]:
+        grad_x = adjoint if ctx.gain == 1.0 else adjoint * ctx.gain
+    if ctx.needs_input_grad[1]:
+        before = _shift(out, initial.expand_as(out[0]), ctx.reverse)
+        grad_decay = (adjoint * before).sum_to_size(decay.shape)
+    if ctx.needs_input_grad[2]:
+        grad_initial = (first * adjoint[end]).sum_to_size(initial.shape)
+    return grad_x, grad_decay, grad_initial, None, None
+
+
+def _define(name: str, decay: str) -> Callable[..., Any]:
+    schema = f"{name}(Tensor x, {decay} decay, Tensor initial, float gain, bool reverse) -> Tensor"
+    op = register(schema, _kernel, _fake)
+    return with_autograd(name, op, _kernel, _backward, _setup, linear_scan_definition)
+
+
+_varying = _define("linear_scan", "Tensor")
+_constant = _define("constant_linear_scan", "float")
+
+
+def linear_scan(
+    x: Tensor,
+    decay: Tensor | float,
+    initial: Tensor,
+    *,
+    gain: float = 1.0,
+    reverse: bool = False,
+) -> Tensor:
+    r"""Filters a sequence linearly along its first dimension.
+
+    .. math:: v_t = \text{decay}_t \odot v_{t-1} + \text{gain}\; x_t, \qquad v_0 = \text{initial}
+
+    With a constant decay this is the momentum of equation (9) of the MomentumRNN paper. The result
+    is differentiable any number of times with respect to all three tensors. A NaN in the drive may
+    reach a few steps before its own, within the piece of time that is filtered at once.
+
+    Args:
+        x: The drive, ``(T, B, N)``.
+        decay: What is kept of the last value, ``(T, B or 1, N or 1)``, or a number. One that is
+            shared by the batch and all channels is filtered by matrix products where there are few.
+        initial: The state before the first step, ``(B, N)``.
+        gain: What the drive is scaled by.
+        reverse: Runs from the last step to the first.
+
+    Returns:
+        All the values, ``(T, B, N)``; the last one is the state to go on from.
+
+    Raises:
+        ValueError: The decay has another number of steps than the drive.
+
+    Example:
+        >>> x = torch.ones(4, 1, 1)
+        >>> linear_scan(x, 0.5, torch.zeros(1, 1)).flatten().tolist()
+        [1.0, 1.5, 1.75, 1.875]
+    """
+    if isinstance(decay, Tensor) and decay.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"decay must have one entry for each of the {x.shape[0]} steps, got {decay.shape[0]}"
+        )
+    function = _constant
+    if isinstance(decay, Tensor):
+        function, decay = _varying, decay.to(x.dtype)
+    out: Tensor = function(x, decay, initial.to(x.dtype), gain, reverse)
+    return out

@@ -1,0 +1,216 @@
+"""Which backend a problem goes to: the table in the code, and the same in the documentation."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import torchmomentum.nn as tnn
+from torchmomentum.ops import (
+    BACKENDS,
+    CHOICES,
+    Modifiers,
+    Moments,
+    Problem,
+    available,
+    choose,
+    run,
+    scan,
+)
+from torchmomentum.ops import _choose as choosing
+from torchmomentum.ops.backends import aten, cpu, eager
+from torchmomentum.ops.cells import find
+
+T, B, N, H = 5, 3, 4, 6
+compiled = pytest.mark.skipif(not available(), reason="no C++ compiler here")
+KEYS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
+
+
+def _layer(key="LSTM", dtype=torch.float32, **changes):
+    cell = find(key)
+    rows = cell.gates * H
+    shapes = {"weight_hh": (rows, H), "weight_ih": (rows, N), "bias_ih": rows, "bias_hh": rows}
+    weights = {name: torch.randn(shape, dtype=dtype) for name, shape in shapes.items()}
+    state = tuple(torch.randn(B, H, dtype=dtype) for _ in cell.states)
+    return Problem(cell, torch.randn(T, B, N, dtype=dtype), state, **weights)._replace(**changes)
+
+
+def _moments(rows):
+    return Moments(torch.zeros(B, rows), torch.ones(B, rows), 0.6, 1.0, 0.9, 1e-8)
+
+
+@pytest.fixture
+def avx2(monkeypatch):
+    """A processor without AVX-512."""
+    monkeypatch.setattr(choosing, "has_avx512", lambda: False)
+
+
+@pytest.fixture
+def avx512(monkeypatch):
+    monkeypatch.setattr(choosing, "has_avx512", lambda: True)
+
+
+@compiled
+@pytest.mark.parametrize("key", KEYS)
+def test_a_processor_with_avx512_takes_the_compiled_kernels(key, avx512):
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        assert choose(_layer(key, dtype)).name == "cpu"
+    assert choose(_layer(key, torch.float64)).name == "aten"
+
+
+@compiled
+@pytest.mark.parametrize("key", KEYS)
+def test_a_processor_without_takes_pytorchs_where_ours_are_slower(key, avx2):
+    layer, rows = _layer(key), find(key).gates * H
+    assert choose(layer).name == "aten"
+    kept = [
+        _layer(key, torch.bfloat16),
+        layer._replace(lengths=torch.tensor([5, 2, 1])),
+        layer._replace(moments=_moments(rows)),
+        layer._replace(modifiers=Modifiers(rate_h=0.1)),
+        layer._replace(x=torch.randn(T, B, rows), weight_ih=None, bias_ih=None),
+    ]
+    assert [choose(problem).name for problem in kept] == ["cpu"] * len(kept)
+    packed = {"lengths": torch.tensor([5, 2, 1]), "batch_sizes": torch.tensor([3, 2, 1, 1, 1])}
+    assert choose(layer._replace(**packed)).name == "cpu"
+    with torch.no_grad():
+        assert choose(layer._replace(**packed)).name == "aten"
+        assert choose(layer._replace(lengths=packed["lengths"])).name == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("capability", "most", "expected"),
+    [
+        ("AVX512", "", True),
+        ("AVX512", "AVX512_CORE_AMX", True),
+        ("AVX512", "AVX2", False),
+        ("AVX512", "SSE41", False),
+        ("AVX2", "", False),
+        ("DEFAULT", "", False),
+    ],
+)
+def test_what_pytorch_is_held_to_counts(capability, most, expected, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
+    assert choosing.has_avx512() is expected
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (_layer("RNN_MODRELU", torch.float64, extra={"bias_modrelu": torch.ones(H)}), "definition"),
+        (_layer(dtype=torch.float64, modifiers=Modifiers(rate_h=0.1)), "definition"),
+        (_layer(dtype=torch.float64, lengths=torch.tensor([5, 2, 1])), "eager"),
+        (_layer(dtype=torch.float64, bias_ih=None), "eager"),
+        (_layer(dtype=torch.float64, moments=_moments(4 * H)), "eager"),
+    ],
+    ids=["modReLU", "modifiers", "lengths", "one bias", "Adam"],
+)
+def test_what_no_kernel_serves(problem, expected):
+    assert choose(problem).name == expected
+
+
+def test_without_compiled_kernels(monkeypatch):
+    monkeypatch.setattr(cpu, "available", lambda: False)
+    assert choose(_layer()).name == "aten"
+    assert choose(_layer(lengths=torch.tensor([5, 2, 1]))).name == "eager"
+    assert choose(_layer(modifiers=Modifiers(rate_h=0.1))).name == "definition"
+    packed = {"lengths": torch.tensor([5, 2, 1]), "batch_sizes": torch.tensor([3, 2, 1, 1, 1])}
+    assert choose(_layer(**packed)).name == "aten"
+
+
+def _ran(monkeypatch):
+    """Records which backends run."""
+    seen = []
+    for name, backend in BACKENDS.items():
+
+        def observed(problem, name=name, backend=backend):
+            seen.append((name, problem.x.dtype))
+            return backend.run(problem)
+
+        monkeypatch.setitem(BACKENDS, name, backend._replace(run=observed))
+    return seen
+
+
+@compiled
+def test_layers_run_on_what_is_chosen(monkeypatch, avx512):
+    seen = _ran(monkeypatch)
+    x = torch.randn(T, B, N)
+    for layer in (tnn.LSTM(N, H), tnn.MomentumLSTM(N, H), tnn.AdamLSTM(N, H)):
+        layer(x)
+    assert [name for name, _ in seen] == ["cpu"] * 3
+    seen.clear()
+    monkeypatch.setattr(choosing, "has_avx512", lambda: False)
+    for layer in (tnn.LSTM(N, H), tnn.MomentumLSTM(N, H), tnn.AdamLSTM(N, H)):
+        layer(x)
+    assert [name for name, _ in seen] == ["aten", "aten", "cpu"]
+
+
+def test_autocast_chooses_the_type_once(monkeypatch):
+    seen = _ran(monkeypatch)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = run(_layer())[0]
+        run(_layer(dtype=torch.float64))
+    assert [dtype for _, dtype in seen] == [torch.bfloat16, torch.float64]
+    assert out.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("backend", ["loop", "definition", "eager"])
+def test_half_is_computed_in_float32(backend, monkeypatch):
+    """Every step's state, not only the result: what is rounded at each step differs."""
+    cell, seen = find("RNN_TANH"), []
+    step, forward = cell.step, cell.gradient.forward
+
+    def observed(pre, *rest):
+        seen.append(pre.dtype)
+        return step(pre, *rest)
+
+    def written(pre, *rest):
+        seen.append(pre.dtype)
+        return forward(pre, *rest)
+
+    monkeypatch.setitem(cell.__dict__, "step", observed)
+    monkeypatch.setitem(cell.__dict__, "gradient", cell.gradient._replace(forward=written))
+    pre, h = torch.randn(T, B, H).bfloat16(), torch.randn(B, H).bfloat16()
+    weights = [torch.randn(H, H).bfloat16(), None]
+    out, _ = scan(cell, pre, (h,), weights, backend=backend)
+    assert out.dtype == torch.bfloat16
+    assert set(seen) == {torch.float32}
+
+
+def test_in_graphs_pytorchs_functions_are_left_alone():
+    seen = []
+
+    def function(problem):
+        seen.append(choose(problem).name)
+        return problem.x
+
+    layer = _layer("GRU", torch.float64)
+    with torch.autograd.forward_ad.dual_level():
+        function(layer)
+    function(layer)
+    torch.func.vmap(lambda x: function(layer._replace(x=x)))(torch.stack([layer.x] * 2))
+    assert seen == ["eager", "aten", "eager"]
+
+
+def test_the_table_of_the_documentation_is_this_one():
+    page = Path(__file__).parents[2] / "docs" / "kernels.md"
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+    expected = [
+        f"| `{c.backend}` | {c.condition} | {BACKENDS[c.backend].serves_what} |" for c in CHOICES
+    ]
+    assert rows[: len(expected)] == expected
+
+
+def test_every_backend_says_why_not():
+    problem = _layer("RNN_MODRELU", torch.float64, extra={"bias_modrelu": torch.ones(H)})
+    for name, why in (
+        ("aten", "PyTorch has no such cell"),
+        ("cpu", "of another type or device"),
+        ("eager", "no gradient written out"),
+        ("triton", "of another type, or empty"),
+    ):
+        with pytest.raises(ValueError, match=f"backend '{name}' serves .*RNN_MODRELU.*: .*{why}"):
+            run(problem, name)
+    assert aten.ATEN.serves(_layer())
+    assert eager.EAGER.serves(_layer())
