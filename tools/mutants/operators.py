@@ -174,9 +174,8 @@ class _Finder:
     def _removed(self, node: ast.stmt) -> Iterator[Mutant]:
         """Leaves a statement out, where names stay defined without it."""
         call = node.value if isinstance(node, ast.Expr) else None
-        stored = isinstance(node, (ast.Assign, ast.AugAssign)) and not isinstance(
-            node.targets[0] if isinstance(node, ast.Assign) else node.target,
-            (ast.Name, ast.Tuple),
+        stored = isinstance(node, ast.AugAssign) or (
+            isinstance(node, ast.Assign) and not isinstance(node.targets[0], (ast.Name, ast.Tuple))
         )
         simple = isinstance(node, (ast.Raise, ast.Break, ast.Continue, ast.Delete))
         first = isinstance(call, ast.Call) and "super().__init__" not in ast.unparse(call.func)

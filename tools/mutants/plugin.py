@@ -46,6 +46,7 @@ class Coverage:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Traces one test with its fixtures."""
         self.start(item.nodeid)
         began = time.monotonic()
         yield
@@ -54,6 +55,7 @@ class Coverage:
         self.seconds[item.nodeid] = time.monotonic() - began
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Notes which tests cannot be traced."""
         if report.failed:
             self.failed.add(report.nodeid)
 
@@ -65,6 +67,7 @@ class Selection:
         self.place = {test: i for i, test in enumerate(tests)}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keeps what was selected."""
         items[:] = [item for item in items if item.nodeid in self.place]
         items.sort(key=lambda item: self.place[item.nodeid])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import resource
@@ -84,10 +85,8 @@ class Process:
         return found
 
     def _kill(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)  # the group is the child's own
-        except ProcessLookupError:
-            pass
 
 
 def fork(sandbox: Sandbox, action: Callable[[], int], seconds: float) -> Process:
@@ -107,7 +106,7 @@ def fork(sandbox: Sandbox, action: Callable[[], int], seconds: float) -> Process
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         os.environ["PYTHONPATH"] = str(sandbox.root / "src")
         code = action()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the child must not return into its parent's code
         traceback.print_exc()
     finally:
         sys.stdout.flush()
