@@ -198,6 +198,24 @@ def test_what_was_known_of_a_tensor_holds_no_longer(change):
     torch.testing.assert_close(train(fused=True), train(foreach=False), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("change", ["parameter turned", "buffer turned", "buffer replaced"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_of_several_tensors_is_another(change, which):
+    def train(**options):
+        torch.manual_seed(0)
+        params = [Parameter(torch.randn(3, 3)) for _ in range(2)]
+        optimizer = NAG(params, 0.1, **options)
+        for step in range(7):
+            for p in params:
+                p.grad = torch.randn(3, 3)
+            if step == 4:
+                BENEATH[change](params[which], optimizer.state[params[which]])
+            optimizer.step()
+        return [p.detach() for p in params]
+
+    torch.testing.assert_close(train(fused=True), train(foreach=False), rtol=1e-5, atol=1e-5)
+
+
 def _half_in_place(tensor):
     """Another type at the same address, as an allocator may hand it out again."""
     tensor.data = tensor.data.view(torch.float16)[: tensor.numel()]

@@ -1,4 +1,6 @@
 import copy
+import math
+import sys
 from functools import partial
 
 import pytest
@@ -319,3 +321,115 @@ def test_the_loss_is_asked_for():
 @pytest.mark.parametrize("restart", ["gradient", [(10, 3)]])
 def test_policies_keep_the_contract(restart):
     check_optimizer(partial(NAG, restart=restart))
+
+
+def test_defaults():
+    p = torch.nn.Parameter(torch.ones(2))
+    shared = {"lr": 1e-3, "weight_decay": 0.0, "maximize": False, "foreach": None}
+    shared |= {"differentiable": False, "fused": None, "cycle_step": 0, "iterations": 0}
+    shared |= {"last_momentum": 0.0, "last_loss": None}
+    assert NAG([p]).defaults == shared | {"restart_every": None}
+    assert SRSGD([p]).defaults == shared | {"restart_every": 40}
+
+
+def test_lists_are_the_default_where_torch_prefers_them(monkeypatch):
+    """On a GPU; here a CPU is taken for one."""
+    module = sys.modules["torch.optim.optimizer"]
+    monkeypatch.setattr(module, "_get_foreach_kernels_supported_devices", lambda: ["cpu"])
+    for options, expected in (({}, True), ({"foreach": False}, False)):
+        p = torch.nn.Parameter(torch.ones(2))
+        optimizer = SRSGD([p], lr=0.1, **options)
+        p.grad = torch.ones(2)
+        with torch.profiler.profile() as profile:
+            optimizer.step()
+        lists = [e.key for e in profile.key_averages() if e.key.startswith("aten::_foreach")]
+        assert bool(lists) == expected
+
+
+def test_a_learning_rate_that_is_learned():
+    """The same steps as with a number, and in each the same sum of gradients as its derivative."""
+    found = []
+    for lr in (0.1, torch.tensor(0.1, dtype=torch.float64, requires_grad=True)):
+        start, gradient = _problem()
+        w = start.clone()
+        optimizer = NAG([w.requires_grad_()], lr=0.1, weight_decay=0.1, differentiable=True)
+        p = w.clone()
+        optimizer.param_groups[0].update(params=[p], lr=lr)
+        for _ in range(4):
+            p.grad = gradient(p.clone())
+            optimizer.step()
+        found.append(p)
+    torch.testing.assert_close(*found, rtol=0, atol=1e-14)
+    (slope,) = torch.autograd.grad(found[1].sum(), lr)
+    assert slope.abs() > 0.1
+
+
+def test_differentiable_steps_leave_earlier_buffers_alone():
+    start, gradient = _problem()
+    p = start.clone().requires_grad_().clone()
+    optimizer = NAG([start.clone().requires_grad_()], lr=0.1, differentiable=True)
+    optimizer.param_groups[0]["params"] = [p]
+    for step in range(4):
+        p.grad = gradient(p)
+        if step > 1:
+            held = optimizer.state[p]["momentum_buffer"]
+            before = held.clone()
+            optimizer.step()
+            assert torch.equal(held, before)
+        else:
+            optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("make", "gradient", "message"),
+    [
+        (
+            lambda: torch.nn.Parameter(torch.ones(2, dtype=torch.complex64)),
+            lambda: torch.ones(2, dtype=torch.complex64),
+            r"requires floating point parameters, got torch\.complex64",
+        ),
+        (
+            lambda: torch.nn.Parameter(torch.ones(2)),
+            lambda: torch.ones(2).to_sparse(),
+            "does not support sparse gradients",
+        ),
+    ],
+)
+def test_what_fused_steps_do_not_support(make, gradient, message):
+    p = make()
+    p.grad = gradient()
+    with pytest.raises(RuntimeError, match=message):
+        NAG([p], lr=0.1, fused=True).step()
+
+
+def test_the_slope_counts_every_parameter_and_the_decay():
+    """restart='gradient' sums g . d over a group, with d of the whole step."""
+    generator = torch.Generator().manual_seed(0)
+    for maximize in (False, True):
+        params = [torch.nn.Parameter(torch.ones(2, dtype=torch.complex128)) for _ in range(2)]
+        options = {"lr": 0.1, "weight_decay": 0.5, "maximize": maximize}
+        optimizer = NAG(params, restart="gradient", **options)
+        v = [p.detach().clone() for p in params]
+        j = 0
+        counts, expected = [], []
+        for step in range(30):
+            slope, new_v = 0.0, []
+            for p in params:  # a gradient that turns from time to time
+                noise = torch.randn(2, dtype=torch.complex128, generator=generator)
+                p.grad = math.cos(0.7 * step) + 0.2 * noise
+            w = [p.detach().clone() for p in params]
+            optimizer.step()
+            for x, old, p in zip(w, v, params, strict=True):
+                g = (-p.grad if maximize else p.grad) + 0.5 * x
+                new = x - 0.1 * g
+                slope += (g.conj() * (new - old)).real.sum()
+                new_v.append(new)
+            torch.testing.assert_close(
+                [p.detach() for p in params],
+                [n + j / (j + 3) * (n - old) for n, old in zip(new_v, v, strict=True)],
+            )
+            v, j = new_v, 0 if j > 0 and slope > 0 else j + 1
+            counts.append(optimizer.param_groups[0]["cycle_step"])
+            expected.append(j)
+        assert counts == expected
+        assert 0 in counts

@@ -81,8 +81,14 @@ LIMIT = 10
 
 
 def grow(x):
-    while x < LIMIT:
+    if x < LIMIT:
         x += 3
+    return x
+
+
+def wait(x):
+    while x is None:
+        x = 1
     return x
 
 
@@ -94,11 +100,13 @@ import toy
 
 
 def test_grows():
-    assert toy.grow(5) == 11
+    assert toy.grow(5) == 8
 
 
-def test_stays():
+def test_waits():
     assert toy.grow(50) == 50
+    assert toy.wait(2) == 2
+    assert toy.wait(None) == 1
 """
 RUN = """
 import json, sys
@@ -142,15 +150,17 @@ def _run(root):
 def test_verdicts_on_a_toy(tmp_path):
     assert json.loads(_run(tmp_path)) == {
         "LIMIT = 11": "survived",
-        "while x <= LIMIT:": "survived",
-        "while x >= LIMIT:": "timeout",
-        "pass": "timeout",
-        "x -= 3": "timeout",
+        "if x <= LIMIT:": "survived",
+        "if x >= LIMIT:": "killed",
+        "pass": "killed",
+        "x -= 3": "killed",
         "x += 4": "killed",
+        "while x is not None:": "timeout",
+        "x = 2": "killed",
         "return x": "survived",
     }
 
 
 def test_failing_tests_are_not_mutated(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "TESTS", TESTS.replace("== 11", "== 12"))
+    monkeypatch.setattr(sys.modules[__name__], "TESTS", TESTS.replace("== 8", "== 9"))
     assert _run(tmp_path) == "refused True"

@@ -160,7 +160,7 @@ def _run(
         f"{len(found['equivalent'])} equivalent; score {found['score']}",
         flush=True,
     )
-    return {**head, "mutants": total, **found}
+    return {**head, "mutants": total, "quick": options.quick, **found}
 
 
 if __name__ == "__main__":

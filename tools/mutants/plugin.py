@@ -72,11 +72,14 @@ class Selection:
         items.sort(key=lambda item: self.place[item.nodeid])
 
 
-def run_pytest(root: Path, files: Iterable[str], plugins: list[object]) -> int:
+def run_pytest(
+    root: Path, files: Iterable[str], plugins: list[object], *, first_failure: bool = True
+) -> int:
     """Runs test files on the package under ``root``, in this process."""
     os.chdir(root)
     sys.path[:0] = [str(root / "src"), str(root)]
-    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", f"--rootdir={root}"]
+    options = ["-q", "--no-header", "-p", "no:cacheprovider", f"--rootdir={root}"]
     # of what the parent has imported already, such as Hypothesis
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    options += ["-x"] if first_failure else []
     return int(pytest.main([*options, *files], plugins=plugins))
