@@ -19,7 +19,7 @@ def test_all_checks_run():
 
 
 def test_sgd_fails_where_we_do_better():
-    with pytest.raises(ContractError, match=r"refuses_not_finite: lr=nan: no error was raised"):
+    with pytest.raises(ContractError, match=r"not_finite: lr=nan: no error was raised"):
         check_optimizer(SGD)
     with pytest.raises(ContractError, match="differentiable"):
         check_optimizer(partial(SGD, momentum=0.9))
@@ -331,13 +331,13 @@ FAULTS = [
     ("copying", CopiesAnew, "deepcopy changes the groups"),
     ("copying", Unnamed, "repr does not show"),
     ("differentiable", partial(SGD, **MOMENTUM), ""),
-    ("refuses", partial(TakesWrong, takes="rate"), "a negative learning rate: no"),
-    ("refuses", partial(TakesWrong, takes="decay"), "a negative weight decay: no"),
-    ("refuses", partial(TakesWrong, takes="none"), "no parameters: no"),
-    ("refuses", partial(TakesWrong, takes="tensor"), "a bare tensor: no"),
-    ("refuses", partial(TakesWrong, takes="no leaf"), "a tensor that is no leaf: no"),
-    ("refuses_not_finite", SGD, "lr=nan"),
-    ("refuses_not_finite", TakesInfinity, "lr=inf"),
+    ("wrong_arguments", partial(TakesWrong, takes="rate"), "a negative learning rate: no"),
+    ("wrong_arguments", partial(TakesWrong, takes="decay"), "a negative weight decay: no"),
+    ("wrong_arguments", partial(TakesWrong, takes="none"), "no parameters: no"),
+    ("wrong_arguments", partial(TakesWrong, takes="tensor"), "a bare tensor: no"),
+    ("wrong_arguments", partial(TakesWrong, takes="no leaf"), "a tensor that is no leaf: no"),
+    ("not_finite", SGD, "lr=nan"),
+    ("not_finite", TakesInfinity, "lr=inf"),
 ]
 
 

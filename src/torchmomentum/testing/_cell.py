@@ -190,7 +190,7 @@ def _meta_device(make: MakeCell) -> None:
 
 
 @CONTRACT.check
-def _refusals(make: MakeCell) -> None:
+def _wrong_arguments(make: MakeCell) -> None:
     cell = _cell(make)
     require_error(lambda: cell(draw(_B, _I + 1)), "input of another size")
     require_error(lambda: cell(draw(_T, _B, _I)), "input of rank 3")

@@ -91,7 +91,7 @@ def _copying(make: MakeOptimizer) -> None:
 
 
 @CONTRACT.check
-def _refuses(make: MakeOptimizer) -> None:
+def _wrong_arguments(make: MakeOptimizer) -> None:
     params, _ = problem()
     require_error(lambda: make(params, lr=-1.0), "a negative learning rate")
     require_error(lambda: make(params, lr=0.1, weight_decay=-1.0), "a negative weight decay")
@@ -101,7 +101,7 @@ def _refuses(make: MakeOptimizer) -> None:
 
 
 @CONTRACT.check
-def _refuses_not_finite(make: MakeOptimizer) -> None:
+def _not_finite(make: MakeOptimizer) -> None:
     params, _ = problem()
     for value in (float("nan"), float("inf")):
         require_error(partial(make, params, lr=value), f"lr={value}")
@@ -118,7 +118,7 @@ def check_optimizer(make: MakeOptimizer, *, skip: Sequence[str] = ()) -> list[st
     Args:
         make: ``make(params, **options)``, the optimizer; options as ``torch.optim.SGD``'s.
         skip: Checks to leave out, by name. ``torch.optim.SGD`` with momentum needs
-            ``differentiable`` (it cuts the momentum off) and ``refuses_not_finite``.
+            ``differentiable`` (it cuts the momentum off) and ``not_finite``.
 
     Returns:
         The names of the checks that ran.

@@ -177,7 +177,7 @@ def _meta_device(make: MakeLayer) -> None:
 
 
 @CONTRACT.check
-def _refusals(make: MakeLayer) -> None:
+def _wrong_arguments(make: MakeLayer) -> None:
     layer = _layer(make)
     require_error(lambda: layer(draw(0, _B, _I)), "no steps")
     require_error(lambda: layer(draw(_T, _B, _I + 1)), "input of another size")
