@@ -191,7 +191,9 @@ class Lenient(nn.GRUCell):
     ],
 )
 def test_wrong_arguments_that_are_taken(takes, words):
-    is_found(CONTRACT, "wrong_arguments", partial(Lenient, takes=takes), f"{words}: no error was raised")
+    is_found(
+        CONTRACT, "wrong_arguments", partial(Lenient, takes=takes), f"{words}: no error was raised"
+    )
 
 
 def test_every_check_has_a_fault():

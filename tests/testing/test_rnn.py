@@ -258,9 +258,13 @@ class Lenient(nn.GRU):
     ],
 )
 def test_wrong_arguments_that_are_taken(takes, words):
-    is_found(CONTRACT, "wrong_arguments", partial(Lenient, takes=takes), f"{words}: no error was raised")
+    is_found(
+        CONTRACT, "wrong_arguments", partial(Lenient, takes=takes), f"{words}: no error was raised"
+    )
 
 
 def test_every_check_has_a_fault():
-    found = {"shapes", "batch_first", "unbatched", "wrong_arguments"} | {check for check, _, _ in FAULTS}
+    found = {"shapes", "batch_first", "unbatched", "wrong_arguments"} | {
+        check for check, _, _ in FAULTS
+    }
     assert found == set(CONTRACT.checks)

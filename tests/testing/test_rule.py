@@ -61,6 +61,8 @@ def test_a_users_rule_keeps_it(make):
 
 def _lie(change):
     class Lies(Plain):
+        linear = True
+
         def step(self, drive, state):
             y, new = super().step(drive, state)
             return change(y), new
@@ -124,6 +126,8 @@ class PlainTuple(Plain):
 
 
 class Grows(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         y, new = super().scan(drives, state, lengths)
         return y, new._replace(steps=new.steps.unsqueeze(-1)) if state is not None else new
@@ -136,39 +140,53 @@ class Narrows(Plain):
 
 
 class OtherScan(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         y, new = super().scan(drives, state, lengths)
         return y * 1.001, new
 
 
 class OtherLast(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         y, new = super().scan(drives, state, lengths)
         return y, new._replace(steps=new.steps + 1)
 
 
 class Forgets(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         return super().scan(drives, None, lengths)
 
 
 class ForgetsItsCount(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         y, new = super().scan(drives, state, lengths)
         return y, new if state is None else new._replace(steps=new.steps * 0 + len(drives))
 
 
 class AllSteps(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         return super().scan(drives, state, None)
 
 
 class AllStepsGoingOn(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         return super().scan(drives, state, None if state is not None else lengths)
 
 
 class StopsEarly(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         y, new = super().scan(drives, state, lengths)
         if lengths is not None:
@@ -178,12 +196,16 @@ class StopsEarly(Plain):
 
 
 class Widens(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         y, new = super().scan(drives, state, lengths)
         return y.to(torch.promote_types(y.dtype, torch.float32)), new
 
 
 class HalfState(Plain):
+    step = Plain.step
+
     def fresh_state(self, drives):
         return self.initial_state(*drives.shape[1:], dtype=drives.dtype)
 
@@ -229,6 +251,8 @@ class Detached(Plain):
 
 
 class DetachedState(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         return super().scan(drives, None if state is None else _detached(state), lengths)
 
@@ -248,6 +272,8 @@ class InPlace(Plain):
 
 
 class ChangesDrives(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         found = super().scan(drives, state, lengths)
         drives.mul_(2)
@@ -255,6 +281,8 @@ class ChangesDrives(Plain):
 
 
 class ChangesWithLengths(Plain):
+    step = Plain.step
+
     def scan(self, drives, state=None, lengths=None):
         found = super().scan(drives, state, lengths)
         if lengths is not None:

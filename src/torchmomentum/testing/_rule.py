@@ -46,7 +46,6 @@ def _state(make: MakeRule) -> None:
         for new, old in zip(state, start, strict=True):
             require(new.shape == old.shape, f"{name} changes the state's size")
             require(new.dtype == old.dtype, f"{name} changes the state's type")
-    rule.check_state(start, _B, _N, "state")
 
 
 def _stepped(rule: Rule, drives: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
