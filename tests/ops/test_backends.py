@@ -6,9 +6,11 @@ Triton's kernels run under its interpreter here, and on the device where there i
 import pytest
 import torch
 
-from torchmomentum.ops import BACKENDS, GATES, Options, Plan, available, planned, scan
+from torchmomentum.ops import BACKENDS, Modifiers, Plan, available, planned, scan
+from torchmomentum.ops.cells import find
+from torchmomentum.ops.triton.launch import CELLS
 
-MODES = list(GATES)
+MODES = list(CELLS)
 SHAPES = {  # T, B, H
     "one of everything": (1, 1, 1),
     "one row": (5, 1, 18),
@@ -19,13 +21,13 @@ SHAPES = {  # T, B, H
 OPTIONS = {
     "plain": lambda t, b, h, d: {},
     "lookahead": lambda t, b, h, d: {"steps": torch.arange(b) % 3, "restart": 4},
-    "dropout": lambda t, b, h, d: {"dropout": _some(b, h), "scale": 1.7},
+    "dropout": lambda t, b, h, d: {"keep_mask": _some(b, h), "keep_scale": 1.7},
     "zoneout": lambda t, b, h, d: {"zoneout_h": _some(t, b, h), "zoneout_c": _some(t, b, h)},
     "zoneout's mean": lambda t, b, h, d: {"rate_h": 0.3, "rate_c": 0.2},
     "all": lambda t, b, h, d: {
         "steps": torch.arange(b) % 5,
-        "dropout": _some(b, h),
-        "scale": 1.7,
+        "keep_mask": _some(b, h),
+        "keep_scale": 1.7,
         "zoneout_h": _some(t, b, h),
         "rate_c": 0.2,
     },
@@ -39,8 +41,10 @@ def _some(*shape):
 
 def _serves(backend, mode, options, lengths):
     """What each backend promises to serve, of what is tried here."""
-    if backend == "native":
+    if backend == "aten":
         return mode != "RNN_MODRELU" and options == "plain" and lengths is None
+    if backend == "eager":
+        return mode != "RNN_MODRELU" and options == "plain"
     return True
 
 
@@ -55,7 +59,7 @@ def _here(backend):
 
 def _draw(mode, shape, options, dtype, bias=True):
     time, batch, hidden = shape
-    rows = GATES[mode] * hidden
+    rows = find(mode).gates * hidden
     tensors = {"pre": torch.randn(time, batch, rows), "h": torch.randn(batch, hidden)}
     if mode == "LSTM":
         tensors["c"] = torch.randn(batch, hidden)
@@ -77,14 +81,14 @@ def _run(mode, tensors, given, lengths, backend):
     weights = [tensors["weight_hh"], tensors.get("bias_hh")]
     if mode == "RNN_MODRELU":
         weights.append(tensors["bias_modrelu"])
-    options = Options(**given, previous=tensors.get("previous"))
-    return scan(mode, tensors["pre"], state, weights, lengths, backend, options)
+    options = Modifiers(**given, previous=tensors.get("previous"))
+    return scan(mode, tensors["pre"], state, weights, lengths, options, backend)
 
 
 def _compare(mode, tensors, given, lengths, backend, tolerance):
     exact = {k: x.detach().double().requires_grad_() for k, x in tensors.items()}
     found = _run(mode, tensors, given, lengths, backend)
-    expected = _run(mode, exact, given, lengths, "reference")
+    expected = _run(mode, exact, given, lengths, "loop")
     dtype = tensors["pre"].dtype
     probes = [torch.randn_like(x) for x in expected]
     for a, b in zip(found, expected, strict=True):
@@ -113,7 +117,7 @@ def poisoned():
     torch.use_deterministic_algorithms(False)
 
 
-backends = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "reference"])
+backends = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "loop"])
 modes = pytest.mark.parametrize("mode", MODES)
 
 
@@ -148,7 +152,7 @@ def test_options_and_lengths(backend, mode, options, padded, poisoned):
 def test_half_precision(backend, mode, dtype):
     if not _here(backend) or not _serves(backend, mode, "plain", None):
         return
-    if backend == "native" and DEVICE == "cpu" and dtype == torch.float16:
+    if backend == "aten" and DEVICE == "cpu" and dtype == torch.float16:
         pytest.skip("PyTorch's own layers have no half on a CPU")
     tensors, given = _draw(mode, (5, 3, 6), "plain", dtype)
     _compare(mode, tensors, given, None, backend, 4e-2 if dtype == torch.bfloat16 else 6e-3)
@@ -181,7 +185,7 @@ def test_several_tiles_of_units(mode, options, poisoned):
 @modes
 def test_ensembles_in_one_launch(mode, options, monkeypatch):
     pytest.importorskip("triton")
-    from torchmomentum.ops import _triton as triton
+    from torchmomentum.ops.triton import launch as triton
 
     drawn = [_draw(mode, (4, 3, 6), options, torch.float32) for _ in range(3)]
     given = drawn[0][1]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import torchmomentum.nn as tnn
-from torchmomentum.ops import _build
-from torchmomentum.ops._kernels import available
+from torchmomentum.ops.cpu import build as _build
+from torchmomentum.ops.cpu.library import available
 
 compiler = pytest.mark.skipif(not available(), reason="no C++ compiler here")
 

@@ -5,20 +5,23 @@ import torch
 
 import torchmomentum.nn as tnn
 from torchmomentum.ops import (
-    GATES,
+    BACKENDS,
+    PLAIN,
+    Modifiers,
     Moments,
-    Options,
-    compiled_layer,
-    compiled_serves,
+    Problem,
+    adam_scan_definition,
+    run,
     scan_definition,
 )
-from torchmomentum.ops import _cpu as cpu
-from torchmomentum.ops._adam import adam_scan_definition
-from torchmomentum.ops._kernels import available, call, product
+from torchmomentum.ops.cells import find
+from torchmomentum.ops.cpu import chunks, forward, operators
+from torchmomentum.ops.cpu.layer import KERNELS
+from torchmomentum.ops.cpu.library import available, call, product
 
 pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
 
-MODES = list(GATES)
+MODES = list(KERNELS)
 SHAPES = {  # T, B, I, H
     "one of everything": (1, 1, 1, 1),
     "one row": (7, 1, 3, 33),
@@ -52,7 +55,7 @@ def _draw(*shape):
 
 def _arguments(mode, shape, *, bias=True, learned=False, moments=False):
     time, batch, inputs, hidden = shape
-    rows = GATES[mode] * hidden
+    rows = find(mode).gates * hidden
     tensors = {"x": _draw(time, batch, inputs), "h": _draw(batch, hidden)}
     if mode == "LSTM":
         tensors["c"] = _draw(batch, hidden)
@@ -86,14 +89,14 @@ def _some(*shape):
 BESIDES = {
     "lookahead": lambda t, b, h: {"steps": torch.arange(b) % 3, "restart": 4},
     "lookahead for good": lambda t, b, h: {"steps": torch.arange(b) % 3},
-    "dropout": lambda t, b, h: {"dropout": _some(b, h), "scale": 1.7},
+    "dropout": lambda t, b, h: {"keep_mask": _some(b, h), "keep_scale": 1.7},
     "zoneout": lambda t, b, h: {"zoneout_h": _some(t, b, h), "zoneout_c": _some(t, b, h)},
     "zoneout's mean": lambda t, b, h: {"rate_h": 0.3, "rate_c": 0.2},
     "all": lambda t, b, h: {
         "steps": torch.arange(b) % 5,
         "restart": 3,
-        "dropout": _some(b, h),
-        "scale": 1.7,
+        "keep_mask": _some(b, h),
+        "keep_scale": 1.7,
         "zoneout_h": _some(t, b, h),
         "rate_c": 0.2,
     },
@@ -101,17 +104,23 @@ BESIDES = {
 
 
 def _options(tensors, besides):
-    return Options(**besides, previous=tensors.get("previous"))
+    return Modifiers(**besides, previous=tensors.get("previous"))
 
 
 def _compiled(mode, tensors, lengths, besides=()):
-    state, weights = _split(tensors)
     moments = None
     if "velocity" in tensors:
         rule = tensors.get("mu", 0.6), tensors.get("gain", 0.9), 0.8, 1e-3
         moments = Moments(tensors["velocity"], tensors["rms"], *rule)
     options = _options(tensors, dict(besides))
-    return compiled_layer(mode, tensors["x"], state, weights, lengths, moments, options)
+    return run(_problem(mode, tensors, lengths, options, moments), "cpu")
+
+
+def _problem(mode, tensors, lengths=None, options=PLAIN, moments=None):
+    state, (weight_ih, weight_hh, bias_ih, bias_hh, bias_modrelu) = _split(tensors)
+    extra = {} if bias_modrelu is None else {"bias_modrelu": bias_modrelu}
+    rest = (weight_ih, bias_ih, bias_hh, extra, lengths, options, moments)
+    return Problem(find(mode), tensors["x"], state, weight_hh, *rest)
 
 
 def _defined(mode, tensors, lengths, besides=()):
@@ -178,9 +187,9 @@ def test_lengths(mode, moments, threads, poisoned):
 @pytest.mark.parametrize("moments", [False, True])
 @pytest.mark.parametrize("mode", MODES)
 def test_chunks_of_time(mode, moments, monkeypatch, poisoned):
-    monkeypatch.setattr(cpu, "_CACHED", 1)
-    monkeypatch.setattr(cpu, "_ROWS", 12)
-    assert len(cpu._chunks(10, 4, 32)) == 4
+    monkeypatch.setattr(chunks, "_CACHED", 1)
+    monkeypatch.setattr(chunks, "_ROWS", 12)
+    assert len(chunks.chunks(10, 4, 32)) == 4
     for lengths in (None, torch.tensor([10, 1, 4, 6])):
         _check(mode, _arguments(mode, (10, 4, 20, 8), moments=moments, learned=moments), lengths)
 
@@ -188,10 +197,10 @@ def test_chunks_of_time(mode, moments, monkeypatch, poisoned):
 @pytest.mark.parametrize("besides", BESIDES)
 @pytest.mark.parametrize("mode", MODES)
 def test_options(mode, besides, threads, poisoned, monkeypatch):
-    monkeypatch.setattr(cpu, "_CACHED", 1)
+    monkeypatch.setattr(chunks, "_CACHED", 1)
     shapes = {(10, 5, 3, 18): 15, (1, 2, 3, 4): 15, (5, 70, 4, 60): 70, (4, 3, 2, 270): 9}
     for (time, batch, inputs, hidden), rows in shapes.items():
-        monkeypatch.setattr(cpu, "_ROWS", rows)  # chunks of three steps, of one
+        monkeypatch.setattr(chunks, "_ROWS", rows)  # chunks of three steps, of one
         tensors = _arguments(mode, (time, batch, inputs, hidden), moments=True)
         given = BESIDES[besides](time, batch, hidden)
         if "steps" in given:
@@ -232,9 +241,10 @@ def test_of_bfloat16_the_products_are_and_the_state_is_not(mode, shape, threads,
         name: x.detach().bfloat16() for name, x in _arguments(mode, shape, bias=False).items()
     }
     hidden, seen = tensors["weight_hh"].shape[1], []
-    called = cpu._LAYERS[mode]
+    key = mode, False
+    called = operators.OPERATORS[key]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(cpu._LAYERS, mode, lambda *a: seen.append(called(*a)) or seen[0])
+        patch.setitem(operators.OPERATORS, key, lambda *a: seen.append(called(*a)) or seen[0])
         out = _compiled(mode, tensors, None)[0]
     assert out.dtype == torch.bfloat16
     wide, *_ = seen[0]
@@ -265,8 +275,8 @@ def test_gradients_of_bfloat16(mode, shape, moments, threads, poisoned):
     tensors = {name: x.detach().bfloat16().requires_grad_() for name, x in drawn.items()}
     exact = {name: x.detach().double().requires_grad_() for name, x in tensors.items()}
     grads = []
-    for run, given in ((_compiled, tensors), (_defined, exact)):
-        loss = run(mode, given, None)[0].double().square().sum()
+    for function, given in ((_compiled, tensors), (_defined, exact)):
+        loss = function(mode, given, None)[0].double().square().sum()
         grads.append(torch.autograd.grad(loss, list(given.values())))
     for name, a, b in zip(tensors, *grads, strict=True):
         assert (a - b).norm() <= 2e-2 * b.norm() + 1e-6, name
@@ -336,16 +346,13 @@ def test_what_does_not_fit_never_reaches_a_kernel():
 
 def test_what_it_serves():
     tensors = _arguments("LSTM", (4, 3, 2, 5))
-    state, weights = _split(tensors)
-    assert compiled_serves("LSTM", tensors["x"], state, [*weights[:4], None])
-    assert not compiled_serves("LSTM", tensors["x"].double(), state, [*weights[:4], None])
-    half = tensors["x"].half(), [s.half() for s in state], [w.half() for w in weights[:4]]
-    assert compiled_serves("LSTM", half[0], half[1], [*half[2], None])
-    mixed = (state[0].double(), state[1])
-    assert not compiled_serves("LSTM", tensors["x"], mixed, [*weights[:4], None])
-    assert not compiled_serves("LSTM", tensors["x"], state, [*weights[:4], torch.ones(1, 5)])
-    normalized = Options(norm_hh=torch.ones(20))
-    assert not compiled_serves("LSTM", tensors["x"], state, [*weights[:4], None], normalized)
+    problem, serves = _problem("LSTM", tensors), BACKENDS["cpu"].serves
+    assert serves(problem)
+    assert serves(problem.to(torch.float16))
+    assert not serves(problem.to(torch.float64))
+    assert not serves(problem._replace(state=(problem.state[0].double(), problem.state[1])))
+    assert not serves(problem._replace(extra={"weight_hr": torch.ones(1, 5)}))
+    assert not serves(problem._replace(modifiers=Modifiers(norm_hh=torch.ones(20))))
 
 
 # --- what is known only when the backward comes, and what must not reach a pointer ---------------
@@ -403,10 +410,11 @@ def test_states_and_lengths_of_other_types():
 def test_memory_of_elsewhere_is_refused():
     tensors = _arguments("LSTM", (5, 2, 3, 4))
     meta = tensors | {"h": tensors["h"].to("meta")}
-    state, weights = _split(meta)
-    assert not compiled_serves("LSTM", meta["x"], state, [*weights[:4], None])
-    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+    assert not BACKENDS["cpu"].serves(_problem("LSTM", meta))
+    with pytest.raises(ValueError, match="differ in type or device"):
         _compiled("LSTM", meta, None)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        operators.layer(_problem("LSTM", meta))
 
 
 def test_a_negated_view():
@@ -454,7 +462,7 @@ def test_gradients_of_transposed_input_in_a_compiled_graph():
 @pytest.mark.parametrize("layer", [tnn.LookaheadSRLSTM, tnn.AdamLSTM, tnn.MomentumLSTM])
 def test_every_rule_runs_on_the_kernels_in_every_precision(layer, dtype, monkeypatch):
     called = []
-    monkeypatch.setattr(cpu, "call", lambda name, *a: (called.append(name), call(name, *a))[1])
+    monkeypatch.setattr(forward, "call", lambda name, *a: (called.append(name), call(name, *a))[1])
     module = layer(20, 6).to(dtype)
     out, _ = module(torch.randn(5, 8, 20, dtype=dtype))
     assert out.dtype == dtype

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchmomentum.ops import linear_scan, linear_scan_definition
-from torchmomentum.ops._linear import _NARROW
+from torchmomentum.ops.filters.linear import _NARROW
 
 
 def _tensors(time, batch, width, decay_shape):

@@ -3,7 +3,8 @@ import gc
 import pytest
 import torch
 
-from torchmomentum.ops import _memory, empty_cache
+from torchmomentum.ops import empty_cache
+from torchmomentum.ops.cpu import pool as blocks
 
 LIKE = torch.empty(0)
 LARGE = 2**20  # elements
@@ -11,44 +12,44 @@ LARGE = 2**20  # elements
 
 @pytest.fixture
 def pool(monkeypatch):
-    fresh = _memory._Pool()
-    monkeypatch.setattr(_memory, "_POOL", fresh)
+    fresh = blocks._Pool()
+    monkeypatch.setattr(blocks, "_POOL", fresh)
     return fresh
 
 
 def test_a_block_is_used_again_once_every_view_of_it_is_gone(pool):
-    first = _memory.empty(LIKE, 4, LARGE)
+    first = blocks.empty(LIKE, 4, LARGE)
     view, place = first[1:], first.data_ptr()
     del first
     gc.collect()
     assert pool.held() == 0
-    other = _memory.empty(LIKE, 4, LARGE)
+    other = blocks.empty(LIKE, 4, LARGE)
     assert other.data_ptr() != place
     del view
     gc.collect()
     assert pool.held() == 4 * LARGE * 4
-    assert _memory.empty(LIKE, 3, LARGE + 300_000).data_ptr() == place
+    assert blocks.empty(LIKE, 3, LARGE + 300_000).data_ptr() == place
 
 
 def test_no_more_is_held_than_was_once_in_use(pool):
     for size in range(2, 9):
-        array = _memory.empty(LIKE, size, LARGE)
+        array = blocks.empty(LIKE, size, LARGE)
         array.fill_(1.0)
         del array
         assert pool.held() <= size * LARGE * 4
 
 
 def test_small_arrays_and_what_is_given_back(pool):
-    _memory.empty(LIKE, 100)
+    blocks.empty(LIKE, 100)
     assert pool.held() == 0
-    array = _memory.empty(LIKE, LARGE)
+    array = blocks.empty(LIKE, LARGE)
     del array
     assert empty_cache() == LARGE * 4
     assert empty_cache() == 0
 
 
 def test_type_and_shape(pool):
-    array = _memory.empty(torch.empty(0, dtype=torch.float64), 2, 3, LARGE)
+    array = blocks.empty(torch.empty(0, dtype=torch.float64), 2, 3, LARGE)
     assert array.shape == (2, 3, LARGE)
     assert array.dtype == torch.float64
     array.zero_()
@@ -57,9 +58,9 @@ def test_type_and_shape(pool):
 
 def test_steps_of_one_kind_take_no_new_memory(pool, monkeypatch):
     made = []
-    new_block = _memory._new_block
-    monkeypatch.setattr(_memory, "_new_block", lambda size: made.append(size) or new_block(size))
+    new_block = blocks._new_block
+    monkeypatch.setattr(blocks, "_new_block", lambda size: made.append(size) or new_block(size))
     for _ in range(5):
-        kept = [_memory.empty(LIKE, rows, 1000) for rows in (410, 300, 2000)]
+        kept = [blocks.empty(LIKE, rows, 1000) for rows in (410, 300, 2000)]
         del kept
     assert len(made) == 3

@@ -4,18 +4,19 @@ import pytest
 import torch
 
 from torchmomentum.ops import (
-    GATES,
-    STEPS,
-    Options,
+    BACKENDS,
+    Modifiers,
+    Problem,
     gru_scan,
     lstm_scan,
-    native,
-    native_packed,
     rnn_scan,
+    run,
     scan,
     scan_definition,
 )
-from torchmomentum.ops._native import padded
+from torchmomentum.ops.backends.aten import padded
+from torchmomentum.ops.cells import LSTM, find
+from torchmomentum.ops.triton.launch import CELLS
 
 T, B, H = 4, 3, 2
 
@@ -29,7 +30,7 @@ def _draw(*shape):
     ("mode", "bias", "projected"),
     [
         (m, b, p)
-        for m in STEPS
+        for m in CELLS
         for b in (True, False)
         for p in (False, True)
         if m == "LSTM" or not p
@@ -37,7 +38,7 @@ def _draw(*shape):
 )
 def test_equals_its_definition_with_both_orders_of_gradients(mode, bias, projected, masked):
     width = 1 if projected else H
-    rows = GATES[mode] * H
+    rows = find(mode).gates * H
     state = (_draw(B, width), _draw(B, H)) if mode == "LSTM" else (_draw(B, H),)
     weights = [_draw(rows, width), _draw(rows) if bias else None]
     if mode == "LSTM":
@@ -52,12 +53,12 @@ def test_equals_its_definition_with_both_orders_of_gradients(mode, bias, project
             given = iter(tensors)
             pre, *rest = (None if x is None else next(given) for x in everything)
             count = len(state)
-            return scan(mode, pre, tuple(rest[:count]), rest[count:], lengths, backend)
+            return scan(mode, pre, tuple(rest[:count]), rest[count:], lengths, backend=backend)
 
         return call
 
     tensors = [x for x in everything if x is not None]
-    for a, b in zip(run(None)(*tensors), run("reference")(*tensors), strict=True):
+    for a, b in zip(run(None)(*tensors), run("loop")(*tensors), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
     assert torch.autograd.gradcheck(run(None), tensors)
     assert torch.autograd.gradgradcheck(run(None), tensors, fast_mode=True)
@@ -66,13 +67,15 @@ def test_equals_its_definition_with_both_orders_of_gradients(mode, bias, project
 @pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_native_equals_the_definition(mode, dtype):
-    rows = GATES[mode] * H
+    rows = find(mode).gates * H
     x = torch.randn(T, B, 5, dtype=dtype, requires_grad=True)
     count = 2 if mode == "LSTM" else 1
     state = tuple(torch.randn(B, H, dtype=dtype, requires_grad=True) for _ in range(count))
     shapes = [(rows, 5), (rows, H), (rows,), (rows,)]
     weights = [torch.randn(*s, dtype=dtype, requires_grad=True) for s in shapes]
-    found = native(mode, x, state, [*weights, None])
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    problem = Problem(find(mode), x, state, weight_hh, weight_ih, bias_ih, bias_hh)
+    found = run(problem, "aten")
     recurrent = [weights[1], weights[3]] + ([None] if mode == "LSTM" else [])
     pre = torch.nn.functional.linear(x, weights[0], weights[2])
     expected = scan_definition(mode, pre, state, recurrent)
@@ -100,9 +103,11 @@ def test_native_packed_equals_padded():
     weights = [torch.randn(s) for s in [(4 * H, 5), (4 * H, H), (4 * H,), (4 * H,)]]
     state = (torch.zeros(B, H), torch.zeros(B, H))
     sizes = torch.full((T,), B)
-    found = native_packed("LSTM", x.flatten(0, 1), sizes, state, [*weights, None])
-    expected = native("LSTM", x, state, [*weights, None])
-    torch.testing.assert_close(found[0].view(T, B, H), expected[0])
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    problem = Problem(LSTM, x, state, weight_hh, weight_ih, bias_ih, bias_hh)
+    found = run(problem._replace(batch_sizes=sizes), "aten")
+    expected = run(problem, "aten")
+    torch.testing.assert_close(found[0], expected[0])
 
 
 def test_padding_to_persistent_kernels_is_exact():
@@ -112,13 +117,15 @@ def test_padding_to_persistent_kernels_is_exact():
     weights = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
     seen = []
 
-    def run(x, state, weights):
-        seen.append((tuple(x.shape), tuple(state[0].shape)))
-        return native("LSTM", x, state, weights)
+    def observed(problem):
+        seen.append((tuple(problem.x.shape), tuple(problem.state[0].shape)))
+        return run(problem, "aten")
 
-    found = padded(x, state, [*weights, None], run)
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    problem = Problem(LSTM, x, state, weight_hh, weight_ih, bias_ih, bias_hh)
+    found = padded(problem, observed)
     assert seen == [((T, 8, 128), (8, H))]
-    expected = native("LSTM", x, state, [*weights, None])
+    expected = run(problem, "aten")
     inputs = [x, *state, *weights]
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b)
@@ -133,14 +140,16 @@ def test_padding_to_persistent_kernels_is_exact():
 def test_outputs_share_no_memory():
     x, state = torch.randn(T, B, 5), (torch.zeros(B, H), torch.zeros(B, H))
     weights = [torch.randn(s) for s in [(4 * H, 5), (4 * H, H), (4 * H,), (4 * H,)]]
-    out, h, _ = native("LSTM", x, state, [*weights, None])
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    problem = Problem(LSTM, x, state, weight_hh, weight_ih, bias_ih, bias_hh)
+    out, h, _ = run(problem, "aten")
     h.fill_(7.0)
     assert not (out[-1] == 7.0).any()
 
 
 def test_wrong_calls_are_refused():
     pre, state = torch.zeros(T, B, 4 * H), (torch.zeros(B, H), torch.zeros(B, H))
-    with pytest.raises(ValueError, match="mode must be one of"):
+    with pytest.raises(ValueError, match="cell must be a Cell or one of"):
         scan("LTSM", pre, state, [torch.zeros(4 * H, H), None, None])
     with pytest.raises(ValueError, match="needs a weight_hh of 8 rows"):
         scan("LSTM", pre, state, [torch.zeros(4, H), None, None])
@@ -148,7 +157,7 @@ def test_wrong_calls_are_refused():
 
 def _small(mode, dtype=torch.float32):
     state = tuple(torch.randn(B, H, dtype=dtype) for _ in range(2 if mode == "LSTM" else 1))
-    rows = GATES[mode] * H
+    rows = find(mode).gates * H
     weights = [torch.randn(rows, H, dtype=dtype), torch.randn(rows, dtype=dtype)]
     if mode == "RNN_MODRELU":
         weights.append(torch.randn(H, dtype=dtype))
@@ -178,15 +187,15 @@ def test_backends_that_cannot_serve_say_so():
     with pytest.raises(ValueError, match=r"'cpu' serves float32.*got GRU of torch\.float64 on cpu"):
         scan("GRU", pre, state, weights, backend="cpu")
     with pytest.raises(
-        ValueError, match="backend must be one of reference, torch, native, cpu, tr"
+        ValueError, match="backend must be one of loop, definition, eager, aten, cpu, tr"
     ):
         scan("GRU", pre, state, weights, backend="cuda")
     with pytest.raises(ValueError, match="nonlinearity must be one of tanh, relu, modrelu"):
         rnn_scan(pre, *state, *weights, nonlinearity="sigmoid")
-    for backend in ("native", "cpu", "triton"):
-        normalized = Options(norm_hh=torch.ones(3 * H))
+    for backend in ("aten", "eager", "cpu", "triton"):
+        normalized = Modifiers(norm_hh=torch.ones(3 * H))
         with pytest.raises(ValueError, match=f"backend '{backend}' serves"):
-            scan("GRU", pre.float(), state, weights, backend=backend, options=normalized)
+            scan("GRU", pre.float(), state, weights, backend=backend, modifiers=normalized)
 
 
 # --- what a recurrence does besides -------------------------------------------------------------
@@ -202,11 +211,11 @@ BESIDES = {
         "previous": torch.randn(B, H, **d),
         "restart": 3,
     },
-    "dropout": lambda d, m: {"dropout": _some(B, H), "scale": 2.0},
+    "dropout": lambda d, m: {"keep_mask": _some(B, H), "keep_scale": 2.0},
     "zoneout": lambda d, m: {"zoneout_h": _some(T, B, H), "zoneout_c": _some(T, B, H)},
     "zoneout's mean": lambda d, m: {"rate_h": 0.3, "rate_c": 0.2},
     "normalization": lambda d, m: {
-        "norm_hh": torch.randn(GATES[m] * H, **d),
+        "norm_hh": torch.randn(find(m).gates * H, **d),
         **(
             {"norm_c": torch.randn(H, **d), "norm_c_bias": torch.randn(H, **d)}
             if m == "LSTM"
@@ -215,7 +224,7 @@ BESIDES = {
     },
 }
 besides = pytest.mark.parametrize("besides", BESIDES)
-modes = pytest.mark.parametrize("mode", list(STEPS))
+modes = pytest.mark.parametrize("mode", list(CELLS))
 
 
 def _with_options(mode, name, dtype):
@@ -232,10 +241,10 @@ def test_options_have_both_orders_of_gradients(mode, besides):
 
     def run(*values):
         pre, *rest = values[: len(tensors)]
-        options = Options(**(given | dict(zip(names, values[len(tensors) :], strict=True))))
+        options = Modifiers(**(given | dict(zip(names, values[len(tensors) :], strict=True))))
         return scan(
             *(mode, pre, rest[: len(state)], rest[len(state) :], torch.tensor([4, 2, 1])),
-            options=options,
+            modifiers=options,
         )
 
     values = [*tensors, *(given[name] for name in names)]
@@ -251,10 +260,10 @@ def test_options_have_both_orders_of_gradients(mode, besides):
 def test_options_in_one_graph_and_in_transforms(mode, besides, dtype):
     pre, state, weights, given = _with_options(mode, besides, dtype)
     given = {k: x.detach() if isinstance(x, torch.Tensor) else x for k, x in given.items()}
-    options = Options(**given)
+    options = Modifiers(**given)
 
     def run(pre):
-        return scan(mode, pre, state, weights, options=options)[0]
+        return scan(mode, pre, state, weights, modifiers=options)[0]
 
     expected = run(pre)
     (grad,) = torch.autograd.grad(expected.square().sum(), pre)
@@ -276,8 +285,8 @@ def test_options_by_hand():
     pre, (h,), (weight_hh, _) = _small("RNN_TANH", torch.float64)
     previous = torch.randn(B, H, dtype=torch.float64)
     steps = torch.tensor([2, 0, 7])
-    options = Options(steps=steps, previous=previous, restart=3)
-    out, _ = rnn_scan(pre, h, weight_hh, options=options)
+    options = Modifiers(steps=steps, previous=previous, restart=3)
+    out, _ = rnn_scan(pre, h, weight_hh, modifiers=options)
     hs = [previous, h]
     for t in range(T):
         k = (steps + t) % 3
@@ -286,7 +295,7 @@ def test_options_by_hand():
         hs.append(torch.tanh(pre[t] + ahead @ weight_hh.T))
     torch.testing.assert_close(out, torch.stack(hs[2:]))
     with pytest.raises(ValueError, match="needs both steps and previous"):
-        rnn_scan(pre, h, weight_hh, options=Options(steps=steps))
+        rnn_scan(pre, h, weight_hh, modifiers=Modifiers(steps=steps))
 
 
 def test_modrelu_by_hand():
@@ -303,15 +312,19 @@ def test_modrelu_by_hand():
 
 # --- what must not reach a kernel -----------------------------------------------------------------
 
-BACKEND_NAMES = ("reference", "torch", "native", "cpu", "triton")
+BACKEND_NAMES = tuple(BACKENDS)
 
 
 @pytest.mark.parametrize("backend", [*BACKEND_NAMES, None])
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"dropout": torch.ones(B, H)}, TypeError, "dropout must be torch.bool"),
-        ({"dropout": torch.ones(1, H, dtype=torch.bool)}, ValueError, "dropout must have shape"),
+        ({"keep_mask": torch.ones(B, H)}, TypeError, "keep_mask must be torch.bool"),
+        (
+            {"keep_mask": torch.ones(1, H, dtype=torch.bool)},
+            ValueError,
+            "keep_mask must have shape",
+        ),
         ({"zoneout_h": torch.ones(1, B, H, dtype=torch.bool)}, ValueError, "zoneout_h must have"),
         ({"steps": torch.zeros(B + 1), "previous": torch.zeros(B, H)}, ValueError, "steps must"),
     ],
@@ -319,38 +332,42 @@ BACKEND_NAMES = ("reference", "torch", "native", "cpu", "triton")
 def test_options_that_do_not_fit(change, error, words, backend):
     pre, state, weights = _small("LSTM")
     with pytest.raises(error, match=words):
-        scan("LSTM", pre, state, weights, None, backend, Options(**change))
+        scan("LSTM", pre, state, weights, None, Modifiers(**change), backend)
 
 
 @pytest.mark.parametrize("backend", [*BACKEND_NAMES, None])
 def test_tensors_that_do_not_fit(backend):
     pre, state, weights = _small("LSTM")
     with pytest.raises(ValueError, match="bias_hh must have shape"):
-        scan("LSTM", pre, state, [weights[0], torch.zeros(4)], None, backend)
+        scan("LSTM", pre, state, [weights[0], torch.zeros(4)], backend=backend)
     with pytest.raises(ValueError, match="state must have shape"):
-        scan("LSTM", pre, [s[:1] for s in state], weights, None, backend)
+        scan("LSTM", pre, [s[:1] for s in state], weights, None, backend=backend)
     with pytest.raises(ValueError, match="lengths must have shape"):
-        scan("LSTM", pre, state, weights, torch.tensor([1]), backend)
+        scan("LSTM", pre, state, weights, torch.tensor([1]), backend=backend)
     with pytest.raises(ValueError, match=r"LSTM has 2 state\(s\), got 1"):
-        scan("LSTM", pre, state[:1], weights, None, backend)
+        scan("LSTM", pre, state[:1], weights, None, backend=backend)
     pre, state, weights = _small("RNN_MODRELU")
-    with pytest.raises(ValueError, match="needs its bias"):
-        scan("RNN_MODRELU", pre, state, weights[:2], None, backend)
-    with pytest.raises(ValueError, match="has no third weight"):
-        scan("RNN_TANH", pre, state, weights, None, backend)
+    with pytest.raises(ValueError, match="needs its weight 'bias_modrelu'"):
+        scan("RNN_MODRELU", pre, state, weights[:2], None, backend=backend)
+    with pytest.raises(ValueError, match="has 2 recurrent weights, got 3"):
+        scan("RNN_TANH", pre, state, weights, None, backend=backend)
 
 
 def test_numbers_of_other_types():
     pre, state, weights = _small("LSTM")
     kept = torch.ones(B, H, dtype=torch.bool)
-    expected = scan("LSTM", pre, state, weights, None, "torch", Options(dropout=kept, scale=2.0))
-    found = scan("LSTM", pre, state, weights, options=Options(dropout=kept, scale=2, rate_h=0))
+    expected = scan(
+        "LSTM", pre, state, weights, None, Modifiers(keep_mask=kept, keep_scale=2.0), "definition"
+    )
+    found = scan(
+        "LSTM", pre, state, weights, modifiers=Modifiers(keep_mask=kept, keep_scale=2, rate_h=0)
+    )
     torch.testing.assert_close(found, expected)
-    steps = Options(steps=torch.tensor([-3, 0, 1], dtype=torch.int32), previous=state[0].detach())
-    assert all(x.isfinite().all() for x in scan("LSTM", pre, state, weights, options=steps))
+    steps = Modifiers(steps=torch.tensor([-3, 0, 1], dtype=torch.int32), previous=state[0].detach())
+    assert all(x.isfinite().all() for x in scan("LSTM", pre, state, weights, modifiers=steps))
 
 
-@pytest.mark.parametrize("mode", list(STEPS))
+@pytest.mark.parametrize("mode", list(CELLS))
 def test_an_empty_batch(mode):
     for dtype in (torch.float32, torch.float64):
         pre, state, weights = _small(mode, dtype)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from torchmomentum.ops import GATES
+from torchmomentum.ops.triton.launch import CELLS
 
 pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", [*GATES, "filters"])
+@pytest.mark.parametrize("which", [*CELLS, "filters"])
 def test_compiles(which, tmp_path):
     script = Path(__file__).parents[1] / "reference" / "compile_kernels.py"
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}

@@ -5,8 +5,8 @@ import torch
 
 pytest.importorskip("triton")
 
-from torchmomentum.ops import _triton_filters as filters
 from torchmomentum.ops import adam_scan, linear_scan
+from torchmomentum.ops.triton import filter_launch as filters
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

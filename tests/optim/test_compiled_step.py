@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from torchmomentum.ops import _kernels
-from torchmomentum.ops._kernels import available
+from torchmomentum.ops.cpu import library as _kernels
+from torchmomentum.ops.cpu.library import available
 from torchmomentum.optim import NAG
 from torchmomentum.optim._compiled import CompiledStep
 

@@ -112,7 +112,7 @@ def test_a_state_dict_from_the_middle_of_a_cycle_goes_on_any_other_way(way):
 
 
 def test_fused_falls_back_where_the_private_kernel_is_gone(monkeypatch):
-    monkeypatch.setattr(_update, "_FUSED", None)
+    monkeypatch.setattr(_update, "fused_sgd", None)
     test_equals_the_slides("fused", 7, 0.05)
 
 

@@ -10,9 +10,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from torchmomentum.ops import GATES
-from torchmomentum.ops import _triton as launcher
+from torchmomentum.ops.cells import find
 from torchmomentum.ops.triton import filters, recurrence
+from torchmomentum.ops.triton import launch as launcher
 
 HOPPER = GPUTarget("cuda", 90, 32)
 SHARED = 227 * 1024  # bytes that a program may have there
@@ -53,8 +53,8 @@ def compile_recurrence(mode, hidden, dtype, everything, cut):
     }
     constants = {
         "hidden": hidden,
-        "MODE": launcher._MODES.index(mode),
-        "GATES": GATES[mode],
+        "MODE": launcher.CELLS.index(mode),
+        "GATES": find(mode).gates,
         "SINGLE": cut.single,
         "STATIONARY": cut.stationary,
         "WAIT": several,

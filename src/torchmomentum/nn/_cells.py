@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from torchmomentum.nn._rules import AdamState, NesterovLookahead, Rule, RuleState
-from torchmomentum.ops import GATES, STEPS, compiled_step, compiled_step_serves
+from torchmomentum.ops import PLAIN, compiled_step, compiled_step_serves
+from torchmomentum.ops.cells import Weights, find
 
 
 class _Cell(nn.RNNCellBase):
@@ -35,8 +36,8 @@ class _Cell(nn.RNNCellBase):
                 raise TypeError(f"{name} should be of type int, got: {type(value).__name__}")
             if value <= 0:
                 raise ValueError(f"{name} must be greater than zero")
-        super().__init__(input_size, hidden_size, bias, GATES[mode], device, dtype)
-        self.mode = mode
+        super().__init__(input_size, hidden_size, bias, find(mode).gates, device, dtype)
+        self.cell = find(mode)
         self.momentum = momentum.to(device=self.weight_ih.device)
 
     def reset_parameters(self) -> None:
@@ -87,11 +88,11 @@ class _Cell(nn.RNNCellBase):
     ) -> tuple[tuple[Tensor, ...], RuleState]:
         weights, moments = (self.weight_hh, self.bias_hh), self.momentum.moments(memory)
         if moments is not None:
-            *new, velocity, rms = compiled_step(self.mode, drive, state, *weights, moments)
+            *new, velocity, rms = compiled_step(self.cell, drive, state, *weights, moments)
             return tuple(new), AdamState(velocity, rms)
         pre, memory = self.momentum.step(drive, memory)
         pre = pre.to(drive.dtype, copy=True)  # the kernel writes to it, and it may be the memory's
-        return compiled_step(self.mode, pre, state, *weights), memory
+        return compiled_step(self.cell, pre, state, *weights), memory
 
     def forward(self, input: Tensor, hidden: Any = None, v: Any = None) -> tuple[Tensor, Any, Any]:
         """One step.
@@ -115,7 +116,7 @@ class _Cell(nn.RNNCellBase):
         drive, rule, hidden = linear(input, self.weight_ih, self.bias_ih), self.momentum, state[0]
         weights = self.weight_hh, self.bias_hh
         if not isinstance(rule, NesterovLookahead) and compiled_step_serves(
-            self.mode, (drive, *state, *(t for t in memory if t.is_floating_point()), *weights)
+            self.cell, (drive, *state, *(t for t in memory if t.is_floating_point()), *weights)
         ):
             new, memory = self._compiled_step(drive, state, memory)
             return new[0], self._hidden(new), memory[0] if len(memory) == 1 else memory
@@ -132,7 +133,7 @@ class _Cell(nn.RNNCellBase):
             memory = rule.join(held, hidden)
         else:
             pre, memory = rule.step(drive, memory)
-        state = STEPS[self.mode](pre.to(drive.dtype), state, *weights, operand=operand)
+        state = self.cell.step(pre.to(drive.dtype), state, Weights(*weights), operand, PLAIN)
         return state[0], self._hidden(state), memory[0] if len(memory) == 1 else memory
 
 

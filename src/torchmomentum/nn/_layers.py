@@ -26,15 +26,8 @@ from torchmomentum.nn._rules import (
     RuleState,
     bounded,
 )
-from torchmomentum.ops import (
-    Options,
-    compiled_layer,
-    compiled_serves,
-    native_packed,
-    scan,
-    steps_alive,
-)
-from torchmomentum.ops import layer as recurrent_layer
+from torchmomentum.ops import Modifiers, Problem, run, scan, steps_alive
+from torchmomentum.ops.cells import find
 
 Memory: TypeAlias = "tuple[RuleState, ...]"
 
@@ -469,7 +462,7 @@ class _Recurrent(nn.RNNBase):
 
     def _options(
         self, k: int, x: Tensor, state: tuple[Tensor, ...], memory: RuleState | None
-    ) -> tuple[Options, RuleState | None]:
+    ) -> tuple[Modifiers, RuleState | None]:
         """What the recurrence does besides, and what of the memory is left to the rule."""
         options = self.regularization.draw(x.shape[0], state, self.training)
         if self.layer_norm:
@@ -506,30 +499,39 @@ class _Recurrent(nn.RNNBase):
         weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None],
         memory: RuleState | None,
         lengths: Tensor | None,
-        options: Options,
+        options: Modifiers,
     ) -> tuple[tuple[Tensor, ...], RuleState] | None:
         """Both stages in one kernel, where there is one for the rule and the recurrence."""
         rule = self.momentum
-        if rule is None or rule.linear:
-            return None
-        width = len(weights[0])
-        x, state, used = _in_autocast(x, state, weights)
-        if not compiled_serves(self.mode, x, state, used, options):
+        if rule is None or rule.linear or self.layer_norm:
             return None
         if memory is None:
             memory = rule.initial_state(
                 x.shape[1],
-                width,
+                len(weights[0]),
                 device=x.device,
                 dtype=torch.promote_types(x.dtype, torch.float32),
             )
         moments = rule.moments(memory)
         if moments is None:
             return None
-        *results, velocity, rms = compiled_layer(
-            self.mode, bounded(x), state, used, lengths, moments, options
-        )
+        problem = self._problem(bounded(x), state, weights, lengths, options)
+        *results, velocity, rms = run(problem._replace(moments=moments))
         return tuple(results), AdamState(velocity, rms)
+
+    def _problem(
+        self,
+        x: Tensor,
+        state: tuple[Tensor, ...],
+        weights: Sequence[Tensor | None],
+        lengths: Tensor | None,
+        options: Modifiers,
+    ) -> Problem:
+        weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
+        assert weight_hh is not None
+        extra = {} if weight_hr is None else {"weight_hr": weight_hr}
+        biases = (bias_ih, bias_hh, extra)
+        return Problem(find(self.mode), x, state, weight_hh, weight_ih, *biases, lengths, options)
 
     def _recur(
         self,
@@ -537,12 +539,12 @@ class _Recurrent(nn.RNNBase):
         state: tuple[Tensor, ...],
         weights: Sequence[Tensor | None],
         sequence: _Sequence,
-        options: Options,
+        options: Modifiers,
     ) -> tuple[Tensor, ...]:
         used = weights if self.mode == "LSTM" else weights[:2]
         state = tuple(s.to(drive.dtype) for s in state)
         used = [None if w is None else w.to(drive.dtype) for w in used]
-        return scan(self.mode, drive, state, used, sequence.lengths, options=options)
+        return scan(self.mode, drive, state, used, sequence.lengths, options)
 
     def _recur_native(
         self,
@@ -550,30 +552,12 @@ class _Recurrent(nn.RNNBase):
         state: tuple[Tensor, ...],
         weights: Sequence[Tensor | None],
         sequence: _Sequence,
-        options: Options,
+        options: Modifiers,
     ) -> tuple[Tensor, ...]:
-        x, state, weights = _in_autocast(x, state, weights)
-        packed, alive = sequence.packed, sequence.alive
-        if (
-            packed is not None
-            and alive is not None
-            and options.plain
-            and not compiled_serves(self.mode, x, state, weights)
-        ):
-            out, *last = native_packed(self.mode, x[alive], packed.batch_sizes, state, weights)
-            return _to_padded(out, alive), *last
-        return recurrent_layer(self.mode, x, state, weights, sequence.lengths, options)
-
-
-def _in_autocast(
-    x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor | None]
-) -> tuple[Tensor, tuple[Tensor, ...], Sequence[Tensor | None]]:
-    """An input, a state and weights in the type that autocast asks for, if any; not float64."""
-    if not torch.is_autocast_enabled(x.device.type) or x.dtype == torch.float64:
-        return x, state, weights
-    dtype = torch.get_autocast_dtype(x.device.type)
-    cast = [None if w is None else w.to(dtype) for w in weights]
-    return x.to(dtype), tuple(s.to(dtype) for s in state), cast
+        problem = self._problem(x, state, weights, sequence.lengths, options)
+        if sequence.packed is not None:
+            problem = problem._replace(batch_sizes=sequence.packed.batch_sizes)
+        return run(problem)
 
 
 def _kinds(value: Any) -> str:

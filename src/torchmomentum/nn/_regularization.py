@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
-from torchmomentum.ops import Options
+from torchmomentum.ops import Modifiers
 
 
 def _probability(name: str, value: float, *, open_end: bool) -> float:
@@ -66,21 +66,21 @@ class Regularization(NamedTuple):
             return weight_hh
         return dropout(weight_hh, self.weight_dropout)
 
-    def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Options:
+    def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Modifiers:
         """What a recurrence of so many steps does besides, from states ``(B, H)``."""
         h, rates = state[0], (self.zoneout_h, self.zoneout_c)
         if not training:
             rate_h, rate_c = rates[0], rates[1] if len(state) == 2 else 0.0
-            return Options(rate_h=rate_h, rate_c=rate_c)
-        options = Options()
+            return Modifiers(rate_h=rate_h, rate_c=rate_c)
+        modifiers = Modifiers()
         if self.recurrent_dropout:
             kept = 1 - self.recurrent_dropout
-            options = options._replace(dropout=_true(h.shape, kept, h), scale=1 / kept)
+            modifiers = modifiers._replace(keep_mask=_true(h.shape, kept, h), keep_scale=1 / kept)
         if self.zoneout_h:
-            options = options._replace(zoneout_h=_true((time, *h.shape), rates[0], h))
+            modifiers = modifiers._replace(zoneout_h=_true((time, *h.shape), rates[0], h))
         if self.zoneout_c and len(state) == 2:
-            options = options._replace(zoneout_c=_true((time, *state[1].shape), rates[1], h))
-        return options
+            modifiers = modifiers._replace(zoneout_c=_true((time, *state[1].shape), rates[1], h))
+        return modifiers
 
 
 def _true(shape: tuple[int, ...], probability: float, like: Tensor) -> Tensor:

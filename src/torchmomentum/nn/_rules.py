@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.ops import Moments, Options, adam_scan, largest_drive, linear_scan, steps_alive
+from torchmomentum.ops import Modifiers, Moments, adam_scan, largest_drive, linear_scan, steps_alive
 from torchmomentum.schedules import nesterov_momentum
 
 RuleState = tuple[Tensor, ...]
@@ -446,10 +446,10 @@ class NesterovLookahead(Nesterov):
         done = time if lengths is None else lengths
         return y.to(drives.dtype), LookaheadState(last_step(wide, lengths), count + done)
 
-    def separate(self, state: RuleState, width: int) -> tuple[LookaheadState, Options]:
+    def separate(self, state: RuleState, width: int) -> tuple[LookaheadState, Modifiers]:
         """A whole state as that of the drives, so many wide, and what the recurrence does."""
         previous, step = state
-        options = Options(
+        options = Modifiers(
             steps=step, previous=previous[:, width:].contiguous(), restart=self.restart or 0
         )
         return LookaheadState(previous[:, :width], step), options

@@ -4,50 +4,53 @@ Each is one registered operator with a plain PyTorch definition beside it; this 
 modules.
 """
 
-from torchmomentum.ops._adam import adam_scan, adam_scan_definition, largest_drive
-from torchmomentum.ops._cpu import Moments
-from torchmomentum.ops._cpu import layer as compiled_layer
-from torchmomentum.ops._cpu import serves as compiled_serves
-from torchmomentum.ops._cpu import step as compiled_step
-from torchmomentum.ops._cpu import step_serves as compiled_step_serves
-from torchmomentum.ops._kernels import available, product, timed
-from torchmomentum.ops._layer import layer
-from torchmomentum.ops._linear import linear_scan, linear_scan_definition
-from torchmomentum.ops._memory import empty_cache, memory_changes
-from torchmomentum.ops._native import native, native_packed
-from torchmomentum.ops._options import Options
-from torchmomentum.ops._scan import BACKENDS, gru_scan, lstm_scan, rnn_scan, scan
-from torchmomentum.ops._steps import GATES, STEPS, modrelu, scan_definition, steps_alive
-from torchmomentum.ops._triton import Plan, planned
+from torchmomentum.ops._choose import CHOICES, choose
+from torchmomentum.ops._definition import scan_definition, steps_alive
+from torchmomentum.ops._modifiers import PLAIN, Modifiers
+from torchmomentum.ops._problem import Moments, Problem
+from torchmomentum.ops._run import gru_scan, lstm_scan, rnn_scan, run, scan
+from torchmomentum.ops.backends import BACKENDS
+from torchmomentum.ops.cells import Cell, modrelu
+from torchmomentum.ops.cpu.library import available, product, timed
+from torchmomentum.ops.cpu.pool import empty_cache, memory_changes
+from torchmomentum.ops.cpu.step import step as compiled_step
+from torchmomentum.ops.cpu.step import step_serves as compiled_step_serves
+from torchmomentum.ops.filters import (
+    adam_scan,
+    adam_scan_definition,
+    largest_drive,
+    linear_scan,
+    linear_scan_definition,
+)
+from torchmomentum.ops.triton.launch import Plan, planned
 
 __all__ = [
     "BACKENDS",
-    "GATES",
-    "STEPS",
+    "CHOICES",
+    "PLAIN",
+    "Cell",
+    "Modifiers",
     "Moments",
-    "Options",
     "Plan",
+    "Problem",
     "adam_scan",
     "adam_scan_definition",
     "available",
-    "compiled_layer",
-    "compiled_serves",
+    "choose",
     "compiled_step",
     "compiled_step_serves",
     "empty_cache",
     "gru_scan",
     "largest_drive",
-    "layer",
     "linear_scan",
     "linear_scan_definition",
     "lstm_scan",
     "memory_changes",
     "modrelu",
-    "native",
-    "native_packed",
     "planned",
     "product",
     "rnn_scan",
+    "run",
     "scan",
     "scan_definition",
     "steps_alive",

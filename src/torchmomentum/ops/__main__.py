@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from torchmomentum.ops._build import BuildError, build
+from torchmomentum.ops.cpu.build import BuildError, build
 
 
 def main() -> int:

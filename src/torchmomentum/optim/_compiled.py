@@ -99,7 +99,7 @@ class CompiledStep:
             Whether the step has been taken. The kernel serves dense float32 tensors on a CPU, each
             with the layout of its gradient and buffer, outside of ``torch.compile``.
         """
-        from torchmomentum.ops._kernels import available, call
+        from torchmomentum.ops.cpu.library import available, call
 
         if torch.compiler.is_compiling():
             return False

@@ -9,16 +9,21 @@ is 1 except after a step of PyTorch's fused kernel, which has one momentum where
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, cast
 
-import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
+from torchmomentum._torch_private import (
+    foreach_add,
+    foreach_add_,
+    foreach_mul_,
+    foreach_neg,
+    fused_sgd,
+    group_by_device_and_dtype,
+)
 from torchmomentum.optim._compiled import CompiledStep, same_layout
 
-_FUSED: Callable[..., None] | None = getattr(torch, "_fused_sgd_", None)
 _LARGEST_RATIO = 1e12  # above it the fused kernel's rescaled buffer would lose precision
 
 
@@ -48,7 +53,7 @@ def _subtract(target: Tensor, grad: Tensor, lr: float | Tensor) -> None:
 def _grouped(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
     """Splits three parallel lists by device and type, as list operations require."""
     tensors = cast("list[list[Tensor | None]]", list(lists))
-    for group, _ in Optimizer._group_tensors_by_device_and_dtype(tensors).values():
+    for group, _ in group_by_device_and_dtype(tensors).values():
         first, second, third = cast("list[list[Tensor]]", group)
         yield first, second, third
 
@@ -78,15 +83,15 @@ def step_foreach(
     lr = _number(s.lr)
     for weights, slopes, held in _grouped(params, grads, buffers if s.momentum else params):
         if s.maximize:
-            slopes = list(torch._foreach_neg(slopes))
+            slopes = list(foreach_neg(slopes))
         if s.weight_decay:
-            slopes = list(torch._foreach_add(slopes, weights, alpha=s.weight_decay))
+            slopes = list(foreach_add(slopes, weights, alpha=s.weight_decay))
         if s.momentum:
-            torch._foreach_mul_(held, s.previous * s.scale)
-            torch._foreach_add_(held, slopes, alpha=lr)
-        torch._foreach_add_(weights, slopes, alpha=-lr)
+            foreach_mul_(held, s.previous * s.scale)
+            foreach_add_(held, slopes, alpha=lr)
+        foreach_add_(weights, slopes, alpha=-lr)
         if s.momentum:
-            torch._foreach_add_(weights, held, alpha=-s.momentum)
+            foreach_add_(weights, held, alpha=-s.momentum)
     return 1.0
 
 
@@ -125,10 +130,10 @@ def step_fused(
         if not kept < _LARGEST_RATIO * lr:
             return step_foreach(params, grads, buffers, s)
         ratio = math.sqrt(kept / (lr * s.momentum))
-    if _FUSED is None or not 0.0 < ratio < math.inf or (s.momentum and lr == 0.0):
+    if fused_sgd is None or not 0.0 < ratio < math.inf or (s.momentum and lr == 0.0):
         return step_foreach(params, grads, buffers, s)
     for weights, slopes, held in _grouped(params, grads, buffers if s.momentum else params):
-        _FUSED(
+        fused_sgd(
             weights,
             slopes,
             held if s.momentum else [],

@@ -27,7 +27,9 @@ from torchmomentum.experiments.bench.layers import (
 from torchmomentum.experiments.bench.papers import PMNIST, measure_papers
 from torchmomentum.experiments.bench.peers import ScannedLSTM, installed_peers
 from torchmomentum.experiments.bench.timing import interleave
-from torchmomentum.ops import GATES, Options, Plan, planned, scan
+from torchmomentum.ops import Modifiers, Plan, planned, scan
+from torchmomentum.ops.cells import find
+from torchmomentum.ops.triton.launch import CELLS
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 LONG: Shape = (1024, 16, 768, 768)  # what FlashRNN is measured at
@@ -40,7 +42,7 @@ def _draw(
     mode: str, shape: Sequence[int], device: str, dtype: torch.dtype
 ) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor]]:
     time, batch, hidden = shape
-    rows, draw = GATES[mode] * hidden, partial(torch.randn, device=device, dtype=dtype)
+    rows, draw = find(mode).gates * hidden, partial(torch.randn, device=device, dtype=dtype)
     state = tuple(draw(batch, hidden) for _ in range(2 if mode == "LSTM" else 1))
     weights = [draw(rows, hidden) / hidden**0.5, draw(rows)]
     if mode == "RNN_MODRELU":
@@ -48,17 +50,17 @@ def _draw(
     return draw(time, batch, rows), state, weights
 
 
-def _everything(shape: Sequence[int], device: str) -> tuple[Options, Tensor]:
+def _everything(shape: Sequence[int], device: str) -> tuple[Modifiers, Tensor]:
     """Every option at once but for normalization, and lengths."""
     time, batch, hidden = shape
     some = partial(torch.rand, device=device)
-    options = Options(
+    options = Modifiers(
         steps=torch.arange(batch, device=device) % 5,
         previous=torch.zeros(batch, hidden, device=device),
-        dropout=some(batch, hidden) < 0.7,
+        keep_mask=some(batch, hidden) < 0.7,
         zoneout_h=some(time, batch, hidden) < 0.2,
         restart=3,
-        scale=1.4,
+        keep_scale=1.4,
         rate_c=0.1,
     )
     return options, torch.randint(1, time + 1, (batch,), device=device)
@@ -67,19 +69,19 @@ def _everything(shape: Sequence[int], device: str) -> tuple[Options, Tensor]:
 def check_kernels(device: str, shapes: Sequence[Sequence[int]] = _CHECKED) -> list[dict[str, Any]]:
     """How far outputs and gradients are from the definition in float64, for each cell and type."""
     rows = []
-    for mode in GATES:
+    for mode in CELLS:
         for dtype in DTYPES:
             worst = 0.0
             for shape, besides in itertools.product(shapes, (False, True)):
                 pre, state, weights = _draw(mode, shape, device, dtype)
-                options, lengths = _everything(shape, device) if besides else (Options(), None)
+                options, lengths = _everything(shape, device) if besides else (Modifiers(), None)
                 tensors = [t.requires_grad_() for t in (pre, *state, *weights)]
                 exact = [t.detach().double().requires_grad_() for t in tensors]
                 found = []
-                for given, backend in ((tensors, "triton"), (exact, "reference")):
+                for given, backend in ((tensors, "triton"), (exact, "loop")):
                     states = tuple(given[1 : 1 + len(state)])
                     recurrent = given[1 + len(state) :]
-                    out = scan(mode, given[0], states, recurrent, lengths, backend, options)
+                    out = scan(mode, given[0], states, recurrent, lengths, options, backend)
                     loss = sum(x.double().square().mean() for x in out)
                     grads = torch.autograd.grad(torch.as_tensor(loss), given)
                     found.append([*out, *grads])
@@ -98,7 +100,7 @@ def time_dtype(shape: Shape, dtype: torch.dtype, *, seconds: float, device: str)
         **LINEAR,
         **ADAPTIVE,
         "LSTM, Triton": partial(ScannedLSTM, backend="triton"),
-        "eager loop": partial(ScannedLSTM, backend="reference"),
+        "eager loop": partial(ScannedLSTM, backend="loop"),
         **installed_peers(device),
     }
     steps = training_steps({}, shape, device, dtype)

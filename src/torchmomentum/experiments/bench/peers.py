@@ -15,7 +15,7 @@ Make = Callable[..., nn.Module]
 
 
 class ScannedLSTM(nn.Module):
-    """An LSTM whose recurrence runs on one backend; ``reference`` is a loop without kernels."""
+    """An LSTM whose recurrence runs on one backend; ``loop`` is one without kernels."""
 
     def __init__(
         self,

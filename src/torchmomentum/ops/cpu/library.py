@@ -12,27 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmomentum.ops import _build
+from torchmomentum._torch_private import constant_in_graphs
+from torchmomentum.ops.cpu import build as _build
 
 
+@constant_in_graphs
 def available() -> bool:
     """Whether the compiled kernels can be had; asking builds them on first use."""
     return _build.library() is not None
-
-
-# what torch.compiler.assume_constant_result does; calling it takes a second to import the compiler
-available._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-def _plain(x: Any) -> Any:
-    if not isinstance(x, Tensor):
-        return x
-    place = x.data_ptr()
-    if x.device.type != "cpu" or (place == 0 and x.numel()):
-        raise RuntimeError(
-            f"the CPU kernels need memory of the CPU, got a {type(x).__name__} on {x.device}"
-        )
-    return place
 
 
 def _type(x: Any) -> Any:
@@ -61,7 +48,18 @@ def call(name: str, *args: Any) -> int:
     if function.argtypes is None:  # a kernel's arguments are of the same kinds at every call
         function.argtypes = [_type(x) for x in args]
     seconds, start = _seconds, time.perf_counter()
-    found: int = function(*map(_plain, args))
+    plain: list[Any] = []
+    for x in args:
+        if isinstance(x, Tensor):
+            place = x.data_ptr()
+            if not x.is_cpu or (place == 0 and x.numel()):
+                raise RuntimeError(
+                    f"the CPU kernels need memory of the CPU, got a {type(x).__name__} on "
+                    f"{x.device}"
+                )
+            x = place
+        plain.append(x)
+    found: int = function(*plain)
     if seconds is not None:
         seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
     return found

@@ -1,4 +1,4 @@
-"""The GRU recurrence over pre-activations with its gradient written out."""
+"""The gated recurrent unit, and its gradient written out."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from torchmomentum.ops._modifiers import Modifiers
+from torchmomentum.ops.cells._cell import Cell, Gradient, State, Weights, recurrent, register
 
-def forward(
-    pre: Tensor,
-    h: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor | None,
-    mask: Tensor | None,
+
+def _step(
+    pre: Tensor, state: State, weights: Weights, operand: Tensor, modifiers: Modifiers
+) -> State:
+    """Gates r, z, n, with the reset gate on the product as in ``torch.nn.GRU``."""
+    reset_in, update_in, new_in = pre.chunk(3, -1)
+    reset_h, update_h, new_h = recurrent(weights, operand, modifiers).chunk(3, -1)
+    reset, update = torch.sigmoid(reset_in + reset_h), torch.sigmoid(update_in + update_h)
+    new = torch.tanh(new_in + reset * new_h)
+    return (new + update * (state[0] - new),)
+
+
+def _forward(
+    pre: Tensor, state: State, weights: Weights, mask: Tensor | None
 ) -> tuple[Tensor, ...]:
-    """Outputs and last ``h``; kept: activated gates, and ``U_n h + b_n``."""
+    """Keeps the activated gates, and ``U_n h + b_n``."""
+    (h,), (weight_hh, bias_hh, _) = state, weights
     time, batch, _ = pre.shape
     size = h.shape[-1]
     gates = pre.clone(memory_format=torch.contiguous_format)
@@ -38,17 +49,15 @@ def forward(
     return outputs, h.clone(), gates, inner
 
 
-def backward(
-    tensors: Sequence[Tensor | None],
+def _backward(
+    state: State,
+    weights: Weights,
+    mask: Tensor | None,
     results: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    constants: Sequence[object],
 ) -> list[Tensor]:
-    """Gradients of pre-activations, state and weights."""
-    _, h0, weight_hh, bias_hh, mask = tensors
-    if h0 is None or weight_hh is None:
-        raise TypeError("state and weight_hh must be tensors")
-    outputs, _, gates, inner = results
+    (h0,), (weight_hh, bias_hh, _) = state, weights
+    outputs, gates, inner = results
     grad_out, grad_h = grads
     time, batch, size = outputs.shape
     reset, update, new = gates.view(time, batch, 3, size).unbind(2)
@@ -79,14 +88,11 @@ def backward(
     return found
 
 
-def fake(
-    pre: Tensor,
-    h: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor | None,
-    mask: Tensor | None,
-) -> tuple[Tensor, ...]:
-    """The shapes of :func:`forward`'s results."""
-    shape = (*pre.shape[:2], h.shape[-1])
-    kept = torch.empty_like(pre, memory_format=torch.contiguous_format)
-    return pre.new_empty(shape), torch.empty_like(h), kept, pre.new_empty(shape)
+def _keep(pre: Tensor, state: State) -> tuple[Tensor, ...]:
+    gates = torch.empty_like(pre, memory_format=torch.contiguous_format)
+    return gates, pre.new_empty(*pre.shape[:2], state[0].shape[-1])
+
+
+GRU = register(
+    Cell("GRU", gates=3, step=_step, gradient=Gradient(_forward, _backward, _keep, kept=2))
+)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchmomentum.ops import _triton_filters
-from torchmomentum.ops._library import define_recurrence
+from torchmomentum.ops._autograd import define_recurrence
+from torchmomentum.ops.triton import filter_launch as triton_filters
 
 LARGEST = 1e4  # bounds the quotient: every gate is long saturated there, in value and in gradient
 
@@ -58,7 +58,7 @@ def adam_scan_definition(
 
 def _numbers(x: Tensor, mu: Tensor, gain: Tensor, beta: float, eps: float) -> dict[str, float]:
     """The rule's numbers by the names that its Triton kernels have for them."""
-    found = {"mu": mu.item(), "gain": gain.item(), "eps": eps, **_triton_filters.roots(beta)}
+    found = {"mu": mu.item(), "gain": gain.item(), "eps": eps, **triton_filters.roots(beta)}
     limits = {"limit": largest_drive(x, found["gain"]), "largest": largest_drive(x)}
     return {**found, **limits, "bound": LARGEST}
 
@@ -74,9 +74,9 @@ def _forward(
     eps: float,
     learned: bool,
 ) -> tuple[Tensor, ...]:
-    if _triton_filters.serves(x):
+    if triton_filters.serves(x):
         numbers = _numbers(x, mu, gain, beta, eps)
-        return *_triton_filters.adam_forward(x, velocity, rms, mask, numbers), x.new_empty(0)
+        return *triton_filters.adam_forward(x, velocity, rms, mask, numbers), x.new_empty(0)
     # one step's tensors stay in the cache, where passes over whole sequences would not
     outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
     roots, velocities = torch.empty_like(outputs), torch.empty_like(outputs if learned else x[:1])
@@ -114,13 +114,13 @@ def _backward(
     beta, eps, learned = (float(str(c)) if not isinstance(c, bool) else c for c in constants)
     outputs, _, _, roots, velocities = results
     grad_y, grad_v, grad_r = grads
-    if _triton_filters.serves(x):
+    if triton_filters.serves(x):
         numbers = _numbers(x, mu, gain, beta, eps)
         carried = tuple(
             torch.zeros_like(s) if g is None else g.clone(memory_format=torch.contiguous_format)
             for s, g in ((v0, grad_v), (r0, grad_r))
         )
-        pulled, *totals = _triton_filters.adam_backward(
+        pulled, *totals = triton_filters.adam_backward(
             *(x, grad_y, (carried[0], carried[1]), roots, mask, numbers, bool(learned))
         )
         return [pulled, *carried, *totals]
@@ -174,8 +174,8 @@ def _fake(
     outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
     velocities = torch.empty_like(outputs) if learned else x.new_empty(1, *x.shape[1:])
     last = torch.empty_like(velocity), torch.empty_like(rms)
-    if _triton_filters.serves(x):
-        marks = x.new_empty(_triton_filters.marks(len(x)), 2, *x.shape[1:])
+    if triton_filters.serves(x):
+        marks = x.new_empty(triton_filters.marks(len(x)), 2, *x.shape[1:])
         return outputs, *last, marks, x.new_empty(0)
     return outputs, *last, torch.empty_like(outputs), velocities
 

@@ -1,7 +1,7 @@
-"""The LSTM recurrence over pre-activations with its gradient written out, in PyTorch operations.
+"""Long short-term memory, and its gradient written out.
 
-No autograd graph is built for the steps: the forward keeps the activated gates and the cell states,
-and the backward is one short loop followed by one product for each weight.
+The gradient builds no autograd graph for the steps: the forward keeps the activated gates and the
+cell states, and the backward is one short loop followed by one product for each weight.
 """
 
 from __future__ import annotations
@@ -10,18 +10,40 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import layer_norm, linear
+
+from torchmomentum.ops._modifiers import Modifiers
+from torchmomentum.ops.cells._cell import (
+    Cell,
+    Extra,
+    Gradient,
+    State,
+    Weights,
+    recurrent,
+    register,
+)
 
 
-def forward(
-    pre: Tensor,
-    h: Tensor,
-    c: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor | None,
-    weight_hr: Tensor | None,
-    mask: Tensor | None,
+def _step(
+    pre: Tensor, state: State, weights: Weights, operand: Tensor, modifiers: Modifiers
+) -> State:
+    """``(h, c)`` after one step, gates i, f, g, o; ``h`` projected where there is a weight."""
+    i, f, g, o = (pre + recurrent(weights, operand, modifiers)).chunk(4, -1)
+    cell = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
+    shown = cell
+    if modifiers.norm_c is not None:
+        gain = modifiers.norm_c
+        shown = layer_norm(cell, gain.shape, gain, modifiers.norm_c_bias)
+    hidden = torch.sigmoid(o) * torch.tanh(shown)
+    weight_hr = weights.extra.get("weight_hr")
+    return hidden if weight_hr is None else linear(hidden, weight_hr), cell
+
+
+def _forward(
+    pre: Tensor, state: State, weights: Weights, mask: Tensor | None
 ) -> tuple[Tensor, ...]:
-    """Outputs, last ``h`` and ``c``, and what the backward needs."""
+    (h, c), (weight_hh, bias_hh, extra) = state, weights
+    weight_hr = extra.get("weight_hr")
     time, batch, _ = pre.shape
     size = c.shape[-1]
     gates = pre.clone(memory_format=torch.contiguous_format) if bias_hh is None else pre + bias_hh
@@ -51,17 +73,16 @@ def forward(
     return outputs, h.clone(), c.clone(), gates, cells, squashed
 
 
-def backward(
-    tensors: Sequence[Tensor | None],
+def _backward(
+    state: State,
+    weights: Weights,
+    mask: Tensor | None,
     results: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    constants: Sequence[object],
 ) -> list[Tensor]:
-    """Gradients of pre-activations, states and weights."""
-    pre, h0, c0, weight_hh, bias_hh, weight_hr, mask = tensors
-    if pre is None or h0 is None or c0 is None or weight_hh is None:
-        raise TypeError("pre-activations, states and weight_hh must be tensors")
-    outputs, _, _, gates, cells, squashed = results
+    (h0, c0), (weight_hh, bias_hh, extra) = state, weights
+    weight_hr = extra.get("weight_hr")
+    outputs, gates, cells, squashed = results
     grad_out, grad_h, grad_c = grads
     time, _, size = cells.shape
     local = torch.empty_like(gates)  # gradients of the pre-activations
@@ -105,23 +126,21 @@ def backward(
     return found
 
 
-def fake(
-    pre: Tensor,
-    h: Tensor,
-    c: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor | None,
-    weight_hr: Tensor | None,
-    mask: Tensor | None,
-) -> tuple[Tensor, ...]:
-    """The shapes of :func:`forward`'s results."""
-    time, batch, _ = pre.shape
-    size = c.shape[-1]
-    return (
-        h.new_empty(time, batch, h.shape[-1]),
-        torch.empty_like(h),
-        torch.empty_like(c),
-        torch.empty_like(pre, memory_format=torch.contiguous_format),
-        c.new_empty(time, batch, size),
-        c.new_empty(time, batch, size),
+def _keep(pre: Tensor, state: State) -> tuple[Tensor, ...]:
+    cells = state[1].new_empty(*pre.shape[:2], state[1].shape[-1])
+    gates = torch.empty_like(pre, memory_format=torch.contiguous_format)
+    return gates, cells, torch.empty_like(cells)
+
+
+LSTM = register(
+    Cell(
+        "LSTM",
+        gates=4,
+        step=_step,
+        states=("h", "c"),
+        extra=(Extra("weight_hr", lambda h, width: (h, width), required=False),),
+        projection="weight_hr",
+        norms=("norm_hh", "norm_c", "norm_c_bias"),
+        gradient=Gradient(_forward, _backward, _keep, kept=3),
     )
+)

@@ -8,13 +8,20 @@ through the definition, on every device.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+
+from torchmomentum._torch_private import (
+    below_autograd,
+    captured,
+    in_transform,
+    plain,
+    transformed,
+)
 
 LIBRARY = torch.library.Library("torchmomentum", "DEF")
 
@@ -55,24 +62,6 @@ def register(schema: str, kernel: Callable[..., Any], fake: Callable[..., Any]) 
     return getattr(torch.ops.torchmomentum, name).default
 
 
-def _captured() -> bool:
-    """Whether operations are being recorded into a graph rather than just run."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._get_tracing_state() is not None
-    )
-
-
-def _in_transform() -> bool:
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
-def transformed() -> bool:
-    """Whether a transform of ``torch.func`` or forward-mode differentiation is at work."""
-    return _in_transform() or torch.autograd.forward_ad._current_level >= 0
-
-
 def each_member(call: Callable[..., Any]) -> Callable[..., Any]:
     """The rule for ``vmap``: one call for each member, their results stacked."""
 
@@ -94,7 +83,7 @@ def each_member(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _jacobian_vector_product(function: Any, primals: Any, directions: Any) -> Any:
-    if _in_transform():
+    if in_transform():
         return func.jvp(function, primals, directions)[1]
     # within a dual level forward mode does not nest: two reverse passes do the same
     _, pull = func.vjp(function, *(x.detach() for x in primals))
@@ -136,18 +125,6 @@ def _push_forward(definition: Callable[..., Any]) -> Callable[..., Any]:
     return jvp
 
 
-@contextlib.contextmanager
-def differentiation() -> Iterator[None]:
-    """Lets a kernel differentiate by itself: below an operator autograd is left out."""
-    keys = torch._C.DispatchKey
-    left_out = torch._C._dispatch_tls_local_exclude_set()
-    for key in (keys.AutogradFunctionality, keys.AutogradOther, keys.ADInplaceOrView):
-        left_out = left_out.remove(key)
-    taken_in = torch._C._dispatch_tls_local_include_set()
-    with torch._C._ForceDispatchKeyGuard(taken_in, left_out), torch.enable_grad():
-        yield
-
-
 def with_autograd(
     name: str,
     op: Callable[..., Any],
@@ -178,13 +155,18 @@ def with_autograd(
     torch.library.register_autograd(
         f"torchmomentum::{name}", backward, setup_context=setup_context, lib=LIBRARY
     )
-    full = _in_full_precision(kernel)
 
     def below(*args: Any) -> Any:
-        # a view of an imaginary part may be negated on reading, which a pointer does not show
-        args = tuple(x.resolve_neg() if isinstance(x, Tensor) else x for x in args)
-        with torch._C._AutoDispatchBelowAutograd():
-            results = full(*args)
+        for x in args:
+            # a view of an imaginary part may be negated on reading, which a pointer does not show
+            if isinstance(x, Tensor) and x.is_neg():
+                args = tuple(a.resolve_neg() if isinstance(a, Tensor) else a for a in args)
+                break
+        with below_autograd():
+            if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+                results = _in_full_precision(kernel)(*args)
+            else:
+                results = kernel(*args)
         return tuple(results) if isinstance(results, list) else results
 
     def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -193,10 +175,14 @@ def with_autograd(
             ctx.primals, ctx.outputs = inputs, output
 
     def call(*args: Any) -> Any:
-        if _captured():
+        if not plain():
+            return op(*args) if captured() else apply(*args)
+        if args[0].is_meta:
             return op(*args)
-        if transformed() or (torch.is_grad_enabled() and any(map(_needs_gradient, args))):
-            return apply(*args)
+        if torch.is_grad_enabled():
+            for x in args:
+                if isinstance(x, Tensor) and x.requires_grad:
+                    return apply(*args)
         return below(*args)
 
     methods = {
@@ -215,13 +201,13 @@ def _variable(x: Tensor | None) -> bool:
     return x is not None and (x.is_floating_point() or x.is_complex())
 
 
-def _needs_gradient(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.requires_grad
-
-
 def _variables(values: Tensors) -> list[Tensor]:
     """Those that have a gradient: neither absent nor a mask."""
-    return [x for x in values if x is not None and _variable(x)]
+    found = []
+    for x in values:
+        if x is not None and (x.is_floating_point() or x.is_complex()):
+            found.append(x)
+    return found
 
 
 def _root(x: Tensor | None, *, connected: bool) -> Tensor | None:
@@ -231,10 +217,14 @@ def _root(x: Tensor | None, *, connected: bool) -> Tensor | None:
     return x.detach().requires_grad_()
 
 
-def _functional_product(
+def functional_product(
     function: Callable[..., Sequence[Tensor]], inputs: Tensors, grad_outputs: Tensors
 ) -> list[Tensor]:
-    """:func:`vector_jacobian_product` within a transform, where only its own kind may be used."""
+    """:func:`vector_jacobian_product` by ``torch.func``.
+
+    Within a transform only its own kind may be used; below an operator, where autograd is left out,
+    it differentiates all the same.
+    """
     places = [i for i, x in enumerate(inputs) if x is not None and _variable(x)]
 
     def of_variables(*values: Tensor) -> tuple[Tensor, ...]:
@@ -269,8 +259,8 @@ def vector_jacobian_product(
     Returns:
         One gradient for each input of floating point, in order; zeros where nothing depends on it.
     """
-    if _in_transform():
-        return _functional_product(function, inputs, grad_outputs)
+    if in_transform():
+        return functional_product(function, inputs, grad_outputs)
     with torch.enable_grad():
         inputs = [_root(x, connected=create_graph) for x in inputs]
         outputs = function(*inputs)
@@ -296,8 +286,15 @@ def vector_jacobian_product(
 
 def _spread(grads: Sequence[Tensor], inputs: Tensors) -> list[Tensor | None]:
     """Puts the gradients back beside the inputs that have none."""
-    remaining = iter(grads)
-    return [next(remaining) if _variable(x) else None for x in inputs]
+    found: list[Tensor | None] = []
+    place = 0
+    for x in inputs:
+        if x is not None and (x.is_floating_point() or x.is_complex()):
+            found.append(grads[place])
+            place += 1
+        else:
+            found.append(None)
+    return found
 
 
 def define_recurrence(

@@ -1,22 +1,33 @@
-"""The Elman recurrence over pre-activations with its gradient written out."""
+"""The Elman networks with tanh and ReLU, and their gradient written out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from torchmomentum.ops._modifiers import Modifiers
+from torchmomentum.ops.cells._cell import Cell, Gradient, State, Weights, recurrent, register
 
-def forward(
+
+def _step(
+    activation: Callable[[Tensor], Tensor],
     pre: Tensor,
-    h: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor | None,
-    mask: Tensor | None,
-    relu: bool,
+    state: State,
+    weights: Weights,
+    operand: Tensor,
+    modifiers: Modifiers,
+) -> State:
+    """Equation (1) of the MomentumRNN paper."""
+    return (activation(pre + recurrent(weights, operand, modifiers)),)
+
+
+def _forward(
+    relu: bool, pre: Tensor, state: State, weights: Weights, mask: Tensor | None
 ) -> tuple[Tensor, ...]:
-    """Outputs and the last ``h``; nothing more is kept."""
+    (h,), (weight_hh, bias_hh, _) = state, weights
     out = pre.clone(memory_format=torch.contiguous_format) if bias_hh is None else pre + bias_hh
     recurrent = weight_hh.t()
     for t, output in enumerate(out.unbind(0)):
@@ -28,18 +39,16 @@ def forward(
     return out, h.clone()
 
 
-def backward(
-    tensors: Sequence[Tensor | None],
+def _backward(
+    relu: bool,
+    state: State,
+    weights: Weights,
+    mask: Tensor | None,
     results: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    constants: Sequence[object],
 ) -> list[Tensor]:
-    """Gradients of pre-activations, state and weights."""
-    _, h0, weight_hh, bias_hh, mask = tensors
-    (relu,) = constants
-    if h0 is None or weight_hh is None:
-        raise TypeError("state and weight_hh must be tensors")
-    outputs, _ = results
+    (h0,), (weight_hh, bias_hh, _) = state, weights
+    (outputs,) = results
     grad_out, grad_h = grads
     time = len(outputs)
     local = (outputs > 0).to(outputs.dtype) if relu else 1 - outputs * outputs
@@ -61,13 +70,14 @@ def backward(
     return found
 
 
-def fake(
-    pre: Tensor,
-    h: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor | None,
-    mask: Tensor | None,
-    relu: bool,
-) -> tuple[Tensor, ...]:
-    """The shapes of :func:`forward`'s results."""
-    return torch.empty_like(pre, memory_format=torch.contiguous_format), torch.empty_like(h)
+def _keep(pre: Tensor, state: State) -> tuple[Tensor, ...]:
+    return ()
+
+
+def _make(name: str, activation: Callable[[Tensor], Tensor], relu: bool) -> Cell:
+    written = Gradient(partial(_forward, relu), partial(_backward, relu), _keep, kept=0)
+    return register(Cell(name, gates=1, step=partial(_step, activation), gradient=written))
+
+
+RNN_TANH = _make("RNN_TANH", torch.tanh, False)
+RNN_RELU = _make("RNN_RELU", torch.relu, True)

@@ -1,75 +1,43 @@
 """The Triton kernels as operators: the recurrences over pre-activations on CUDA.
 
 A leading dimension is an ensemble: all members' tensors have it, and all train in one launch.
-Triton itself is imported where a kernel is launched, and only there. Under its interpreter
-(``TRITON_INTERPRET=1``) the same kernels run on a CPU, slowly: for tests.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.util
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._arguments import (
-    SCHEMA_CONSTANTS,
-    Arguments,
-    definition,
-    fake_outputs,
-    schema,
-    train_of,
-)
-from torchmomentum.ops._library import define_recurrence, each_member
-from torchmomentum.ops._steps import GATES, State
+from torchmomentum.ops._autograd import define_recurrence, each_member
+from torchmomentum.ops._definition import define
+from torchmomentum.ops._problem import Layout, Problem, empty_outputs
+from torchmomentum.ops.cells import State, find
+from torchmomentum.ops.triton.device import interpreted, on_device, runs_on
 
-_MODES = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU", "RNN_MODRELU")  # as the kernels number them
+# the cells that have kernels, by their key, as these number them
+CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU", "RNN_MODRELU")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _WEIGHTS_THAT_STAY = 128 * 1024  # bytes of them that a program keeps, of an SM's 228 KB
 _LEAST = 16  # a product's tile has at least so many rows and columns
 
 
-@functools.cache
-def _installed() -> bool:
-    return importlib.util.find_spec("triton") is not None
-
-
-_installed._dynamo_marked_constant = True  # type: ignore[attr-defined]  # as in _kernels
-
-
-def interpreted() -> bool:
-    """Whether Triton runs its kernels on the CPU."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
-
-
-def runs_on(device: torch.device) -> bool:
-    """Whether Triton is there and runs on a device."""
-    return (device.type == "cuda" or (device.type == "cpu" and interpreted())) and _installed()
-
-
-def serves(given: Arguments) -> bool:
-    """Whether the kernels run this recurrence.
-
-    That is float32, bfloat16 and float16 on CUDA, without a projection and normalization.
-    """
-    return (
-        not (given.mode == "LSTM" and given.third is not None)
-        and not given.options.normalized
-        and given.pre.dtype in _DTYPES
-        and all(t.device == given.pre.device for t in (*given.state, given.weight_hh))
-        and given.pre.numel() > 0
-        and runs_on(given.pre.device)
-    )
-
-
-def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Makes the device of a tensor the one that kernels are launched on."""
-    return torch.cuda.device(x.device) if x.device.type == "cuda" else contextlib.nullcontext()
+def refusal(problem: Problem) -> str:
+    """Why the kernels do not run a recurrence over pre-activations; empty where they do."""
+    x = problem.x
+    if problem.cell.key not in CELLS:
+        return "there are no kernels for the cell"
+    if problem.projected or problem.modifiers.normalized:
+        return "projection and normalization have no kernels"
+    if x.dtype not in _DTYPES or x.numel() == 0:
+        return "the tensors are of another type, or empty"
+    for t in (*problem.state, problem.weight_hh):
+        if t.device != x.device:
+            return "the tensors are on several devices"
+    return "" if runs_on(x.device) else "Triton does not run on the device here"
 
 
 class Plan(NamedTuple):
@@ -91,9 +59,9 @@ def _at_least(size: int) -> int:
     return max(_LEAST, 1 << (size - 1).bit_length())
 
 
-def plan(mode: str, batch: int, hidden: int, itemsize: int) -> Plan:
+def plan(cell: str, batch: int, hidden: int, itemsize: int) -> Plan:
     """The cut for a shape: all units in one program where their weights fit, else as few as fit."""
-    gates, whole = GATES[mode], _at_least(hidden)
+    gates, whole = find(cell).gates, _at_least(hidden)
     for units in (whole, 64, 32, 16):
         if units <= whole and gates * whole * units * itemsize <= _WEIGHTS_THAT_STAY:
             return Plan(_LEAST, units, whole, 4 if units * gates <= 128 else 8, stationary=True)
@@ -141,23 +109,24 @@ def _bytes(mask: Tensor | None) -> Tensor | None:
 class _Launch:
     """What both directions of a recurrence need, with the members first."""
 
-    def __init__(self, given: Arguments) -> None:
-        self.given, self.alone = given, given.pre.dim() == 3
-        self.pre = self.members(given.pre)
+    def __init__(self, given: Problem) -> None:
+        self.given, self.alone = given, given.x.dim() == 3
+        self.pre = self.members(given.x)
         self.weight = self.members(given.weight_hh).to(self.pre.dtype)
         self.count, self.time, self.batch, _ = self.pre.shape
         self.hidden = self.weight.shape[-1]
         self.area = (self.count, self.time, self.batch, self.hidden)
         itemsize = self.pre.element_size()
-        self.cut = _tried[-1] if _tried else plan(given.mode, self.batch, self.hidden, itemsize)
-        options = given.options
+        self.cut = _tried[-1] if _tried else plan(given.cell.key, self.batch, self.hidden, itemsize)
+        modifiers = given.modifiers
         self.mu: Tensor | None = None
-        if options.steps is not None:
-            one = options._replace(steps=self.members(options.steps).flatten())
+        if modifiers.steps is not None:
+            one = modifiers._replace(steps=self.members(modifiers.steps).flatten())
             mu = one.momenta(self.time, torch.float32)
-            assert mu is not None
-            mu = mu.view(self.time, self.count, self.batch).transpose(0, 1)
-            self.mu = torch.cat([mu, mu.new_zeros(self.count, 2, self.batch)], 1).contiguous()
+            if mu is not None:
+                mu = mu.view(self.time, self.count, self.batch).transpose(0, 1)
+                behind = mu.new_zeros(self.count, 2, self.batch)
+                self.mu = torch.cat([mu, behind], 1).contiguous()
         self.grid = (
             -(-self.hidden // self.cut.block_n),
             -(-self.batch // self.cut.block_b),
@@ -167,7 +136,7 @@ class _Launch:
         self.meets = self.grid[0] > 1 and self._all_at_once(programs)
         # whether one launch goes through all of time
         self.together = self.cut.single or self.meets
-        masks = options.dropout, options.zoneout_h, options.zoneout_c
+        masks = modifiers.keep_mask, modifiers.zoneout_h, modifiers.zoneout_c
         self.masks = [_bytes(self.maybe(mask)) for mask in masks]
 
     def _all_at_once(self, programs: int) -> bool:
@@ -203,12 +172,12 @@ class _Launch:
             kernel[self.grid](
                 *args,
                 hidden=self.hidden,
-                MODE=_MODES.index(self.given.mode),
-                GATES=GATES[self.given.mode],
+                MODE=CELLS.index(self.given.cell.key),
+                GATES=self.given.cell.gates,
                 SINGLE=self.cut.single,
                 STATIONARY=self.cut.stationary,
                 WAIT=self.meets,
-                ZONES=self.given.options.zones,
+                ZONES=self.given.modifiers.zones,
                 BLOCK_B=self.cut.block_b,
                 BLOCK_N=self.cut.block_n,
                 BLOCK_K=self.cut.block_k,
@@ -219,24 +188,24 @@ class _Launch:
 
     def tail(self, first: int, steps: int) -> list[Any]:
         """What the arguments of both kernels end with: the options, where to meet, the sizes."""
-        o, (dropout, zone_h, zone_c) = self.given.options, self.masks
+        m, (kept, zone_h, zone_c) = self.given.modifiers, self.masks
         mu, zone_h, zone_c = (_from(x, first) for x in (self.mu, zone_h, zone_c))
         counters = None
         if self.meets:  # of the programs of the same rows, at zero
             counters = self.pre.new_zeros(self.count, self.grid[1], dtype=torch.int32)
-        options = [mu, dropout, o.scale, zone_h, o.rate_h, zone_c, o.rate_c]
-        return [*options, counters, first, steps, self.time, self.batch]
+        modified = [mu, kept, m.keep_scale, zone_h, m.rate_h, zone_c, m.rate_c]
+        return [*modified, counters, first, steps, self.time, self.batch]
 
     def first_operand(self) -> Tensor:
         """What the first product reads."""
-        o = self.given.options
-        o = o._replace(dropout=self.maybe(o.dropout), previous=self.maybe(o.previous))
+        m = self.given.modifiers
+        m = m._replace(keep_mask=self.maybe(m.keep_mask), previous=self.maybe(m.previous))
         mu = None if self.mu is None else self.mu[:, 0].unsqueeze(-1)
         h = self.members(self.given.state[0]).float()
-        return o.operand(h, None if o.previous is None else o.previous.float(), mu)
+        return m.operand(h, None if m.previous is None else m.previous.float(), mu)
 
 
-def _forward(*args: Any) -> tuple[Tensor, ...]:
+def _forward(given: Problem) -> tuple[Tensor, ...]:
     """The outputs, the last state, and what the backward needs.
 
     That is the gates, a GRU's inner products, the cells and what the products read, where that is
@@ -244,23 +213,22 @@ def _forward(*args: Any) -> tuple[Tensor, ...]:
     """
     from torchmomentum.ops.triton import recurrence
 
-    given = Arguments.named(args)
     launch = _Launch(given)
-    pre, mode, keep = launch.pre, given.mode, given.train
+    pre, key, keep = launch.pre, given.cell.key, given.train
     count, time, batch, hidden = launch.area
     hs = pre.new_empty(count, time + 1, batch, hidden)
     hs[:, 0] = launch.members(given.state[0])
     cs = inner = gates = operands = None
-    if mode == "LSTM":
+    if key == "LSTM":
         cs = pre.new_empty(count, time + 1, batch, hidden, dtype=torch.float32)
         cs[:, 0] = launch.members(given.state[1])
     if keep:
         gates = torch.empty_like(pre)
-        inner = pre.new_empty(launch.area) if mode == "GRU" else None
-    if given.options.changes_operand:
+        inner = pre.new_empty(launch.area) if key == "GRU" else None
+    if given.modifiers.changes_operand:
         operands = pre.new_empty(launch.area)
         operands[:, 0] = launch.first_operand()
-    modrelu = launch.maybe(given.third) if mode == "RNN_MODRELU" else None
+    modrelu = launch.maybe(given.extra.get("bias_modrelu"))
     fixed = (launch.weight, launch.maybe(given.bias_hh), modrelu, launch.maybe(given.lengths))
     for first, steps in launch.pieces():
         along = (_from(x, first) for x in (pre, hs, cs, gates, inner))
@@ -278,26 +246,26 @@ def _forward(*args: Any) -> tuple[Tensor, ...]:
 
 
 def _backward(
+    given: Problem,
     tensors: Sequence[Tensor | None],
     results: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    constants: Sequence[Any],
 ) -> list[Tensor]:
     from torchmomentum.ops.triton import recurrence
 
-    given = Arguments.named([*tensors, *constants])
     if not given.train:  # the forward could not see that a gradient would be asked for
         given = given._replace(train=True)
-        results = _forward(*given.flat())
+        results = _forward(given)
     launch = _Launch(given)
-    mode, options = given.mode, given.options
+    key, modifiers = given.cell.key, given.modifiers
     count, time, batch, hidden = launch.area
     out = launch.members(results[0])
     gates, inner, cs, operands = (launch.members(x) if x.numel() else None for x in results[-4:])
-    assert gates is not None
+    if gates is None:
+        raise RuntimeError("the forward kept no gates")
     hs = torch.cat([launch.members(given.state[0]).to(out.dtype).unsqueeze(1), out], 1)
     local = torch.empty_like(gates)
-    rec = torch.empty_like(gates) if mode == "GRU" else local
+    rec = torch.empty_like(gates) if key == "GRU" else local
     carried = out.new_zeros(count, 4, batch, hidden, dtype=torch.float32)
     for place, grad in enumerate(grads[1:]):
         if grad is not None:
@@ -312,26 +280,26 @@ def _backward(
         launch.run(
             recurrence.backward,
             *(*head, launch.weight, lengths, *pulled, carried, *launch.tail(first, steps)),
-            CHANGED=options.changes_operand,
+            CHANGED=modifiers.changes_operand,
             LAST=launch.together or steps == 0,
         )
     read = hs[:, :-1] if operands is None else operands
     flat = rec.view(count, time * batch, -1).transpose(1, 2)
     grad_hh = flat @ read.reshape(count, time * batch, hidden)
     dh, dc, through, second = carried.unbind(1)
-    seen = options._replace(dropout=launch.maybe(options.dropout)).seen
+    seen = modifiers._replace(keep_mask=launch.maybe(modifiers.keep_mask)).seen
     grad_previous = None
-    if options.changes_operand:
+    if modifiers.changes_operand:
         dh = dh + seen(through)
     if launch.mu is not None:
         first_mu, second_mu = launch.mu[:, :2].unsqueeze(-1).unbind(1)
         grad_previous = -seen(first_mu * through)
         dh = dh - grad_previous - seen(second_mu * second)
     found: list[Tensor | None] = [local, dh]
-    if mode == "LSTM":
+    if key == "LSTM":
         found.append(dc)
     found += [grad_hh, None if given.bias_hh is None else rec.float().sum((1, 2))]
-    if mode == "RNN_MODRELU":
+    if key == "RNN_MODRELU":
         found.append((local * torch.sign(gates)).float().sum((1, 2)))
     found.append(grad_previous)
     wanted = [t for t in tensors if t is not None and t.is_floating_point()]
@@ -339,31 +307,30 @@ def _backward(
     return [launch.without(grad).to(like.dtype) for grad, like in pairs]
 
 
-def _fake(*args: Any) -> tuple[Tensor, ...]:
-    given = Arguments.named(args)
-    outputs, pre = fake_outputs(given), given.pre
-    hidden = given.weight_hh.shape[-1]
+def _fake(given: Problem) -> tuple[Tensor, ...]:
+    outputs, pre = empty_outputs(given), given.x
+    hidden, key = given.weight_hh.shape[-1], given.cell.key
     nothing, shape = pre.new_empty(0), list(pre.shape[:-1])
     gates = inner = cells = operands = nothing
     if given.train:
         gates = torch.empty_like(pre, memory_format=torch.contiguous_format)
-        inner = pre.new_empty(*shape, hidden) if given.mode == "GRU" else nothing
-        if given.mode == "LSTM":
+        inner = pre.new_empty(*shape, hidden) if key == "GRU" else nothing
+        if key == "LSTM":
             longer = [*shape[:-2], shape[-2] + 1, shape[-1]]
             cells = pre.new_empty(*longer, hidden, dtype=torch.float32)
-        if given.options.changes_operand:
+        if given.modifiers.changes_operand:
             operands = pre.new_empty(*shape, hidden)
     return *outputs, gates, inner, cells, operands
 
 
-def _definition(*args: Any) -> State:
+def _definition(layout: Layout, *args: Any) -> State:
     """The definition, of each member where there are several."""
     if args[0].dim() == 3:
-        return definition(*args)
-    members = (
-        definition(*(x[i] if isinstance(x, Tensor) else x for x in args))
+        return define(layout.problem(args))
+    members = [
+        define(layout.problem([x[i] if isinstance(x, Tensor) else x for x in args]))
         for i in range(len(args[0]))
-    )
+    ]
     return tuple(map(torch.stack, zip(*members, strict=True)))
 
 
@@ -388,26 +355,34 @@ def _together(call: Callable[..., Any]) -> Callable[..., Any]:
     return vmap
 
 
-def _define(name: str, states: int) -> Any:
+def _define(layout: Layout) -> Any:
+    def backward(
+        tensors: Sequence[Tensor | None],
+        results: Sequence[Tensor],
+        grads: Sequence[Tensor | None],
+        constants: Sequence[Any],
+    ) -> list[Tensor]:
+        return _backward(layout.problem([*tensors, *constants]), tensors, results, grads)
+
     return define_recurrence(
-        name,
-        arguments=schema(states),
-        constants=SCHEMA_CONSTANTS,
-        outputs=1 + states,
+        f"triton_{layout.name}",
+        arguments=layout.arguments,
+        constants=layout.constants,
+        outputs=layout.outputs,
         saved=4,
-        definition=_definition,
+        definition=lambda *args: _definition(layout, *args),
         members=_together,
-        forward=_forward,
-        backward=_backward,
-        fake=_fake,
+        forward=lambda *args: _forward(layout.problem(args)),
+        backward=backward,
+        fake=lambda *args: _fake(layout.problem(args)),
     )
 
 
-_OPERATORS = {1: _define("triton_scan", 1), 2: _define("triton_lstm_scan", 2)}
+_OPERATORS = {layout: _define(layout) for layout in {Layout.of(find(name)): 0 for name in CELLS}}
 
 
-def scan(given: Arguments) -> State:
+def scan(problem: Problem) -> State:
     """A recurrence over pre-activations on the Triton kernels."""
-    given = given._replace(train=train_of(given.flat()))
-    results: State = _OPERATORS[len(given.state)](*given.flat())
-    return results[: 1 + len(given.state)]
+    layout = Layout.of(problem.cell)
+    results: State = _OPERATORS[layout](*problem.flat())
+    return results[: layout.outputs]

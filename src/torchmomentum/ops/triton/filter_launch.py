@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from torchmomentum.ops._triton import on_device, runs_on
+from torchmomentum.ops.triton.device import on_device, runs_on
 
 _BLOCK = 128
 CHUNK = 32  # steps whose states are made again in a backward

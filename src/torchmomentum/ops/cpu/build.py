@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
+from torchmomentum._torch_private import openmp_library
 
-SOURCES = Path(__file__).parent / "csrc"
+SOURCES = Path(__file__).parents[1] / "csrc"
 _COMPILE = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-fPIC")
 _NATIVE = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
 _TIMEOUT_S = 300
@@ -84,8 +84,8 @@ def _processor() -> str:
 
 def _openmp() -> list[str]:
     """The OpenMP library that PyTorch has loaded: a second one would bring threads of its own."""
-    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    return [str(found[0])] if found else ["-fopenmp"]
+    found = openmp_library()
+    return ["-fopenmp"] if found is None else [str(found)]
 
 
 def _target(compiler: list[str]) -> Path:
@@ -127,7 +127,7 @@ def _compile(compiler: list[str], target: Path) -> None:
     """Compiles and links beside the target, then moves the finished file there."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         compiled, linked = str(Path(folder) / "kernels.o"), str(Path(folder) / "kernels.so")
-        source = str(SOURCES / "recurrence.cpp")
+        source = str(SOURCES / "kernels.cpp")
         common = [*compiler, *_COMPILE, _NATIVE]
         try:
             _run([*common, "-fopenmp", "-c", source, "-o", compiled])

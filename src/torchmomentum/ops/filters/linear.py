@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from torchmomentum.ops import _triton_filters
-from torchmomentum.ops._kernels import available, call
-from torchmomentum.ops._library import register, with_autograd
+from torchmomentum.ops._autograd import register, with_autograd
+from torchmomentum.ops.cpu.library import available, call
+from torchmomentum.ops.triton import filter_launch as triton_filters
 
 _CHUNK = 32  # the most steps that one triangular matrix product filters
 _NARROW = 8192  # channels up to which products beat one vector operation a step, on a CPU
@@ -118,8 +118,8 @@ def _kernel(
         return torch.empty_like(x, memory_format=torch.contiguous_format)
     shared = not isinstance(decay, Tensor) or decay.numel() == decay.shape[0]
     by_row = isinstance(decay, Tensor) and decay.shape[2] > 1
-    if _triton_filters.serves(x) and not by_row:
-        return _triton_filters.linear(x, decay, initial, gain, reverse)
+    if triton_filters.serves(x) and not by_row:
+        return triton_filters.linear(x, decay, initial, gain, reverse)
     tensors = [t for t in (x, decay, initial) if isinstance(t, Tensor)]
     plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
     if shared and plain and available():

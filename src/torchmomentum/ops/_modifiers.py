@@ -1,37 +1,18 @@
-"""What a recurrence may do beyond the plain cell, each part off by default."""
+"""What may change a plain recurrence: lookahead, recurrent dropout, zoneout, normalization."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from torchmomentum._checks import Expected
 from torchmomentum.schedules import nesterov_momentum
 
-# a name, the tensor if it is there, its shape, and its type where only one will do
-Expected = tuple[str, "Tensor | None", tuple[int, ...], "torch.dtype | None"]
 
-
-def require(expected: Sequence[Expected], default: torch.dtype) -> None:
-    """Holds tensors to what kernels that check nothing are about to read.
-
-    Raises:
-        ValueError: One has another shape.
-        TypeError: One has another type than the one named, or than the default.
-    """
-    for name, tensor, shape, dtype in expected:
-        if tensor is None:
-            continue
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
-        if tensor.dtype != (dtype or default):
-            raise TypeError(f"{name} must be {dtype or default}, got {tensor.dtype}")
-
-
-class Options(NamedTuple):
-    r"""What a recurrence does besides; see :func:`lstm_scan` for the cell itself.
+class Modifiers(NamedTuple):
+    r"""What changes a plain recurrence, each part off by default.
 
     With :math:`\tilde h_{t-1}` in place of :math:`h_{t-1}` in the product with ``weight_hh``,
 
@@ -47,35 +28,45 @@ class Options(NamedTuple):
         steps: With lookahead, how many steps were done before the first, int64 ``(B,)``: they give
             :math:`\mu_t`, see :func:`~torchmomentum.schedules.nesterov_momentum`.
         previous: With lookahead, :math:`h_{-1}`, ``(B, H)``.
-        dropout: Where ``weight_hh`` sees :math:`h`, :math:`k`, bool ``(B, H)``, the same each step.
+        keep_mask: Of recurrent dropout, :math:`k`: where ``weight_hh`` sees :math:`h`, bool
+            ``(B, H)``, the same at each step.
         zoneout_h: Where :math:`h` stays as it is, bool ``(T, B, H)``.
         zoneout_c: Where :math:`c` stays as it is, bool ``(T, B, H)``.
         norm_hh: Normalizes what ``weight_hh`` makes over all gates, with these gains ``(G H,)``.
         norm_c: Normalizes :math:`c` where :math:`h` is made of it, with these gains ``(H,)``.
         norm_c_bias: What is added to it then, ``(H,)``.
         restart: With lookahead, the steps between restarts; 0 for none.
-        scale: What a kept :math:`h` is scaled by, :math:`1 / (1 - p)`.
+        keep_scale: What a kept :math:`h` is scaled by, :math:`1 / (1 - p)`.
         rate_h: Without ``zoneout_h``, how much of :math:`h` stays, in [0, 1]: zoneout's mean.
         rate_c: The same of :math:`c`.
     """
 
     steps: Tensor | None = None
     previous: Tensor | None = None
-    dropout: Tensor | None = None
+    keep_mask: Tensor | None = None
     zoneout_h: Tensor | None = None
     zoneout_c: Tensor | None = None
     norm_hh: Tensor | None = None
     norm_c: Tensor | None = None
     norm_c_bias: Tensor | None = None
     restart: int = 0
-    scale: float = 1.0
+    keep_scale: float = 1.0
     rate_h: float = 0.0
     rate_c: float = 0.0
 
     @property
     def plain(self) -> bool:
-        """Whether there is nothing besides."""
-        return all(x is None for x in self[:TENSORS]) and not (self.rate_h or self.rate_c)
+        """Whether nothing is changed."""
+        return (
+            self.steps is None
+            and self.keep_mask is None
+            and self.zoneout_h is None
+            and self.zoneout_c is None
+            and self.norm_hh is None
+            and self.norm_c is None
+            and self.norm_c_bias is None
+            and not (self.rate_h or self.rate_c)
+        )
 
     @property
     def normalized(self) -> bool:
@@ -85,7 +76,7 @@ class Options(NamedTuple):
     @property
     def changes_operand(self) -> bool:
         """Whether ``weight_hh`` reads something else than :math:`h`."""
-        return self.steps is not None or self.dropout is not None
+        return self.steps is not None or self.keep_mask is not None
 
     @property
     def zones(self) -> bool:
@@ -93,22 +84,24 @@ class Options(NamedTuple):
         masks = self.zoneout_h is not None or self.zoneout_c is not None
         return masks or bool(self.rate_h or self.rate_c)
 
-    def exact(self) -> Options:
-        """The same with its numbers and counts of exactly the types that the kernels take."""
+    def exact(self) -> Modifiers:
+        """The same with numbers and counts of exactly the types that operators take."""
+        if self is PLAIN:
+            return self
         return self._replace(
             steps=None if self.steps is None else self.steps.long(),
             restart=int(self.restart),
-            scale=float(self.scale),
+            keep_scale=float(self.keep_scale),
             rate_h=float(self.rate_h),
             rate_c=float(self.rate_c),
         )
 
     def expected(self, time: int, batch: int, h: int, c: int, rows: int) -> list[Expected]:
-        """What shapes its tensors must have, for widths of both states and of the gates."""
+        """The shapes that its tensors must have, from the widths of both states and the gates."""
         return [
             ("steps", self.steps, (batch,), torch.int64),
             ("previous", self.previous, (batch, h), None),
-            ("dropout", self.dropout, (batch, h), torch.bool),
+            ("keep_mask", self.keep_mask, (batch, h), torch.bool),
             ("zoneout_h", self.zoneout_h, (time, batch, h), torch.bool),
             ("zoneout_c", self.zoneout_c, (time, batch, c), torch.bool),
             ("norm_hh", self.norm_hh, (rows,), None),
@@ -116,7 +109,7 @@ class Options(NamedTuple):
             ("norm_c_bias", self.norm_c_bias, (c,), None),
         ]
 
-    def to(self, dtype: torch.dtype) -> Options:
+    def to(self, dtype: torch.dtype) -> Modifiers:
         """The same with its tensors of floating point in another type."""
         if self.plain:
             return self
@@ -138,7 +131,7 @@ class Options(NamedTuple):
 
     def seen(self, change: Tensor) -> Tensor:
         """What recurrent dropout leaves of ``(..., B, H)``; its own adjoint."""
-        return change if self.dropout is None else change * self.dropout * self.scale
+        return change if self.keep_mask is None else change * self.keep_mask * self.keep_scale
 
     def operand(self, h: Tensor, before: Tensor | None, mu: Tensor | None) -> Tensor:
         """What ``weight_hh`` reads: of one step's ``(B, H)`` or of several."""
@@ -149,17 +142,16 @@ class Options(NamedTuple):
     def zoned(self, t: int, new: tuple[Tensor, ...], old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The states of a step where parts of the old ones stay."""
         zones = (self.zoneout_h, self.rate_h), (self.zoneout_c, self.rate_c)
-        kept = []
-        for a, b, (mask, rate) in zip(new, old, zones[: len(new)], strict=True):
+        kept = list(new)  # states behind the second have no zoneout
+        for i, (mask, rate) in enumerate(zones[: len(new)]):
             if mask is not None:
-                a = torch.where(mask[t], b, a)
+                kept[i] = torch.where(mask[t], old[i], new[i])
             elif rate:
-                a = a + rate * (b - a)
-            kept.append(a)
+                kept[i] = new[i] + rate * (old[i] - new[i])
         return tuple(kept)
 
 
-TENSORS = Options._fields.index("restart")
-TENSOR_SCHEMA = ", ".join(f"Tensor? {name}" for name in Options._fields[:TENSORS])
-CONSTANT_SCHEMA = "int restart, float scale, float rate_h, float rate_c"
-NOTHING = Options()
+TENSORS = Modifiers._fields.index("restart")
+TENSOR_SCHEMA = ", ".join(f"Tensor? {name}" for name in Modifiers._fields[:TENSORS])
+CONSTANT_SCHEMA = "int restart, float keep_scale, float rate_h, float rate_c"
+PLAIN = Modifiers()

@@ -1,0 +1,109 @@
+"""Every private name of PyTorch's that this package uses, with what breaks without it.
+
+It stands beside ``ops``, not in it, so that ``optim`` does not load the recurrences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch.optim import Optimizer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _operator(name: str) -> Any:
+    packet = getattr(torch.ops.aten, name, None)
+    return None if packet is None else packet.default
+
+
+# Without it, kernels that run below an autograd function go through autograd's layer at each of
+# their operations: a training step of a small layer is some percent slower. Since 1.9.
+below_autograd: Any = torch._C._AutoDispatchBelowAutograd
+
+# Whether make_fx, FakeTensorMode or another mode looks at each operation. Without it such a graph
+# records the operations of a kernel instead of one operator. Since 1.13.
+_dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
+
+# Public, and documented, but not listed as exported.
+_is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
+
+# The innermost transform of torch.func, or None. Without it a kernel would be handed tensors that
+# have no memory of their own. Since 2.0; torch.func has no question for it.
+_innermost_transform: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack
+
+# oneDNN's LSTM and its gradient. Without them nn.LSTM's kernel cannot be one node of a graph. Since
+# 2.0, where torch is built with oneDNN.
+onednn_lstm: Any = _operator("mkldnn_rnn_layer")
+onednn_lstm_backward: Any = _operator("mkldnn_rnn_layer_backward")
+
+# The kernel of optim.SGD(fused=True). Without it fused=True is refused. Since 2.4 on CPUs.
+fused_sgd: Callable[..., None] | None = getattr(torch, "_fused_sgd_", None)
+
+# What torch.optim itself steps lists of tensors by. Without them foreach=True has no meaning. Since
+# 1.8, and since 1.12 the lists are split by device and type.
+foreach_neg = torch._foreach_neg
+foreach_add = torch._foreach_add
+foreach_add_ = torch._foreach_add_
+foreach_mul_ = torch._foreach_mul_
+group_by_device_and_dtype = Optimizer._group_tensors_by_device_and_dtype
+
+
+def constant_in_graphs(function: F) -> F:
+    """Has ``torch.compile`` call a function once and keep its result.
+
+    What ``torch.compiler.assume_constant_result`` does, whose first call imports the compiler and
+    takes a second. Without it the questions for compiled kernels break graphs. Since 2.0.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+def in_transform() -> bool:
+    """Whether a transform of ``torch.func`` is at work."""
+    return _innermost_transform() is not None
+
+
+def transformed() -> bool:
+    """Whether a transform of ``torch.func`` or forward-mode differentiation is at work.
+
+    The level of forward mode is private since 1.11; without it a tangent would be lost.
+    """
+    return _innermost_transform() is not None or torch.autograd.forward_ad._current_level >= 0
+
+
+def captured() -> bool:
+    """Whether operations are being recorded into a graph rather than just run."""
+    return torch.compiler.is_compiling() or _dispatch_modes() > 0 or _is_tracing()
+
+
+def plain() -> bool:
+    """Whether operations just run: neither :func:`captured` nor :func:`transformed`."""
+    return not (
+        torch.compiler.is_compiling()
+        or _dispatch_modes()
+        or _innermost_transform() is not None
+        or torch.autograd.forward_ad._current_level >= 0
+        or _is_tracing()
+    )
+
+
+def onednn_has_bfloat16() -> bool:
+    """Whether oneDNN computes bfloat16 on this processor.
+
+    Without it a layer in bfloat16 fails where the processor cannot. Since 2.0.
+    """
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return asked is not None and bool(asked())
+
+
+def openmp_library() -> Path | None:
+    """The OpenMP library in the wheel of PyTorch for Linux.
+
+    Without it our kernels load a second one, whose threads compete with PyTorch's.
+    """
+    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    return found[0] if found else None

@@ -1,0 +1,107 @@
+"""The one place that picks a backend, as a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from torchmomentum._torch_private import constant_in_graphs
+from torchmomentum.ops._problem import Problem
+from torchmomentum.ops.backends import BACKENDS, Backend
+
+
+@constant_in_graphs
+def has_avx512() -> bool:
+    """Whether the processor has AVX-512, and PyTorch's kernels may use it.
+
+    ``ATEN_CPU_CAPABILITY`` and ``ONEDNN_MAX_CPU_ISA`` can forbid it.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    return ("AVX512" in capability or "AMX" in capability) and (
+        not most or "AVX512" in most or most in ("ALL", "DEFAULT") or "AVX10" in most
+    )
+
+
+class Choice(NamedTuple):
+    """A row of the table: the backend runs what it serves, where the condition holds.
+
+    Attributes:
+        backend: The backend's name.
+        condition: When, in words: for the documentation.
+        holds: The same as a function.
+    """
+
+    backend: str
+    condition: str
+    holds: Callable[[Problem], bool]
+
+
+def _layer(problem: Problem) -> bool:
+    return problem.weight_ih is not None
+
+
+def _faster_in_pytorch(problem: Problem) -> bool:
+    return (
+        problem.weight_ih is not None
+        and problem.x.dtype == torch.float32
+        and problem.x.device.type == "cpu"
+        and problem.lengths is None
+        and not has_avx512()
+    )
+
+
+def _cpu(problem: Problem) -> bool:
+    return problem.x.device.type == "cpu"
+
+
+def _cuda(problem: Problem) -> bool:
+    return problem.x.device.type == "cuda"
+
+
+def _always(problem: Problem) -> bool:
+    return True
+
+
+# the first row that holds, and whose backend serves the problem, is taken
+CHOICES = (
+    Choice("aten", "a layer in float32 on a CPU without AVX-512, no lengths", _faster_in_pytorch),
+    Choice("cpu", "a CPU", _cpu),
+    Choice("aten", "a layer from its input on", _layer),
+    Choice("triton", "CUDA", _cuda),
+    Choice("eager", "always", _always),
+    Choice("definition", "always", _always),
+)
+
+
+def choose(problem: Problem, backend: str | None = None) -> Backend:
+    """The backend for a problem.
+
+    Args:
+        problem: What there is to compute.
+        backend: The name of the one to take; None for the fastest.
+
+    Raises:
+        ValueError: There is no such backend, or it does not serve the problem.
+    """
+    if backend is None:
+        for choice in CHOICES:
+            if choice.holds(problem):
+                found = BACKENDS[choice.backend]
+                if not found.refusal(problem):
+                    return found
+    names = ", ".join(BACKENDS)
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {names} or None, got {backend!r}")
+    found = BACKENDS[backend]
+    reason = found.refusal(problem)
+    if reason:
+        x = problem.x
+        raise ValueError(
+            f"backend {backend!r} serves {found.serves_what}; got {problem.cell.name} of "
+            f"{x.dtype} on {x.device}: {reason}"
+        )
+    return found

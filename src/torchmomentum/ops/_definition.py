@@ -1,0 +1,99 @@
+"""The definition of every recurrence: one step after the other, in plain PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from torchmomentum.ops._modifiers import PLAIN, Modifiers
+from torchmomentum.ops._problem import Problem
+from torchmomentum.ops.cells import Cell, State, Weights, find
+from torchmomentum.ops.filters.adam import adam_scan_definition
+
+
+def steps_alive(time: int, lengths: Tensor) -> Tensor:
+    """Which of the steps count, ``(T, B, 1)``, for lengths ``(B,)``."""
+    steps = torch.arange(time, device=lengths.device)
+    return (steps.unsqueeze(1) < lengths).unsqueeze(-1)
+
+
+def named_weights(cell: Cell, weights: Sequence[Tensor | None]) -> Weights:
+    """``weight_hh``, ``bias_hh`` and the extra weights in the cell's order, by their names.
+
+    Raises:
+        ValueError: ``weight_hh`` is absent, or there are more weights than the cell has.
+    """
+    weight_hh, bias_hh, *more = (*weights, None)[: max(2, len(weights))]
+    if weight_hh is None:
+        raise ValueError(f"{cell.name} needs a weight_hh")
+    if len(more) > len(cell.extra):
+        raise ValueError(
+            f"{cell.name} has {2 + len(cell.extra)} recurrent weights, got {2 + len(more)}"
+        )
+    pairs = zip(cell.extra, more, strict=False)
+    return Weights(weight_hh, bias_hh, {e.name: w for e, w in pairs if w is not None})
+
+
+def _steps(
+    cell: Cell,
+    pre: Tensor,
+    state: State,
+    weights: Weights,
+    mask: Tensor | None,
+    modifiers: Modifiers,
+) -> State:
+    outputs: list[Tensor] = []
+    mu, before = modifiers.momenta(pre.shape[0], pre.dtype), modifiers.previous
+    for t in range(pre.shape[0]):
+        operand = modifiers.operand(state[0], before, None if mu is None else mu[t])
+        new = modifiers.zoned(t, cell.step(pre[t], state, weights, operand, modifiers), state)
+        if mask is not None:
+            new = tuple(torch.where(mask[t], a, b) for a, b in zip(new, state, strict=True))
+        before, state = state[0], new
+        outputs.append(state[0])
+    return torch.stack(outputs), *state
+
+
+def scan_definition(
+    cell: Cell | str,
+    pre: Tensor,
+    state: State,
+    weights: Sequence[Tensor | None],
+    mask: Tensor | None = None,
+    modifiers: Modifiers = PLAIN,
+) -> State:
+    """A recurrence in plain PyTorch, one step after the other.
+
+    Args:
+        cell: The cell, or its name.
+        pre: Pre-activations, ``(T, B, G H)``.
+        state: The cell's states, each ``(B, H)``.
+        weights: ``weight_hh``, ``bias_hh`` or None, and the cell's extra weights in its order.
+        mask: True where a step counts, ``(T, B, 1)``; the state stays as it is elsewhere.
+        modifiers: What changes the plain recurrence.
+
+    Returns:
+        The outputs ``(T, B, H)``, and after them the last state.
+    """
+    cell = find(cell) if isinstance(cell, str) else cell
+    return _steps(cell, pre, state, named_weights(cell, weights), mask, modifiers)
+
+
+def define(problem: Problem) -> State:
+    """What a problem's results are, by the definitions of the rule and the cell."""
+    pre, lengths, last = problem.x, problem.lengths, list[Tensor]()
+    mask = None if lengths is None else steps_alive(len(pre), lengths)
+    if problem.weight_ih is not None:
+        pre = linear(pre, problem.weight_ih)
+    if problem.bias_ih is not None:
+        pre = pre + problem.bias_ih
+    if problem.moments is not None:
+        velocity, rms, mu, gain, beta, eps, _ = problem.moments
+        mu, gain = (torch.as_tensor(s, dtype=pre.dtype, device=pre.device) for s in (mu, gain))
+        pre, *last = adam_scan_definition(pre, velocity, rms, mu, gain, mask, beta, eps)
+    weights = problem.weights
+    found = _steps(problem.cell, pre, problem.state, weights, mask, problem.modifiers)
+    return *found, *last

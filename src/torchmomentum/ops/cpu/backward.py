@@ -1,0 +1,184 @@
+"""The backward of a layer on the compiled kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchmomentum.ops._problem import Problem
+from torchmomentum.ops.cpu.chunks import chunks
+from torchmomentum.ops.cpu.forward import forward
+from torchmomentum.ops.cpu.layer import Layer
+from torchmomentum.ops.cpu.library import call, product
+from torchmomentum.ops.cpu.pool import empty
+
+_NARROW = 16  # inputs up to which the transposed product for their weights is the faster one
+
+
+class _Sums:
+    """The gradients of the weights and of the input, which each chunk adds to."""
+
+    def __init__(self, layer: Layer) -> None:
+        problem, x, width = layer.problem, layer.x, layer.width
+        self.layer, self.narrow = layer, layer.inputs < _NARROW
+        self.x = x.new_empty(x.shape) if problem.input_grad else x.new_zeros(x.shape)
+        shape = (layer.inputs, width) if self.narrow else (width, layer.inputs)
+        self.weight_ih = None if problem.weight_ih is None else x.new_zeros(shape)
+        self.weight_hh = x.new_zeros(width, layer.hidden)
+        self.bias_ih = None if problem.bias_ih is None else x.new_zeros(width)
+        self.bias_hh = None if problem.bias_hh is None else x.new_zeros(width)
+        self.modrelu = None if layer.modrelu is None else x.new_zeros(layer.hidden)
+        self.no_bias = x.new_zeros(layer.inputs)
+
+    def add_recurrent(self, steps: slice, local: Tensor, out: Tensor, made: Tensor) -> None:
+        """Of the recurrent weights, from the gradients of what they made."""
+        flat = local.view(-1, self.layer.width)
+        read = self.layer.read(steps, out).view(-1, self.layer.hidden)
+        product(self.weight_hh, flat.t(), read, None, self.layer.problem.halves)
+        if self.modrelu is not None:
+            self.modrelu += (local * torch.sign(made[steps])).sum((0, 1))
+        if self.bias_hh is not None:
+            self.bias_hh += flat.sum(0)
+
+    def add_input(self, steps: slice, local: Tensor) -> None:
+        """Of the input and its weights, from the gradients of the drives."""
+        layer, flat = self.layer, local.view(-1, self.layer.width)
+        weight_ih, halves = layer.problem.weight_ih, layer.problem.halves
+        if self.bias_ih is not None:
+            self.bias_ih += flat.sum(0)
+        if weight_ih is None or self.weight_ih is None:
+            self.x[steps] = local
+            return
+        if self.narrow:
+            self.weight_ih.addmm_(layer.rows(steps).t(), flat)
+        else:
+            product(self.weight_ih, flat.t(), layer.rows(steps), None, halves)
+        if layer.problem.input_grad:
+            rows = self.x[steps].view(-1, layer.inputs)
+            product(rows, flat, weight_ih, self.no_bias, halves)
+
+    def found(self, state: Sequence[Tensor]) -> list[Tensor]:
+        """All gradients in the order of the arguments, those of the state among them."""
+        weight_ih = self.weight_ih
+        if weight_ih is not None and self.narrow:
+            weight_ih = weight_ih.t().contiguous()
+        weights = (weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.modrelu)
+        return [self.x, *state, *[w for w in weights if w is not None]]
+
+
+class _RuleGradient:
+    """The Adam rule of a backward: its drives made again, and the gradients of its moments."""
+
+    def __init__(self, layer: Layer, marks: Tensor, moments: list[Tensor], steps: int) -> None:
+        x, width, given = layer.x, layer.width, layer.problem.moments
+        if given is None:
+            raise TypeError("there is no rule")
+        bias_ih = layer.problem.bias_ih
+        self.layer, self.marks, self.moments = layer, marks, moments
+        self.numbers = layer.rule()
+        self.drives = empty(x, steps, layer.batch, width)
+        self.bias = x.new_zeros(width) if bias_ih is None else bias_ih.contiguous()
+        self.sums = x.new_zeros(layer.threads, 2, dtype=torch.float64)
+        self.learned = given.learned
+
+    def apply(self, k: int, steps: slice, local: Tensor) -> None:
+        """Replaces the gradients of what the cell read by those of the drives."""
+        again = self.drives[: steps.stop - steps.start]
+        self.layer.drive(steps, again, self.bias)
+        sizes = self.layer.sizes(steps, self.layer.width)
+        tail = (*self.marks[k], *self.moments, self.sums if self.learned else None)
+        call("adam_rule_backward", *sizes, self.numbers, again, local, *tail)
+
+    def found(self) -> list[Tensor]:
+        """The gradients of the moments, ``mu`` and the gain."""
+        return [*self.moments, *self.sums.sum(0).to(self.layer.x.dtype).unbind(0)]
+
+
+def backward(
+    problem: Problem, results: Sequence[Tensor], grads: Sequence[Tensor | None]
+) -> list[Tensor]:
+    """The gradients of the input, the state, the weights and the moments, in this order.
+
+    Args:
+        problem: The layer.
+        results: The outputs, and what the forward kept: gates, cells and marks.
+        grads: Of the outputs, the last state and the last moments, each or None.
+    """
+    if not problem.train:  # the forward could not see that a gradient would be asked for
+        problem = problem._replace(train=True)
+        out, *_, gates, kept, marks = forward(problem)
+    else:
+        out, gates, kept, marks = results
+    layer = Layer(problem)
+    x, batch, hidden = layer.x, layer.batch, layer.hidden
+    pieces, states = chunks(layer.time, batch, layer.width), len(problem.state)
+    longest = pieces[0].stop
+    grad_out = None if grads[0] is None else grads[0].contiguous()
+    moments = () if problem.moments is None else problem.moments[:2]
+    carried = [
+        s.new_zeros(s.shape) if g is None else g.clone(memory_format=torch.contiguous_format)
+        for s, g in zip((*problem.state, *moments), grads[1:], strict=True)
+    ]
+    local = empty(x, longest, batch, layer.width)
+    recurrent = empty(x, *local.shape) if layer.kernel == "gru" else local
+    packed, sums = layer.pack("backward"), _Sums(layer)
+    rule = _RuleGradient(layer, marks, carried[states:], longest) if moments else None
+    # of what the products read, of a chunk's steps and of the two behind it
+    operands = empty(x, longest + 2 if layer.leads else 0, batch, hidden)
+    behind = x.new_zeros(2, batch, hidden) if layer.leads else None
+    made = gates if layer.keeps_gates else out
+    for k, steps in reversed(list(enumerate(pieces))):
+        count = steps.stop - steps.start
+        if behind is not None:
+            operands[count : count + 2] = behind
+        pulled = None if grad_out is None else grad_out[steps]
+        arrays = pulled, *packed, local, recurrent, *carried[:states]
+        _run_cell(layer, steps, (out, made, kept), arrays, operands)
+        if behind is not None:
+            behind = operands[:2].clone() if count > 1 else torch.stack([operands[0], behind[0]])
+        sums.add_recurrent(steps, recurrent[:count], out, made)
+        if rule is not None:
+            rule.apply(k, steps, local)
+        sums.add_input(steps, local[:count])
+    found = sums.found(carried[:states])
+    if behind is not None:
+        found += _of_first_operands(layer, behind, carried[0])
+    return found if rule is None else found + rule.found()
+
+
+def _of_first_operands(layer: Layer, behind: Tensor, grad_h: Tensor) -> list[Tensor]:
+    """The first two products read the state that was given: its gradient is added to."""
+    through = layer.modifiers.seen(behind)
+    grad_h += through[0]
+    if layer.mu is None:
+        return []
+    led = layer.mu[:2] * through
+    grad_h += led[0] - led[1]
+    return [-led[0]]  # of the state before
+
+
+def _run_cell(
+    layer: Layer,
+    steps: slice,
+    results: tuple[Tensor, Tensor, Tensor],
+    arrays: tuple[Any, ...],
+    operands: Tensor,
+) -> None:
+    """The gradients of a chunk's pre-activations, and of what ``weight_hh`` made, into buffers."""
+    out, made, kept = results
+    pulled, packed, halves, local, recurrent, *carried = arrays
+    before, state = steps.start - 1, layer.problem.state
+    sizes, tail = layer.sizes(steps, layer.hidden), layer.modified(steps, operands)
+    args: list[Any]
+    if layer.kernel == "lstm":
+        cell = kept[before] if steps.start else state[1].contiguous()
+        args = [made[steps], kept[steps], cell, pulled, packed, halves, local]
+    elif layer.kernel == "gru":
+        h = out[before] if steps.start else state[0].contiguous()
+        args = [made[steps], out[steps], kept[steps], h, pulled, packed, halves, local, recurrent]
+    else:
+        args = [made[steps], pulled, packed, halves, local, layer.activation]
+    call(f"{layer.kernel}_backward", *sizes, *args, *carried, *tail)

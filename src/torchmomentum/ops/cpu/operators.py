@@ -1,0 +1,106 @@
+"""Layers on the compiled kernels as operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchmomentum.ops._autograd import define_recurrence
+from torchmomentum.ops._definition import define
+from torchmomentum.ops._precision import HALF
+from torchmomentum.ops._problem import Layout, Moments, Problem, empty_outputs
+from torchmomentum.ops.cells import State, find
+from torchmomentum.ops.cpu.backward import backward
+from torchmomentum.ops.cpu.chunks import most_chunks
+from torchmomentum.ops.cpu.forward import forward
+from torchmomentum.ops.cpu.layer import KERNELS
+
+
+def _define(layout: Layout) -> Any:
+    def run_backward(
+        tensors: Sequence[Tensor | None],
+        results: Sequence[Tensor],
+        grads: Sequence[Tensor | None],
+        constants: Sequence[Any],
+    ) -> list[Tensor]:
+        problem = layout.problem([*tensors, *constants])
+        return backward(problem, (results[0], *results[-3:]), grads)
+
+    return define_recurrence(
+        f"cpu_{layout.name}",
+        arguments=layout.arguments,
+        constants=layout.constants,
+        outputs=layout.outputs,
+        saved=3,
+        # constants: the cell, train, input_grad, ...
+        at_backward=lambda fixed, needs: (*fixed[:2], needs[0], *fixed[3:]),
+        definition=lambda *args: define(layout.problem(args)),
+        forward=lambda *args: forward(layout.problem(args)),
+        backward=run_backward,
+        fake=lambda *args: _fake(layout.problem(args)),
+    )
+
+
+def _fake(problem: Problem) -> tuple[Tensor, ...]:
+    x, (width, hidden) = problem.x, problem.weight_hh.shape
+    time, batch, _ = x.shape
+    gated = KERNELS[problem.cell.key] != "rnn"
+    gates, kept, marks = x.new_empty(0), x.new_empty(0), x.new_empty(0)
+    if problem.train and (gated or problem.modifiers.zones):
+        gates = x.new_empty(time, batch, width)
+        kept = x.new_empty(time if gated else 0, batch, hidden)
+    last: list[Tensor] = []
+    if problem.moments is not None:
+        last = [m.new_empty(m.shape) for m in problem.moments[:2]]
+        most = most_chunks(time, batch, width) if problem.train else 0
+        marks = x.new_empty(most, 2, batch, width)
+    return *empty_outputs(problem), *last, gates, kept, marks
+
+
+OPERATORS: dict[tuple[str, bool], Any] = {}
+for _moments in (False, True):
+    _made: dict[Layout, Any] = {}
+    for _name in KERNELS:
+        _layout = Layout.of(find(_name), _moments)
+        if _layout not in _made:
+            _made[_layout] = _define(_layout)
+        OPERATORS[_name, _moments] = _made[_layout]
+
+
+def layer(problem: Problem) -> State:
+    """One recurrent layer, one direction, on the compiled kernels.
+
+    Returns:
+        The outputs ``(T, B, H)``, the last state, and with moments the last velocity and root,
+        these in float32 whatever the type of the rest.
+
+    Raises:
+        ValueError: A tensor has a shape that does not fit the others.
+    """
+    dtype, moments = problem.x.dtype, problem.moments
+    if dtype in HALF:
+        problem = problem.to(torch.float32)
+    if moments is not None:
+        problem = problem._replace(moments=_scalars(moments, problem.x))
+    operator = OPERATORS[problem.cell.key, moments is not None]
+    args = problem.flat(halves=dtype == torch.bfloat16)
+    count = 1 + len(problem.state)
+    found: State = operator(*args)[: count + 2 * (moments is not None)]
+    if dtype in HALF:
+        return *[r.to(dtype) for r in found[:count]], *found[count:]
+    return found
+
+
+def _scalars(moments: Moments, like: Tensor) -> Moments:
+    """The moments in the input's type, and their numbers as tensors."""
+    mu, gain, dtype = moments.mu, moments.gain, like.dtype
+    return moments._replace(
+        velocity=moments.velocity.to(dtype),
+        rms=moments.rms.to(dtype),
+        mu=mu.to(dtype) if isinstance(mu, Tensor) else like.new_full((), mu),
+        gain=gain.to(dtype) if isinstance(gain, Tensor) else like.new_full((), gain),
+        learned=isinstance(mu, Tensor) or isinstance(gain, Tensor),
+    )

@@ -1,0 +1,100 @@
+// Recurrences over pre-activations, in float32, their products in bfloat16 where that is asked for,
+// behind a C interface: no headers but the compiler's.
+//
+// Rows of the batch are independent, so threads share out the rows and never meet; where there are
+// too few rows they share out the hidden units instead, and meet once a step. The recurrent product
+// of a tile of registers holds all gates of the same units, and their nonlinearities follow before
+// anything is written.
+//
+// All arrays are contiguous: sequences (T, B, width), states (B, H). Gates stand in torch.nn's
+// order. A forward without weights has its product in the pre-activations already. A backward leaves
+// the gradients of the pre-activations, from which those of the weights are one large product each,
+// made outside.
+
+#include "adam.h"
+#include "filter.h"
+#include "gru.h"
+#include "lstm.h"
+#include "nesterov.h"
+#include "rnn.h"
+
+extern "C" {
+
+// The recurrences stand in a header for each cell. Their weights are packed, with halves in
+// bfloat16. Behind what a cell needs stand the modifiers: for a forward the operands, mu and what
+// dropout keeps, for a backward the same with the operands' gradients, and zoneout for each state.
+
+// How many floats pack_* write for a weight_hh (gates * hidden, hidden).
+int64_t packed_size(int64_t gates, int64_t hidden) {
+  return gates * hidden * ((hidden + LANES - 1) / LANES) * LANES;
+}
+
+// For the forward product: the gates of one vector of units stand side by side.
+void pack_forward(float *packed, const float *weight, int64_t gates, int64_t hidden,
+                  int64_t halves, int64_t threads) {
+  const int64_t size = Packed::rows(hidden, halves) * LANES;
+  threads = worth(threads, gates * hidden * hidden, 1 << 16);
+  share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
+    for (int64_t v = vectors.first; v < vectors.last; ++v)
+      for (int64_t g = 0; g < gates; ++g) {
+        const int64_t unit = v * LANES, left = hidden - unit;
+        pack(packed + (v * gates + g) * size, weight + (g * hidden + unit) * hidden, hidden,
+             left < LANES ? left : LANES, 1, hidden, halves);
+      }
+  });
+}
+
+// For the product of the gates' gradients with the weights.
+void pack_backward(float *packed, const float *weight, int64_t gates, int64_t hidden,
+                   int64_t halves, int64_t threads) {
+  const int64_t depth = gates * hidden, rows = Packed::rows(depth, halves);
+  threads = worth(threads, depth * hidden, 1 << 16);
+  share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
+    const int64_t first = vectors.first * LANES, last = vectors.last * LANES;
+    pack(packed + first * rows, weight + first, depth, (last < hidden ? last : hidden) - first,
+         hidden, 1, halves);
+  });
+}
+
+// c (rows, columns) = start + a (rows, depth) @ b (depth, columns), a and b by their strides and,
+// with halves, rounded to bfloat16. The start is one row for all; without one, c is added to.
+void matrix_product(float *c, const float *a, int64_t a_row, int64_t a_column, const float *b,
+                    int64_t b_row, int64_t b_column, int64_t rows, int64_t columns, int64_t depth,
+                    const float *start, int64_t halves, int64_t threads) {
+  product(Matrix{a, a_row, a_column}, Matrix{b, b_row, b_column}, c, rows, columns, depth, start,
+          halves != 0, threads);
+}
+
+// The table has the tensors' sizes, then where the parameters lie, the buffers if there is
+// momentum, and the gradients.
+void optimizer_step(int64_t tensors, const int64_t *table, double lr, double momentum,
+                    double previous, double decay, int64_t maximize, int64_t threads) {
+  const Nesterov rule{(float)lr, (float)momentum, (float)previous, (float)decay, maximize != 0};
+  float *const *places = reinterpret_cast<float *const *>(table + tensors);
+  float *const *buffers = momentum != 0.0 ? places + tensors : nullptr;
+  nesterov_step(rule, tensors, table, places, (buffers ? buffers : places) + tensors, buffers,
+                threads);
+}
+
+void filter(int64_t time, int64_t channels, const float *x, float *out, const float *decay,
+            int64_t decay_stride, const float *initial, double gain, int64_t reverse,
+            int64_t threads) {
+  linear_filter(time, channels, x, out, decay, decay_stride, initial, (float)gain, reverse != 0,
+                threads);
+}
+
+// The rule's numbers stand as in Adam of adam.h.
+void adam_rule_forward(int64_t time, int64_t batch, int64_t channels, const int64_t *lengths,
+                       int64_t threads, const float *rule, float *drives, float *v, float *r,
+                       const float *shift) {
+  adam_forward(Problem{time, batch, channels, lengths, threads}, Adam::from(rule), drives, v, r,
+               shift);
+}
+
+void adam_rule_backward(int64_t time, int64_t batch, int64_t channels, const int64_t *lengths,
+                        int64_t threads, const float *rule, const float *drives, float *grads,
+                        const float *v, const float *r, float *dv, float *dr, double *sums) {
+  adam_backward(Problem{time, batch, channels, lengths, threads}, Adam::from(rule), drives, grads,
+                v, r, dv, dr, sums);
+}
+}
