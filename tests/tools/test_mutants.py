@@ -126,7 +126,7 @@ except BaselineError as error:
     print("refused", "test_grows" in str(error))
 else:
     known.limit = lambda tests: 5.0
-    verdicts = judge(sandboxes, known, mutants, confirm=True)
+    verdicts = judge(sandboxes, known, mutants)
     print(json.dumps({m.after: v for m, v in zip(mutants, verdicts)}))
 assert (sandboxes[0].root / "src/toy.py").read_text() == (root / "src/toy.py").read_text()
 for sandbox in sandboxes:

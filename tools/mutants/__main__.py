@@ -39,7 +39,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, help="mutants of each module; by default all")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
-    parser.add_argument("--quick", action="store_true", help="run covering tests alone")
+    parser.add_argument("--budget", type=float, help="seconds of covering tests for a mutant")
     parser.add_argument("--list", action="store_true", help="print the mutants and end")
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout to test")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "mutants")
@@ -153,14 +153,14 @@ def _run(
         except BaselineError as error:
             print(error, file=sys.stderr)
             return None
-        verdicts = judge(sandboxes, known, mutants, confirm=not options.quick)
+        verdicts = judge(sandboxes, known, mutants, options.budget)
     found = summarize(mutants, verdicts, Equivalents())
     print(
         f"{module.name}: {found['killed']} killed, {len(found['survived'])} survived, "
         f"{len(found['equivalent'])} equivalent; score {found['score']}",
         flush=True,
     )
-    return {**head, "mutants": total, "quick": options.quick, **found}
+    return {**head, "mutants": total, "budget": options.budget, **found}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 import sys
 import time
@@ -52,13 +53,24 @@ class Known:
     covering: dict[tuple[str, int], list[str]]
     always: list[str]
 
-    def tests(self, mutant: Mutant) -> list[str]:
-        """Tests that may notice, the quickest first; all of them where it runs at import."""
+    def tests(self, mutant: Mutant, budget: float = math.inf) -> list[str]:
+        """Tests that may notice, the quickest first; all of them where it runs at import.
+
+        Args:
+            mutant: The mutant.
+            budget: Seconds after which further tests are left out.
+        """
         lines = range(mutant.lines[0], mutant.lines[1] + 1)
         found = {t for line in lines for t in self.covering.get((mutant.file, line), ())}
         if IMPORTED in found:
             found = set(self.seconds)
-        return sorted(found | set(self.always), key=lambda test: self.seconds[test])
+        chosen, spent = [], 0.0
+        for test in sorted(found | set(self.always), key=self.seconds.__getitem__):
+            spent += self.seconds[test]
+            if spent > budget and chosen:
+                break
+            chosen.append(test)
+        return chosen
 
     def limit(self, tests: Iterable[str]) -> float:
         """Seconds after which a run counts as hung."""
@@ -125,12 +137,20 @@ def _killed(status: int) -> bool:
 
 
 def judge(
-    sandboxes: list[Sandbox], known: Known, mutants: list[Mutant], *, confirm: bool
+    sandboxes: list[Sandbox], known: Known, mutants: list[Mutant], budget: float | None = None
 ) -> list[str]:
-    """Whether each mutant is ``killed``, ends in a ``timeout``, or has ``survived``."""
+    """Whether each mutant is ``killed``, ends in a ``timeout``, or has ``survived``.
+
+    Args:
+        sandboxes: Copies of the checkout; so many mutants run at a time.
+        known: What :func:`baseline` returned.
+        mutants: The mutants.
+        budget: Seconds of covering tests that a mutant meets; None for these and all others.
+    """
     verdicts = ["survived"] * len(mutants)
     # a mutant that its covering tests let live meets all the others after that
-    queue = [(i, known.tests(m), confirm) for i, m in enumerate(mutants)][::-1]
+    least = math.inf if budget is None else budget
+    queue = [(i, known.tests(m, least), budget is None) for i, m in enumerate(mutants)][::-1]
     free, running = list(sandboxes), {}
     began, done = time.monotonic(), 0
     while queue or running:

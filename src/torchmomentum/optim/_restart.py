@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from torchmomentum._checks import check_choice
+
 ADAPTIVE = ("function", "gradient")
 
 # None never restarts; an integer F restarts every F iterations; in [(T_1, F_1), ...] F_i is the
@@ -32,8 +34,7 @@ def check_policy(name: str, value: Any) -> Policy:
         ValueError: An unknown name, an interval below 1, or iterations that do not increase.
     """
     if isinstance(value, str):
-        if value not in ADAPTIVE:
-            raise ValueError(f"{name} must be one of {', '.join(ADAPTIVE)}, got {value!r}")
+        check_choice(name, value, ADAPTIVE)
         return value
     if not isinstance(value, Sequence):
         return check_interval(name, value)

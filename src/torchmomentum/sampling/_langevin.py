@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from torchmomentum._checks import check_choice, check_number
 
-def _check_positive(name: str, value: Any, *, zero: bool = False) -> None:
+
+def _check(name: str, value: Any) -> None:
     if name == "lr" and isinstance(value, Tensor):
         if value.numel() != 1:
             raise ValueError("Tensor lr must be 1-element")
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not (0.0 <= value < math.inf if zero else 0.0 < value < math.inf):
-        raise ValueError(f"{name} must be {'at least 0' if zero else 'positive'}, got {value}")
+    check_number(name, value, 0.0, math.inf, open_low=name != "temperature")
 
 
 class _Sampler(Optimizer):
@@ -43,7 +42,7 @@ class _Sampler(Optimizer):
         group = self.param_groups[-1]
         try:
             for name in self._names:
-                _check_positive(name, group[name], zero=name == "temperature")
+                _check(name, group[name])
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
@@ -209,17 +208,16 @@ class HMC(_Sampler):
         """Adds a group of parameters and checks its hyperparameters."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        problem = None
-        if group["start"] not in ("zero", "position"):
-            problem = f"start must be zero or position, got {group['start']!r}"
-        elif group["friction"] * float(group["lr"]) >= 2.0:
-            problem = (
-                "friction times lr must be below 2, or the momentum diverges, got "
-                f"{group['friction'] * float(group['lr']):g}"
-            )
-        if problem:
+        try:
+            check_choice("start", group["start"], ("zero", "position"))
+            decay = group["friction"] * float(group["lr"])
+            if decay >= 2.0:
+                raise ValueError(
+                    f"friction times lr must be below 2, or the momentum diverges, got {decay:g}"
+                )
+        except ValueError:
             self.param_groups.pop()
-            raise ValueError(problem)
+            raise
 
     def _move(self, p: Tensor, grad: Tensor, s: float, group: dict[str, Any]) -> None:
         state, eta = self.state[p], group["inverse_mass"]
