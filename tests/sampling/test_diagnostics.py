@@ -55,7 +55,9 @@ def test_what_never_changes_is_worth_nothing():
 
 def test_four_draws_are_enough():
     assert diagnose(torch.randn(2, 4)).ess_bulk.shape == ()
-    assert diagnose(torch.randn(2, 4, 1, 3)).r_hat.shape == (1, 3)
+    found = diagnose(torch.randn(2, 4, 1, 3, requires_grad=True))
+    assert found.r_hat.shape == (1, 3)
+    assert not found.r_hat.isnan().any()
 
 
 def test_chains_that_do_not_meet():
