@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,8 +133,9 @@ def show(outcomes: list[Outcome]) -> str:
             f"{o.python:8} {o.torch:18} {numbers[0]:>7} {numbers[1]:>7} {numbers[2]:>8} "
             f"{o.minutes:8.1f}  {'ok' if o.passed else o.problem or 'FAILED'}"
         )
-    for o in outcomes:
-        lines += [f"{o.python} {o.torch}: {name}" for name in o.failed]
+    for o in outcomes:  # one line for all parameters of a test
+        found = Counter(name.partition("[")[0] for name in o.failed)
+        lines += [f"{o.python} {o.torch}: {name}, {count} failed" for name, count in found.items()]
     return "\n".join(lines)
 
 

@@ -9,7 +9,8 @@ from tools import matrix
 XML = """<testsuites><testsuite>
 <testcase classname="tests.a" name="good"/>
 <testcase classname="tests.a" name="bad"><failure/></testcase>
-<testcase classname="tests.b" name="broken"><error/></testcase>
+<testcase classname="tests.b" name="broken[1]"><error/></testcase>
+<testcase classname="tests.b" name="broken[2]"><failure/></testcase>
 <testcase classname="tests.b" name="left out"><skipped/></testcase>
 </testsuite></testsuites>"""
 
@@ -17,11 +18,11 @@ XML = """<testsuites><testsuite>
 def test_results_are_counted(tmp_path):
     (tmp_path / "found.xml").write_text(XML)
     counts, failed = matrix.read_results(tmp_path / "found.xml")
-    assert counts == {"passed": 1, "failed": 2, "skipped": 1}
-    assert failed == ["tests.a::bad", "tests.b::broken"]
+    assert counts == {"passed": 1, "failed": 3, "skipped": 1}
+    assert failed == ["tests.a::bad", "tests.b::broken[1]", "tests.b::broken[2]"]
     shown = matrix.show([matrix.Outcome("3.10", "2.8.0", 1.0, counts, failed)])
     assert "FAILED" in shown
-    assert "3.10 2.8.0: tests.b::broken" in shown
+    assert "3.10 2.8.0: tests.b::broken, 2 failed" in shown
 
 
 @pytest.mark.parametrize(
