@@ -10,7 +10,7 @@ from torch.nn import Parameter
 
 from torchmomentum.ops.cpu import library as _kernels
 from torchmomentum.ops.cpu.library import available
-from torchmomentum.optim import NAG
+from torchmomentum.optim import NAG, _compiled
 from torchmomentum.optim._compiled import CompiledStep
 
 pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
@@ -235,6 +235,36 @@ def test_tensors_that_no_longer_fit_are_not_written(change, calls):
     with contextlib.suppress(RuntimeError):  # as the definition raises of all but the last
         _stepped(change)
     assert len(calls) == 3
+
+
+def test_one_of_several_buffers_of_another_type_in_the_same_place(calls):
+    params = _draw([(4,), (3,)])
+    optimizer = NAG(params, 0.1, fused=True)
+    for step in range(4):
+        for p in params:
+            p.grad = torch.ones(p.shape)
+        if step == 3:
+            state = optimizer.state[params[1]]
+            state["momentum_buffer"] = state["momentum_buffer"].view(torch.int32)
+        with contextlib.suppress(RuntimeError):
+            optimizer.step()
+    assert len(calls) == 3
+
+
+def test_what_stays_is_not_checked_again(monkeypatch):
+    checked, check = [], _compiled._float32
+    monkeypatch.setattr(_compiled, "_float32", lambda t: (checked.append(len(t)), check(t))[1])
+    _train(_draw([(4,), (3,)]), steps=4, fused=True, restart=None)
+    # parameters and gradients; then new buffers too; then gradients alone
+    assert checked == [4, 6, 2, 2]
+
+
+def test_while_a_graph_is_captured_it_does_nothing(calls, monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    found, _ = _train(_draw(), fused=True)
+    expected, _ = _train(_draw(), foreach=False)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert not calls
 
 
 def test_other_types_ask_for_no_compiler(monkeypatch):

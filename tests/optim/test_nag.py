@@ -65,6 +65,21 @@ def test_restarting_every_step_is_sgd():
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_goes_on_from_a_state_written_by_hand(way):
+    """A buffer without a scale is -d, the difference of the last step."""
+    start, gradient = _problem()
+    w = torch.nn.Parameter(start.clone())
+    optimizer = NAG([w], lr=0.1, **WAYS[way])
+    optimizer.param_groups[0]["cycle_step"] = 3
+    before = torch.linspace(1, 2, 6, dtype=torch.float64)
+    optimizer.state[w]["momentum_buffer"] = -before.clone()
+    w.grad = gradient(start)
+    optimizer.step()
+    d = 2 / 5 * before - 0.1 * gradient(start)
+    torch.testing.assert_close(w.detach(), start - 0.1 * gradient(start) + 3 / 6 * d)
+
+
 def test_srsgd_is_nag_with_a_restart():
     start, gradient = _problem()
     first, second = (torch.nn.Parameter(start.clone()) for _ in range(2))
@@ -183,6 +198,14 @@ def test_a_group_may_name_its_restart_as_the_constructor_does():
         (lambda p: SRSGD(p, weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
         (lambda p: SRSGD(p, restart_every=0), ValueError, "at least 1 iteration, got 0"),
         (lambda p: SRSGD(p, restart_every=None), TypeError, "must be an int, got None"),
+        (lambda p: SRSGD(p, restart_every="gradient"), TypeError, "an int or None, got str"),
+        (lambda p: SRSGD(p, lr=float("inf")), ValueError, "Invalid learning rate: inf"),
+        (lambda p: NAG(p, fused=True, differentiable=True), RuntimeError, "not support `diff"),
+        (
+            lambda p: NAG(p, torch.tensor(0.1, requires_grad=True), foreach=True),
+            ValueError,
+            "needs `foreach=False`",
+        ),
         (lambda p: NAG(p, restart=2.0), TypeError, "restart must be an int or None, got float"),
         (lambda p: NAG(p, restart=True), TypeError, "restart must be an int or None, got bool"),
         (lambda p: NAG([{"params": p, "restart_every": -3}]), ValueError, "at least 1 iteration"),
@@ -208,21 +231,20 @@ def test_one_call_for_a_list_of_tensors(way, monkeypatch):
     for p in params:
         p.grad = torch.ones(3)
     optimizer = SRSGD(params, lr=0.1, **WAYS[way])
-    for _ in range(3):
-        optimizer.step()
     if way == "fused":  # torch's kernel, as on a machine without a compiler
         monkeypatch.setattr(CompiledStep, "__call__", lambda *a: False)
-    with torch.profiler.profile() as profile:
-        optimizer.step()
-    names = [e.key for e in profile.key_averages() if e.key.startswith("aten::_f")]
-    assert (
-        names
-        == {
-            "each": [],
-            "foreach": ["aten::_foreach_mul_", "aten::_foreach_add_"],
-            "fused": ["aten::_fused_sgd_"],
-        }[way]
-    )
+    for step in range(4):
+        with torch.profiler.profile() as profile:
+            optimizer.step()
+        names = [e.key for e in profile.key_averages() if e.key.startswith("aten::_f")]
+        assert (
+            set(names)
+            == {
+                "each": set(),
+                "foreach": {"aten::_foreach_add_"} | ({"aten::_foreach_mul_"} if step else set()),
+                "fused": {"aten::_fused_sgd_"},
+            }[way]
+        )
 
 
 # --- restart policies ---------------------------------------------------------------------------
