@@ -415,6 +415,11 @@ def test_differentiable_steps_leave_earlier_buffers_alone():
             lambda: torch.ones(2).to_sparse(),
             "does not support sparse gradients",
         ),
+        (  # it has no address
+            lambda: torch.nn.Parameter(torch.ones(2).to_sparse()),
+            lambda: torch.ones(2).to_sparse(),
+            "does not support sparse gradients",
+        ),
     ],
 )
 def test_what_fused_steps_do_not_support(make, gradient, message):
