@@ -149,6 +149,12 @@ class ChangesGradients(SGD):
         return loss
 
 
+class ChangesInLists(ChangesGradients):
+    def step(self, closure=None):
+        changes = self.param_groups[0]["foreach"]
+        return (super() if changes else super(ChangesGradients, self)).step(closure)
+
+
 class DecaysAlways(SGD):
     @torch.no_grad()
     def step(self, closure=None):
@@ -313,7 +319,12 @@ FAULTS = [
     ("weight_decay", partial(Decoupled, **MOMENTUM), "a penalty in place of the decay"),
     ("maximize", Minimizes, "maximizing the negative, {}"),
     ("maximize", WrongSign, "maximizing the negative, {'weight_decay': 0.3}"),
-    ("leaves_gradients", ChangesGradients, "gradients with {'weight_decay': 0.3}: "),
+    (
+        "leaves_gradients",
+        ChangesGradients,
+        "gradients with {'weight_decay': 0.3, 'foreach': False}: ",
+    ),
+    ("leaves_gradients", ChangesInLists, "'foreach': True}: "),
     ("without_gradient", DecaysAlways, "moved"),
     ("without_gradient", StateForAll, "has a state"),
     ("closure", NoClosure, "does not return the loss"),
