@@ -1,17 +1,15 @@
 import copy
-import math
 import sys
 from functools import partial
 
 import pytest
 import torch
 
+from tests.optim.problem import WAYS, problem
 from tests.reference.optimizers import srsgd
 from torchmomentum.optim import NAG, SRSGD, _update
 from torchmomentum.optim._compiled import CompiledStep
 from torchmomentum.testing import check_optimizer
-
-WAYS = {"each": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
 
 @pytest.mark.parametrize(
@@ -27,23 +25,13 @@ def test_sgd_keeps_the_contract():
     check_optimizer(nesterov, skip=["not_finite", "differentiable"])
 
 
-def _problem():
-    scale = torch.linspace(0.1, 1.0, 6, dtype=torch.float64)
-    start = torch.arange(6, dtype=torch.float64) - 2.0
-
-    def gradient(w):
-        return scale * w + w.cos()
-
-    return start, gradient
-
-
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("restart", [None, 1, 2, 7])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.05])
 def test_equals_the_slides(way, restart, weight_decay):
     """A falling, a vanishing and a returning learning rate, over several restarts."""
     lrs = [0.1] * 9 + [0.03] * 9 + [0.0] * 2 + [0.2] * 9 + [1e-9] * 2 + [0.1] * 9
-    start, gradient = _problem()
+    start, gradient = problem()
     expected = srsgd(start, gradient, lrs, restart, weight_decay)
     w = torch.nn.Parameter(start.clone())
     optimizer = NAG([w], lr=0.1, restart=restart, weight_decay=weight_decay, **WAYS[way])
@@ -54,8 +42,21 @@ def test_equals_the_slides(way, restart, weight_decay):
         torch.testing.assert_close(w.detach(), target, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_stay_as_they_are(way, dtype):
+    """In lists too, where SGD with Nesterov's momentum changes them."""
+    w = torch.nn.Parameter(torch.ones(5, dtype=dtype))
+    options = {"weight_decay": 0.3, "maximize": True}
+    optimizer = NAG([w], lr=0.1, **options, **WAYS[way])
+    for step in range(4):
+        w.grad = torch.full_like(w, 0.5 + step)
+        optimizer.step()
+        assert torch.equal(w.grad, torch.full_like(w, 0.5 + step))
+
+
 def test_restarting_every_step_is_sgd():
-    start, gradient = _problem()
+    start, gradient = problem()
     ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
     optimizers = [SRSGD([ours], lr=0.1, restart_every=1), torch.optim.SGD([theirs], lr=0.1)]
     for _ in range(10):
@@ -68,7 +69,7 @@ def test_restarting_every_step_is_sgd():
 @pytest.mark.parametrize("way", WAYS)
 def test_goes_on_from_a_state_written_by_hand(way):
     """A buffer without a scale is -d, the difference of the last step."""
-    start, gradient = _problem()
+    start, gradient = problem()
     w = torch.nn.Parameter(start.clone())
     optimizer = NAG([w], lr=0.1, **WAYS[way])
     optimizer.param_groups[0]["cycle_step"] = 3
@@ -81,7 +82,7 @@ def test_goes_on_from_a_state_written_by_hand(way):
 
 
 def test_srsgd_is_nag_with_a_restart():
-    start, gradient = _problem()
+    start, gradient = problem()
     first, second = (torch.nn.Parameter(start.clone()) for _ in range(2))
     optimizers = [SRSGD([first], lr=0.1, restart_every=4), NAG([second], lr=0.1, restart=4)]
     for _ in range(10):
@@ -106,7 +107,7 @@ def test_groups_count_for_themselves():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_state_dict_from_the_middle_of_a_cycle_goes_on_any_other_way(way):
-    start, gradient = _problem()
+    start, gradient = problem()
     reference = torch.nn.Parameter(start.clone())
     optimizer = SRSGD([reference], lr=0.1, restart_every=6, **WAYS[way])
     for step in range(20):
@@ -132,7 +133,7 @@ def test_fused_falls_back_where_the_private_kernel_is_gone(monkeypatch):
 
 
 def test_a_gradient_that_comes_late_joins_the_cycle():
-    start, gradient = _problem()
+    start, gradient = problem()
     early, late = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
     optimizer = SRSGD([early, late], lr=0.1, restart_every=10)
     for step in range(6):
@@ -161,7 +162,7 @@ def test_a_gradient_that_comes_and_goes(way):
     """A buffer that a step passed over is at its own scale: a fused step must know."""
 
     def train(options):
-        start, gradient = _problem()
+        start, gradient = problem()
         always, sometimes = (torch.nn.Parameter(start.clone()) for _ in range(2))
         optimizer = SRSGD([always, sometimes], lr=0.1, **options)
         for step in range(14):
@@ -247,104 +248,6 @@ def test_one_call_for_a_list_of_tensors(way, monkeypatch):
         )
 
 
-# --- restart policies ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("policy", ["function", "gradient", [(9, 3), (20, 7)]])
-def test_policies_equal_the_slides(policy, way):
-    start, scale = (torch.tensor(x, dtype=torch.float64) for x in ([3.0, -2.0], [1.0, 0.02]))
-
-    def gradient(w):
-        return scale * w
-
-    def loss(w):
-        return 0.5 * (scale * w * w).sum()
-
-    w, v, j, last = start.clone(), start.clone(), 0, None
-    p = torch.nn.Parameter(start.clone())
-    optimizer = NAG([p], lr=0.9, restart=policy, **WAYS[way])
-    restarts = 0
-    for k in range(1, 201):
-        now, g = loss(w), gradient(w)
-        if policy == "function" and last is not None and now > last:
-            j, restarts = 0, restarts + 1
-        last = now
-        new = w - 0.9 * g
-        climbs = policy == "gradient" and (g * (new - v)).sum() > 0
-        w, v = new + j / (j + 3) * (new - v), new
-        j += 1
-        if climbs or (isinstance(policy, list) and j >= (3 if k <= 9 else 7)):
-            j, restarts = 0, restarts + 1
-        p.grad = gradient(p.detach())
-        optimizer.step(loss(p.detach()) if policy == "function" else None)
-        torch.testing.assert_close(p.detach(), w, rtol=0, atol=1e-10)
-    assert restarts > 1
-
-
-def test_a_closure_gives_the_loss():
-    found = []
-    for give in ("closure", "loss"):
-        w = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
-        optimizer = NAG([w], lr=1.2, restart="function")
-
-        def closure(w=w, optimizer=optimizer):
-            optimizer.zero_grad()
-            loss = (w**2 * torch.tensor([0.5, 0.05])).sum()
-            loss.backward()
-            return loss
-
-        for _ in range(20):
-            optimizer.step(closure if give == "closure" else closure())
-        found.append(w.detach().clone())
-    torch.testing.assert_close(*found, rtol=0, atol=0)
-
-
-def test_adaptive_policies_resume():
-    def train(steps, state=None):
-        w = torch.nn.Parameter(torch.tensor([3.0, -2.0]) if state is None else state[0].clone())
-        optimizer = NAG([w], lr=1.2, restart="function")
-        if state is not None:
-            optimizer.load_state_dict(copy.deepcopy(state[1]))
-        for _ in range(steps):
-            loss = (w**2 * torch.tensor([0.5, 0.05])).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step(loss)
-        return w.detach(), optimizer.state_dict()
-
-    torch.testing.assert_close(train(9, train(8))[0], train(17)[0], rtol=0, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("policy", "error", "message"),
-    [
-        ("sometimes", ValueError, "must be one of function, gradient, got 'sometimes'"),
-        (0, ValueError, "must be at least 1 iteration, got 0"),
-        ([(10, 0)], ValueError, "an interval must be at least 1 iteration, got 0"),
-        ([(20, 5), (10, 5)], ValueError, r"increasing last iterations, got \[20, 10\]"),
-        ([], ValueError, "at least one pair"),
-        ([5, 6], TypeError, "made of pairs"),
-        (1.5, TypeError, "must be an int or None, got float"),
-    ],
-)
-def test_wrong_policies(policy, error, message):
-    with pytest.raises(error, match=message):
-        NAG([torch.nn.Parameter(torch.zeros(1))], restart=policy)
-
-
-def test_the_loss_is_asked_for():
-    w = torch.nn.Parameter(torch.zeros(1))
-    w.grad = torch.ones(1)
-    with pytest.raises(ValueError, match=r"needs the loss: step\(closure\) or step\(loss\)"):
-        NAG([w], restart="function").step()
-
-
-@pytest.mark.parametrize("restart", ["gradient", [(10, 3)]])
-def test_policies_keep_the_contract(restart):
-    check_optimizer(partial(NAG, restart=restart))
-
-
 def test_defaults():
     p = torch.nn.Parameter(torch.ones(2))
     shared = {"lr": 1e-3, "weight_decay": 0.0, "maximize": False, "foreach": None}
@@ -372,7 +275,7 @@ def test_a_learning_rate_that_is_learned():
     """The same steps as with a number, and in each the same sum of gradients as its derivative."""
     found = []
     for lr in (0.1, torch.tensor(0.1, dtype=torch.float64, requires_grad=True)):
-        start, gradient = _problem()
+        start, gradient = problem()
         w = start.clone()
         optimizer = NAG([w.requires_grad_()], lr=0.1, weight_decay=0.1, differentiable=True)
         p = w.clone()
@@ -387,7 +290,7 @@ def test_a_learning_rate_that_is_learned():
 
 
 def test_differentiable_steps_leave_earlier_buffers_alone():
-    start, gradient = _problem()
+    start, gradient = problem()
     p = start.clone().requires_grad_().clone()
     optimizer = NAG([start.clone().requires_grad_()], lr=0.1, differentiable=True)
     optimizer.param_groups[0]["params"] = [p]
@@ -427,36 +330,3 @@ def test_what_fused_steps_do_not_support(make, gradient, message):
     p.grad = gradient()
     with pytest.raises(RuntimeError, match=message):
         NAG([p], lr=0.1, fused=True).step()
-
-
-def test_the_slope_counts_every_parameter_and_the_decay():
-    """restart='gradient' sums g . d over a group, with d of the whole step."""
-    generator = torch.Generator().manual_seed(0)
-    for maximize in (False, True):
-        params = [torch.nn.Parameter(torch.ones(2, dtype=torch.complex128)) for _ in range(2)]
-        options = {"lr": 0.1, "weight_decay": 0.5, "maximize": maximize}
-        optimizer = NAG(params, restart="gradient", **options)
-        v = [p.detach().clone() for p in params]
-        j = 0
-        counts, expected = [], []
-        for step in range(30):
-            slope, new_v = 0.0, []
-            for p in params:  # a gradient that turns from time to time
-                noise = torch.randn(2, dtype=torch.complex128, generator=generator)
-                p.grad = math.cos(0.7 * step) + 0.2 * noise
-            w = [p.detach().clone() for p in params]
-            optimizer.step()
-            for x, old, p in zip(w, v, params, strict=True):
-                g = (-p.grad if maximize else p.grad) + 0.5 * x
-                new = x - 0.1 * g
-                slope += (g.conj() * (new - old)).real.sum()
-                new_v.append(new)
-            torch.testing.assert_close(
-                [p.detach() for p in params],
-                [n + j / (j + 3) * (n - old) for n, old in zip(new_v, v, strict=True)],
-            )
-            v, j = new_v, 0 if j > 0 and slope > 0 else j + 1
-            counts.append(optimizer.param_groups[0]["cycle_step"])
-            expected.append(j)
-        assert counts == expected
-        assert 0 in counts

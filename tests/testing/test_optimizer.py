@@ -149,10 +149,10 @@ class ChangesGradients(SGD):
         return loss
 
 
-class ChangesInLists(ChangesGradients):
+class ChangesOneByOne(ChangesGradients):
     def step(self, closure=None):
-        changes = self.param_groups[0]["foreach"]
-        return (super() if changes else super(ChangesGradients, self)).step(closure)
+        lists = self.param_groups[0]["foreach"]
+        return (super(ChangesGradients, self) if lists else super()).step(closure)
 
 
 class DecaysAlways(SGD):
@@ -322,9 +322,9 @@ FAULTS = [
     (
         "leaves_gradients",
         ChangesGradients,
-        "gradients with {'weight_decay': 0.3, 'foreach': False}: ",
+        "gradients with {'weight_decay': 0.3}: ",
     ),
-    ("leaves_gradients", ChangesInLists, "'foreach': True}: "),
+    ("leaves_gradients", ChangesOneByOne, "gradients with {'weight_decay': 0.3}: "),
     ("without_gradient", DecaysAlways, "moved"),
     ("without_gradient", StateForAll, "has a state"),
     ("closure", NoClosure, "does not return the loss"),
