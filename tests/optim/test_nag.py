@@ -55,6 +55,28 @@ def test_gradients_stay_as_they_are(way, dtype):
         assert torch.equal(w.grad, torch.full_like(w, 0.5 + step))
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_learning_rate_of_zero_where_the_momentum_begins(way):
+    lrs = [0.1, 0.0, 0.1, 0.1]
+    start, gradient = problem()
+    w = torch.nn.Parameter(start.clone())
+    optimizer = NAG([w], lr=0.1, **WAYS[way])
+    for lr, target in zip(lrs, srsgd(start, gradient, lrs, None), strict=True):
+        optimizer.param_groups[0]["lr"] = lr
+        w.grad = gradient(w.detach())
+        optimizer.step()
+        torch.testing.assert_close(w.detach(), target, rtol=0, atol=1e-12)
+
+
+def test_a_buffer_has_its_parameters_layout():
+    w = torch.nn.Parameter(torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last))
+    optimizer = NAG([w], lr=0.1)
+    for _ in range(2):
+        w.grad = torch.ones(2, 3, 4, 4)
+        optimizer.step()
+    assert optimizer.state[w]["momentum_buffer"].stride() == w.stride()
+
+
 def test_restarting_every_step_is_sgd():
     start, gradient = problem()
     ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))

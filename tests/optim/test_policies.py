@@ -95,6 +95,20 @@ def test_wrong_policies(policy, error, message):
         NAG([torch.nn.Parameter(torch.zeros(1))], restart=policy)
 
 
+def test_an_equal_loss_and_a_first_one_restart_nothing():
+    w = torch.nn.Parameter(torch.zeros(1))
+    w.grad = torch.ones(1)
+    optimizer = NAG([w])
+    for _ in range(3):
+        optimizer.step()
+    optimizer.param_groups[0]["restart_every"] = "function"
+    for done, loss in enumerate((2.0, 2.0, 1.0), 4):
+        optimizer.step(loss)
+        assert optimizer.param_groups[0]["cycle_step"] == done
+    optimizer.step(1.5)
+    assert optimizer.param_groups[0]["cycle_step"] == 1
+
+
 def test_the_loss_is_asked_for():
     w = torch.nn.Parameter(torch.zeros(1))
     w.grad = torch.ones(1)
@@ -111,7 +125,8 @@ def test_the_slope_counts_every_parameter_and_the_decay():
     """restart='gradient' sums g . d over a group, with d of the whole step."""
     generator = torch.Generator().manual_seed(0)
     for maximize in (False, True):
-        params = [torch.nn.Parameter(torch.ones(2, dtype=torch.complex128)) for _ in range(2)]
+        sizes = (2, 7)
+        params = [torch.nn.Parameter(torch.ones(n, dtype=torch.complex128)) for n in sizes]
         options = {"lr": 0.1, "weight_decay": 0.5, "maximize": maximize}
         optimizer = NAG(params, restart="gradient", **options)
         v = [p.detach().clone() for p in params]
@@ -119,9 +134,9 @@ def test_the_slope_counts_every_parameter_and_the_decay():
         counts, expected = [], []
         for step in range(30):
             slope, new_v = 0.0, []
-            for p in params:  # a gradient that turns from time to time
-                noise = torch.randn(2, dtype=torch.complex128, generator=generator)
-                p.grad = math.cos(0.7 * step) + 0.2 * noise
+            for p in params:  # gradients that turn from time to time, each at its own
+                noise = torch.randn(len(p), dtype=torch.complex128, generator=generator)
+                p.grad = math.cos(0.7 * step + len(p)) * (9 - len(p)) + 0.2 * noise
             w = [p.detach().clone() for p in params]
             optimizer.step()
             for x, old, p in zip(w, v, params, strict=True):
