@@ -152,6 +152,7 @@ FAULTS = [
     ("leaves_its_input", ChangesItsInput, "were changed"),
     ("types", Widens, "output of torch.float64 for torch.float32"),
     ("types", _faulty(lambda cell, h: h / 0), "not finite"),
+    ("types", _faulty(lambda cell, h: torch.cat([h[:1] / 0, h[1:]])), "not finite"),
     ("types", _faulty(lambda cell, h: h.detach().requires_grad_()), "gradient of"),
     ("meta_device", DrawsOtherwise, "draws other values"),
     ("meta_device", NoMeta, "not on the meta device"),

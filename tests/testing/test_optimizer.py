@@ -287,6 +287,15 @@ class TakesWrong(SGD):
         super().__init__(params, abs(lr) if takes == "rate" else lr, **options)
 
 
+class RateAsNumber(SGD):
+    """Differentiable, but not with respect to its learning rate."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["lr"] = float(group["lr"])
+        return super().step(closure)
+
+
 class TakesInfinity(SGD):
     def __init__(self, params, lr=1e-3, **options):
         if lr != lr:
@@ -342,6 +351,7 @@ FAULTS = [
     ("copying", CopiesAnew, "deepcopy changes the groups"),
     ("copying", Unnamed, "repr does not show"),
     ("differentiable", partial(SGD, **MOMENTUM), ""),
+    ("differentiable", RateAsNumber, ""),
     ("wrong_arguments", partial(TakesWrong, takes="rate"), "a negative learning rate: no"),
     ("wrong_arguments", partial(TakesWrong, takes="decay"), "a negative weight decay: no"),
     ("wrong_arguments", partial(TakesWrong, takes="none"), "no parameters: no"),

@@ -209,6 +209,7 @@ FAULTS = [
     ("types", _faulty(out=_typed, when=_is(torch.bfloat16)), "output of torch.float32"),
     ("types", _faulty(out=torch.Tensor.double, when=_is(torch.float32)), "output of torch.float64"),
     ("types", _faulty(out=lambda y: y / 0), "not finite"),
+    ("types", _faulty(out=lambda y: torch.cat([y[:1] / 0, y[1:]])), "not finite"),
     ("types", NoGradient, "gradient of"),
     ("non_contiguous", _faulty(out=_off, when=lambda layer, x: not x.is_contiguous()), "differs"),
     ("meta_device", DrawsOtherwise, "draws other values"),

@@ -359,6 +359,11 @@ FAULTS = [
     ("stays_finite", PapersAdam, "silent drives: the gradient is not finite"),
     ("stays_finite", Swells, "silence after a drive: the state is not finite"),
     ("stays_finite", lambda: _lie(lambda y: y * 1e10)(), "large drives: the output"),
+    (
+        "stays_finite",
+        lambda: _lie(lambda y: y * torch.tensor([1, 1, 1, 1e10]))(),
+        "large drives: the output",
+    ),
     ("gradients", Detached, ""),
     ("gradients", DetachedState, ""),
     ("leaves_its_input", InPlace, "were changed"),
