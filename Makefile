@@ -8,7 +8,8 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs bench slides images gpu-check setup readme clean
+.PHONY: demo test check lint types doctests docs mutants matrix bench slides images gpu-check \
+	setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -41,6 +42,17 @@ docs: setup
 	$(BIN)/mkdocs build --strict --quiet
 
 check: lint types test doctests docs
+
+# which small changes of the code no test notices: make mutants MUTANTS=40 MODULES="optim sampling"
+SEED ?= 0
+JOBS ?= 1
+mutants: setup
+	$(BIN)/python -m tools.mutants $(if $(MODULES),--modules $(MODULES)) \
+		$(if $(MUTANTS),--count $(MUTANTS)) --seed $(SEED) --jobs $(JOBS)
+
+# the tests on the oldest and the newest Python and PyTorch: make matrix MATRIX='-m "not slow"'
+matrix:
+	$(PYTHON) tools/matrix.py -- $(MATRIX)
 
 bench: setup
 	for kind in layers layers-bfloat16 profile optim memory streaming papers; do \

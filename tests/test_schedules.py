@@ -41,8 +41,24 @@ def test_the_released_schedules():
         (exponential_restarts, (3, 0.0, 3)),
         (exponential_restarts, (3, float("nan"), 3)),
         (exponential_restarts, (3, 0.1, 3)),
+        (exponential_restarts, (3, float("inf"), 3)),
+        (exponential_restarts, (0, 2.0, 3)),
+        (exponential_restarts, (3, 2.0, 0)),
+        (linear_restarts, (1.0, 1, 1)),
+        (linear_restarts, (1, 1, 1.0)),
     ],
 )
 def test_wrong_schedules_are_refused(make, arguments):
     with pytest.raises(ValueError, match=r"must be"):
         make(*arguments)
+
+
+def test_the_least_that_is_allowed():
+    assert linear_restarts(1, 0, 1) == [1]
+    assert linear_restarts(3, -1, 3) == [3, 2, 1]
+    assert exponential_restarts(1, 1.0, 1) == [1]
+    assert exponential_restarts(4, 0.5, 3) == [4, 2, 1]
+    with pytest.raises(ValueError, match=r"ratio must be positive and finite, got 0\.0"):
+        exponential_restarts(3, 0.0, 1)
+    with pytest.raises(ValueError, match="ratio must be positive and finite, got inf"):
+        exponential_restarts(3, float("inf"), 1)

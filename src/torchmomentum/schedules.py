@@ -1,4 +1,4 @@
-"""The sequence of momentum coefficients, one definition for optimizers and for recurrent layers."""
+"""Nesterov's momentum coefficients and restart intervals, for optimizers and recurrent layers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def nesterov_momentum(step: Step, restart_every: int | None = None) -> Step | fl
 
     .. math:: \mu_k = \frac{k \bmod F}{(k \bmod F) + 3}, \qquad k = 0, 1, 2, \dots
 
-    It is zero at the first step and after every restart. The MomentumRNN paper writes
-    :math:`(t-1)/(t+2)` for :math:`t = 1, 2, \dots`, which is the same sequence, in section 2.4; the
-    restart is that of SRSGD (the slides, "Scheduled Restart SGD").
+    It is zero in the first step and in the first step after each restart. Section 2.4 of the
+    MomentumRNN paper writes the same sequence as :math:`(t-1)/(t+2)` for :math:`t = 1, 2, \dots`.
+    The restart is that of SRSGD (the slides, "Scheduled Restart SGD").
 
     Args:
-        step: The number of steps done before this one, an integer or a tensor of integers.
-        restart_every: Steps between restarts :math:`F`, at least 1; None never restarts. With 1 the
+        step: The number of earlier steps, an integer or a tensor of integers.
+        restart_every: Steps between restarts :math:`F`, at least 1. None never restarts; with 1 the
             momentum is always zero.
 
     Returns:
-        The coefficient, in [0, 1), of the same shape as ``step``.
+        The coefficient, in [0, 1), of the shape of ``step``.
 
     Example:
         >>> [nesterov_momentum(k, 3) for k in range(5)]
@@ -49,14 +49,14 @@ def linear_restarts(first: int, increment: int, stages: int) -> list[int]:
 
     Args:
         first: The interval of the first stage, in iterations.
-        increment: What each further stage adds, in iterations.
-        stages: How many stages.
+        increment: The difference between successive stages, in iterations. It may be negative.
+        stages: The number of stages.
 
     Returns:
-        One interval for each stage.
+        The interval of each stage.
 
     Raises:
-        ValueError: An argument, or an interval that results, is below 1.
+        ValueError: ``first``, ``stages`` or an interval is below 1, or an argument is no integer.
 
     Example:
         >>> linear_restarts(30, 30, 4)
@@ -76,14 +76,14 @@ def exponential_restarts(first: int, ratio: float, stages: int) -> list[int]:
 
     Args:
         first: The interval of the first stage, in iterations.
-        ratio: The factor from stage to stage, positive.
-        stages: How many stages.
+        ratio: The factor between successive stages, positive and finite.
+        stages: The number of stages.
 
     Returns:
-        One interval for each stage.
+        The interval of each stage.
 
     Raises:
-        ValueError: An argument is out of its range, or an interval that results is below 1.
+        ValueError: An argument is out of its range, or an interval is below 1.
 
     Example:
         >>> exponential_restarts(40, 1.25, 4)

@@ -10,7 +10,7 @@ from torch.nn import Parameter
 
 from torchmomentum.ops.cpu import library as _kernels
 from torchmomentum.ops.cpu.library import available
-from torchmomentum.optim import NAG
+from torchmomentum.optim import NAG, _compiled
 from torchmomentum.optim._compiled import CompiledStep
 
 pytestmark = pytest.mark.skipif(not available(), reason="no C++ compiler here")
@@ -198,6 +198,24 @@ def test_what_was_known_of_a_tensor_holds_no_longer(change):
     torch.testing.assert_close(train(fused=True), train(foreach=False), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("change", ["parameter turned", "buffer turned", "buffer replaced"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_of_several_tensors_is_another(change, which):
+    def train(**options):
+        torch.manual_seed(0)
+        params = [Parameter(torch.randn(3, 3)) for _ in range(2)]
+        optimizer = NAG(params, 0.1, **options)
+        for step in range(7):
+            for p in params:
+                p.grad = torch.randn(3, 3)
+            if step == 4:
+                BENEATH[change](params[which], optimizer.state[params[which]])
+            optimizer.step()
+        return [p.detach() for p in params]
+
+    torch.testing.assert_close(train(fused=True), train(foreach=False), rtol=1e-5, atol=1e-5)
+
+
 def _half_in_place(tensor):
     """Another type at the same address, as an allocator may hand it out again."""
     tensor.data = tensor.data.view(torch.float16)[: tensor.numel()]
@@ -217,6 +235,36 @@ def test_tensors_that_no_longer_fit_are_not_written(change, calls):
     with contextlib.suppress(RuntimeError):  # as the definition raises of all but the last
         _stepped(change)
     assert len(calls) == 3
+
+
+def test_one_of_several_buffers_of_another_type_in_the_same_place(calls):
+    params = _draw([(4,), (3,)])
+    optimizer = NAG(params, 0.1, fused=True)
+    for step in range(4):
+        for p in params:
+            p.grad = torch.ones(p.shape)
+        if step == 3:
+            state = optimizer.state[params[1]]
+            state["momentum_buffer"] = state["momentum_buffer"].view(torch.int32)
+        with contextlib.suppress(RuntimeError):
+            optimizer.step()
+    assert len(calls) == 3
+
+
+def test_what_stays_is_not_checked_again(monkeypatch):
+    checked, check = [], _compiled._float32
+    monkeypatch.setattr(_compiled, "_float32", lambda t: (checked.append(len(t)), check(t))[1])
+    _train(_draw([(4,), (3,)]), steps=4, fused=True, restart=None)
+    # parameters and gradients; then new buffers too; then gradients alone
+    assert checked == [4, 6, 2, 2]
+
+
+def test_while_a_graph_is_captured_it_does_nothing(calls, monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    found, _ = _train(_draw(), fused=True)
+    expected, _ = _train(_draw(), foreach=False)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert not calls
 
 
 def test_other_types_ask_for_no_compiler(monkeypatch):

@@ -1,15 +1,15 @@
 import copy
+import sys
 from functools import partial
 
 import pytest
 import torch
 
+from tests.optim.problem import WAYS, problem
 from tests.reference.optimizers import srsgd
 from torchmomentum.optim import NAG, SRSGD, _update
 from torchmomentum.optim._compiled import CompiledStep
 from torchmomentum.testing import check_optimizer
-
-WAYS = {"each": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
 
 @pytest.mark.parametrize(
@@ -20,19 +20,9 @@ def test_keeps_the_contract(make):
 
 
 def test_sgd_keeps_the_contract():
-    check_optimizer(torch.optim.SGD, skip=["refuses_not_finite"])
+    check_optimizer(torch.optim.SGD, skip=["not_finite"])
     nesterov = partial(torch.optim.SGD, momentum=0.9, nesterov=True)
-    check_optimizer(nesterov, skip=["refuses_not_finite", "differentiable"])
-
-
-def _problem():
-    scale = torch.linspace(0.1, 1.0, 6, dtype=torch.float64)
-    start = torch.arange(6, dtype=torch.float64) - 2.0
-
-    def gradient(w):
-        return scale * w + w.cos()
-
-    return start, gradient
+    check_optimizer(nesterov, skip=["not_finite", "differentiable"])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -41,7 +31,7 @@ def _problem():
 def test_equals_the_slides(way, restart, weight_decay):
     """A falling, a vanishing and a returning learning rate, over several restarts."""
     lrs = [0.1] * 9 + [0.03] * 9 + [0.0] * 2 + [0.2] * 9 + [1e-9] * 2 + [0.1] * 9
-    start, gradient = _problem()
+    start, gradient = problem()
     expected = srsgd(start, gradient, lrs, restart, weight_decay)
     w = torch.nn.Parameter(start.clone())
     optimizer = NAG([w], lr=0.1, restart=restart, weight_decay=weight_decay, **WAYS[way])
@@ -52,8 +42,43 @@ def test_equals_the_slides(way, restart, weight_decay):
         torch.testing.assert_close(w.detach(), target, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_stay_as_they_are(way, dtype):
+    """In lists too, where SGD with Nesterov's momentum changes them."""
+    w = torch.nn.Parameter(torch.ones(5, dtype=dtype))
+    options = {"weight_decay": 0.3, "maximize": True}
+    optimizer = NAG([w], lr=0.1, **options, **WAYS[way])
+    for step in range(4):
+        w.grad = torch.full_like(w, 0.5 + step)
+        optimizer.step()
+        assert torch.equal(w.grad, torch.full_like(w, 0.5 + step))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_learning_rate_of_zero_where_the_momentum_begins(way):
+    lrs = [0.1, 0.0, 0.1, 0.1]
+    start, gradient = problem()
+    w = torch.nn.Parameter(start.clone())
+    optimizer = NAG([w], lr=0.1, **WAYS[way])
+    for lr, target in zip(lrs, srsgd(start, gradient, lrs, None), strict=True):
+        optimizer.param_groups[0]["lr"] = lr
+        w.grad = gradient(w.detach())
+        optimizer.step()
+        torch.testing.assert_close(w.detach(), target, rtol=0, atol=1e-12)
+
+
+def test_a_buffer_has_its_parameters_layout():
+    w = torch.nn.Parameter(torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last))
+    optimizer = NAG([w], lr=0.1)
+    for _ in range(2):
+        w.grad = torch.ones(2, 3, 4, 4)
+        optimizer.step()
+    assert optimizer.state[w]["momentum_buffer"].stride() == w.stride()
+
+
 def test_restarting_every_step_is_sgd():
-    start, gradient = _problem()
+    start, gradient = problem()
     ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
     optimizers = [SRSGD([ours], lr=0.1, restart_every=1), torch.optim.SGD([theirs], lr=0.1)]
     for _ in range(10):
@@ -63,8 +88,23 @@ def test_restarting_every_step_is_sgd():
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_goes_on_from_a_state_written_by_hand(way):
+    """A buffer without a scale is -d, the difference of the last step."""
+    start, gradient = problem()
+    w = torch.nn.Parameter(start.clone())
+    optimizer = NAG([w], lr=0.1, **WAYS[way])
+    optimizer.param_groups[0]["cycle_step"] = 3
+    before = torch.linspace(1, 2, 6, dtype=torch.float64)
+    optimizer.state[w]["momentum_buffer"] = -before.clone()
+    w.grad = gradient(start)
+    optimizer.step()
+    d = 2 / 5 * before - 0.1 * gradient(start)
+    torch.testing.assert_close(w.detach(), start - 0.1 * gradient(start) + 3 / 6 * d)
+
+
 def test_srsgd_is_nag_with_a_restart():
-    start, gradient = _problem()
+    start, gradient = problem()
     first, second = (torch.nn.Parameter(start.clone()) for _ in range(2))
     optimizers = [SRSGD([first], lr=0.1, restart_every=4), NAG([second], lr=0.1, restart=4)]
     for _ in range(10):
@@ -89,7 +129,7 @@ def test_groups_count_for_themselves():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_state_dict_from_the_middle_of_a_cycle_goes_on_any_other_way(way):
-    start, gradient = _problem()
+    start, gradient = problem()
     reference = torch.nn.Parameter(start.clone())
     optimizer = SRSGD([reference], lr=0.1, restart_every=6, **WAYS[way])
     for step in range(20):
@@ -115,7 +155,7 @@ def test_fused_falls_back_where_the_private_kernel_is_gone(monkeypatch):
 
 
 def test_a_gradient_that_comes_late_joins_the_cycle():
-    start, gradient = _problem()
+    start, gradient = problem()
     early, late = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
     optimizer = SRSGD([early, late], lr=0.1, restart_every=10)
     for step in range(6):
@@ -144,7 +184,7 @@ def test_a_gradient_that_comes_and_goes(way):
     """A buffer that a step passed over is at its own scale: a fused step must know."""
 
     def train(options):
-        start, gradient = _problem()
+        start, gradient = problem()
         always, sometimes = (torch.nn.Parameter(start.clone()) for _ in range(2))
         optimizer = SRSGD([always, sometimes], lr=0.1, **options)
         for step in range(14):
@@ -181,6 +221,14 @@ def test_a_group_may_name_its_restart_as_the_constructor_does():
         (lambda p: SRSGD(p, weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
         (lambda p: SRSGD(p, restart_every=0), ValueError, "at least 1 iteration, got 0"),
         (lambda p: SRSGD(p, restart_every=None), TypeError, "must be an int, got None"),
+        (lambda p: SRSGD(p, restart_every="gradient"), TypeError, "an int or None, got str"),
+        (lambda p: SRSGD(p, lr=float("inf")), ValueError, "Invalid learning rate: inf"),
+        (lambda p: NAG(p, fused=True, differentiable=True), RuntimeError, "not support `diff"),
+        (
+            lambda p: NAG(p, torch.tensor(0.1, requires_grad=True), foreach=True),
+            ValueError,
+            "needs `foreach=False`",
+        ),
         (lambda p: NAG(p, restart=2.0), TypeError, "restart must be an int or None, got float"),
         (lambda p: NAG(p, restart=True), TypeError, "restart must be an int or None, got bool"),
         (lambda p: NAG([{"params": p, "restart_every": -3}]), ValueError, "at least 1 iteration"),
@@ -192,7 +240,7 @@ def test_wrong_values_are_named(make, error, message):
         make([torch.nn.Parameter(torch.ones(2))])
 
 
-def test_a_refused_group_is_not_added():
+def test_a_rejected_group_is_not_added():
     optimizer = SRSGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
     with pytest.raises(ValueError, match="learning rate"):
         optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))], "lr": -1.0})
@@ -206,116 +254,101 @@ def test_one_call_for_a_list_of_tensors(way, monkeypatch):
     for p in params:
         p.grad = torch.ones(3)
     optimizer = SRSGD(params, lr=0.1, **WAYS[way])
-    for _ in range(3):
-        optimizer.step()
     if way == "fused":  # torch's kernel, as on a machine without a compiler
         monkeypatch.setattr(CompiledStep, "__call__", lambda *a: False)
-    with torch.profiler.profile() as profile:
-        optimizer.step()
-    names = [e.key for e in profile.key_averages() if e.key.startswith("aten::_f")]
-    assert (
-        names
-        == {
-            "each": [],
-            "foreach": ["aten::_foreach_mul_", "aten::_foreach_add_"],
-            "fused": ["aten::_fused_sgd_"],
-        }[way]
-    )
+    for step in range(4):
+        with torch.profiler.profile() as profile:
+            optimizer.step()
+        names = [e.key for e in profile.key_averages() if e.key.startswith("aten::_f")]
+        assert (
+            set(names)
+            == {
+                "each": set(),
+                "foreach": {"aten::_foreach_add_"} | ({"aten::_foreach_mul_"} if step else set()),
+                "fused": {"aten::_fused_sgd_"},
+            }[way]
+        )
 
 
-# --- restart policies ---------------------------------------------------------------------------
+def test_defaults():
+    p = torch.nn.Parameter(torch.ones(2))
+    shared = {"lr": 1e-3, "weight_decay": 0.0, "maximize": False, "foreach": None}
+    shared |= {"differentiable": False, "fused": None, "cycle_step": 0, "iterations": 0}
+    shared |= {"last_momentum": 0.0, "last_loss": None}
+    assert NAG([p]).defaults == shared | {"restart_every": None}
+    assert SRSGD([p]).defaults == shared | {"restart_every": 40}
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("policy", ["function", "gradient", [(9, 3), (20, 7)]])
-def test_policies_equal_the_slides(policy, way):
-    start, scale = (torch.tensor(x, dtype=torch.float64) for x in ([3.0, -2.0], [1.0, 0.02]))
-
-    def gradient(w):
-        return scale * w
-
-    def loss(w):
-        return 0.5 * (scale * w * w).sum()
-
-    w, v, j, last = start.clone(), start.clone(), 0, None
-    p = torch.nn.Parameter(start.clone())
-    optimizer = NAG([p], lr=0.9, restart=policy, **WAYS[way])
-    restarts = 0
-    for k in range(1, 201):
-        now, g = loss(w), gradient(w)
-        if policy == "function" and last is not None and now > last:
-            j, restarts = 0, restarts + 1
-        last = now
-        new = w - 0.9 * g
-        climbs = policy == "gradient" and (g * (new - v)).sum() > 0
-        w, v = new + j / (j + 3) * (new - v), new
-        j += 1
-        if climbs or (isinstance(policy, list) and j >= (3 if k <= 9 else 7)):
-            j, restarts = 0, restarts + 1
-        p.grad = gradient(p.detach())
-        optimizer.step(loss(p.detach()) if policy == "function" else None)
-        torch.testing.assert_close(p.detach(), w, rtol=0, atol=1e-10)
-    assert restarts > 1
+def test_lists_are_the_default_where_torch_prefers_them(monkeypatch):
+    """On a GPU; here a CPU is taken for one."""
+    module = sys.modules["torch.optim.optimizer"]
+    monkeypatch.setattr(module, "_get_foreach_kernels_supported_devices", lambda: ["cpu"])
+    for options, expected in (({}, True), ({"foreach": False}, False)):
+        p = torch.nn.Parameter(torch.ones(2))
+        optimizer = SRSGD([p], lr=0.1, **options)
+        p.grad = torch.ones(2)
+        with torch.profiler.profile() as profile:
+            optimizer.step()
+        lists = [e.key for e in profile.key_averages() if e.key.startswith("aten::_foreach")]
+        assert bool(lists) == expected
 
 
-def test_a_closure_gives_the_loss():
+def test_a_learning_rate_that_is_learned():
+    """The same steps as with a number, and in each the same sum of gradients as its derivative."""
     found = []
-    for give in ("closure", "loss"):
-        w = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
-        optimizer = NAG([w], lr=1.2, restart="function")
+    for lr in (0.1, torch.tensor(0.1, dtype=torch.float64, requires_grad=True)):
+        start, gradient = problem()
+        w = start.clone()
+        optimizer = NAG([w.requires_grad_()], lr=0.1, weight_decay=0.1, differentiable=True)
+        p = w.clone()
+        optimizer.param_groups[0].update(params=[p], lr=lr)
+        for _ in range(4):
+            p.grad = gradient(p.clone())
+            optimizer.step()
+        found.append(p)
+    torch.testing.assert_close(*found, rtol=0, atol=1e-14)
+    (slope,) = torch.autograd.grad(found[1].sum(), lr)
+    assert slope.abs() > 0.1
 
-        def closure(w=w, optimizer=optimizer):
-            optimizer.zero_grad()
-            loss = (w**2 * torch.tensor([0.5, 0.05])).sum()
-            loss.backward()
-            return loss
 
-        for _ in range(20):
-            optimizer.step(closure if give == "closure" else closure())
-        found.append(w.detach().clone())
-    torch.testing.assert_close(*found, rtol=0, atol=0)
-
-
-def test_adaptive_policies_resume():
-    def train(steps, state=None):
-        w = torch.nn.Parameter(torch.tensor([3.0, -2.0]) if state is None else state[0].clone())
-        optimizer = NAG([w], lr=1.2, restart="function")
-        if state is not None:
-            optimizer.load_state_dict(copy.deepcopy(state[1]))
-        for _ in range(steps):
-            loss = (w**2 * torch.tensor([0.5, 0.05])).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step(loss)
-        return w.detach(), optimizer.state_dict()
-
-    torch.testing.assert_close(train(9, train(8))[0], train(17)[0], rtol=0, atol=0)
+def test_differentiable_steps_leave_earlier_buffers_alone():
+    start, gradient = problem()
+    p = start.clone().requires_grad_().clone()
+    optimizer = NAG([start.clone().requires_grad_()], lr=0.1, differentiable=True)
+    optimizer.param_groups[0]["params"] = [p]
+    for step in range(4):
+        p.grad = gradient(p)
+        if step > 1:
+            held = optimizer.state[p]["momentum_buffer"]
+            before = held.clone()
+            optimizer.step()
+            assert torch.equal(held, before)
+        else:
+            optimizer.step()
 
 
 @pytest.mark.parametrize(
-    ("policy", "error", "message"),
+    ("make", "gradient", "message"),
     [
-        ("sometimes", ValueError, "must be one of function, gradient, got 'sometimes'"),
-        (0, ValueError, "must be at least 1 iteration, got 0"),
-        ([(10, 0)], ValueError, "an interval must be at least 1 iteration, got 0"),
-        ([(20, 5), (10, 5)], ValueError, r"increasing last iterations, got \[20, 10\]"),
-        ([], ValueError, "at least one pair"),
-        ([5, 6], TypeError, "made of pairs"),
-        (1.5, TypeError, "must be an int or None, got float"),
+        (
+            lambda: torch.nn.Parameter(torch.ones(2, dtype=torch.complex64)),
+            lambda: torch.ones(2, dtype=torch.complex64),
+            r"requires floating point parameters, got torch\.complex64",
+        ),
+        (
+            lambda: torch.nn.Parameter(torch.ones(2)),
+            lambda: torch.ones(2).to_sparse(),
+            "does not support sparse gradients",
+        ),
+        (  # it has no address
+            lambda: torch.nn.Parameter(torch.ones(2).to_sparse()),
+            lambda: torch.ones(2).to_sparse(),
+            "does not support sparse gradients",
+        ),
     ],
 )
-def test_wrong_policies(policy, error, message):
-    with pytest.raises(error, match=message):
-        NAG([torch.nn.Parameter(torch.zeros(1))], restart=policy)
-
-
-def test_the_loss_is_asked_for():
-    w = torch.nn.Parameter(torch.zeros(1))
-    w.grad = torch.ones(1)
-    with pytest.raises(ValueError, match=r"needs the loss: step\(closure\) or step\(loss\)"):
-        NAG([w], restart="function").step()
-
-
-@pytest.mark.parametrize("restart", ["gradient", [(10, 3)]])
-def test_policies_keep_the_contract(restart):
-    check_optimizer(partial(NAG, restart=restart))
+def test_what_fused_steps_do_not_support(make, gradient, message):
+    p = make()
+    p.grad = gradient()
+    with pytest.raises(RuntimeError, match=message):
+        NAG([p], lr=0.1, fused=True).step()

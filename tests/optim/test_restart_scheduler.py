@@ -26,8 +26,24 @@ def test_the_released_schedules():
     milestones = [80, 120, 160]
     linear = RestartScheduler.linear(_optimizer(), milestones, first=30, increment=30, stages=4)
     assert linear.restart_every == [30, 60, 90, 120]
+    linear = RestartScheduler.linear(_optimizer(), milestones, 30, 30, restart_at_milestones=True)
+    assert linear.restart_every == [30, 60, 90, 120]
+    assert linear.restart_at_milestones
     exponential = RestartScheduler.exponential(_optimizer(), milestones, first=40, ratio=1.25)
     assert exponential.restart_every == [40, 50, 63, 78]
+    exponential = RestartScheduler.exponential(_optimizer(), [1], 4, 1.5, 2)
+    assert exponential.restart_every == [4, 6]
+
+
+def test_a_state_is_the_schedulers_own():
+    scheduler = RestartScheduler(_optimizer(), [2, 4], [3, 5, 9])
+    assert not scheduler.restart_at_milestones
+    saved = scheduler.state_dict()
+    saved["milestones"].append(7)
+    assert scheduler.milestones == [2, 4]
+    scheduler.load_state_dict(saved)
+    saved["milestones"].clear()
+    assert scheduler.milestones == [2, 4, 7]
 
 
 def test_composes_with_a_learning_rate_scheduler():
@@ -80,12 +96,20 @@ def test_a_milestone_may_restart_the_momentum(fresh, expected):
         ([2], [1], ValueError, "each of the 2 stages, got 1"),
         ([2], [1, 0], ValueError, "restart_every must be at least 1 iteration, got 0"),
         ([2.0], [1, 2], TypeError, "milestones must be integers, got float"),
+        ([True], [1, 2], TypeError, "milestones must be integers, got bool"),
+        ([2, 2], [1, 2, 3], ValueError, "milestones must increase"),
+        ([2], [1, 2, 3], ValueError, "each of the 2 stages, got 3"),
         ([2], [1, 2.5], TypeError, "restart_every must be an int or None, got float"),
     ],
 )
 def test_wrong_schedules_are_named(milestones, intervals, error, message):
     with pytest.raises(error, match=message):
         RestartScheduler(_optimizer(), milestones, intervals)
+
+
+def test_the_least_that_is_allowed():
+    scheduler = RestartScheduler(_optimizer(), [1, 2], [1, 1, 2])
+    assert _intervals(scheduler, 3) == [1, 1, 2]
 
 
 def test_only_for_optimizers_with_restarts():

@@ -35,6 +35,31 @@ def test_effective_samples_of_a_known_chain(rho):
     assert found.ess_tail.item() == pytest.approx(worst, rel=1e-9)
 
 
+def test_what_never_changes_is_worth_nothing():
+    """ArviZ counts 400 effective draws of 400 in a chain that stands still."""
+    chains = torch.randn(4, 100, 3, dtype=torch.float64)
+    chains[..., 1] = 2.5
+    found = diagnose(chains)
+    alone = diagnose(chains[..., [0, 2]])
+    for value, moving in zip(found, alone, strict=True):
+        assert value.isnan().tolist() == [False, True, False]
+        torch.testing.assert_close(value[[0, 2]], moving, rtol=0, atol=0)
+    assert all(value.isnan() for value in diagnose(torch.ones(4, 100)))
+    # one draw apart, and chains that stand still in places of their own
+    chains[..., 1] = torch.arange(4.0).unsqueeze(1)
+    assert diagnose(chains).r_hat[1] > 1e3
+    chains[..., 1] = 0.0
+    chains[2, 7, 1] = 1.0
+    assert not diagnose(chains).ess_bulk.isnan().any()
+
+
+def test_four_draws_are_enough():
+    assert diagnose(torch.randn(2, 4)).ess_bulk.shape == ()
+    found = diagnose(torch.randn(2, 4, 1, 3, requires_grad=True))
+    assert found.r_hat.shape == (1, 3)
+    assert not found.r_hat.isnan().any()
+
+
 def test_chains_that_do_not_meet():
     apart = torch.randn(4, 200, 2, 3) + torch.arange(4.0).view(4, 1, 1, 1) * torch.tensor(
         [0, 0, 5.0]

@@ -60,6 +60,115 @@ def test_hamiltonian_samples_position_and_momentum(eta):
     assert momentum.var().item() == pytest.approx(eta, rel=0.08)  # the equilibrium of energy
 
 
+def test_the_momentum_is_biased_at_first_order():
+    """The exact variances on x^2 / 2, of which the docstring speaks."""
+    friction, step, temperature = 10.0, 0.1, 0.25
+    a = torch.tensor([[1 - step**2, step * (1 - friction * step)], [-step, 1 - friction * step]])
+    noise = torch.tensor([step, 1.0]).double()
+    exact, a = torch.zeros(2, 2, dtype=torch.float64), a.double()
+    for _ in range(4000):
+        exact = a @ exact @ a.T + 2 * friction * step * temperature * torch.outer(noise, noise)
+    made = []
+
+    def make(params):
+        options = {"friction": friction, "temperature": temperature, "generator": _generator()}
+        made.append(HMC(params, step, **options))
+        return made[0]
+
+    x, found = _chains(make, 1.0, 12, burn_in=200, thinning=40)
+    momentum = made[0].state[x]["momentum_buffer"]
+    assert exact[1, 1].item() == pytest.approx(temperature / (1 - friction * step / 2), rel=0.01)
+    assert exact[0, 0].item() == pytest.approx(temperature, rel=0.01)
+    assert momentum.var().item() == pytest.approx(exact[1, 1].item(), rel=0.08)
+    assert found.var().item() == pytest.approx(exact[0, 0].item(), rel=0.02)
+
+
+@pytest.mark.parametrize("start", ["zero", "position"])
+def test_the_papers_equations_with_the_same_noise(start):
+    """Equations (4) and (5) written out, every number another."""
+    s, t, c, gamma, eta = 0.2, 0.7, 3.0, 1.5, 0.6
+    shared = {"temperature": t, "potential_scale": c}
+    x0 = torch.tensor([1.0, -0.5], dtype=torch.float64)
+    noise, other = _generator(3), _generator(3)
+    first = torch.nn.Parameter(x0.clone())
+    langevin = LMC([first], s, generator=other, **shared)
+    x = x0.clone()
+    for _ in range(3):
+        first.grad = first.detach() ** 3
+        langevin.step()
+        e = torch.empty_like(x).normal_(generator=noise)
+        x = x - s * c * x**3 + (2 * s * t) ** 0.5 * e
+        torch.testing.assert_close(first.detach(), x, rtol=0, atol=1e-14)
+    second = torch.nn.Parameter(x0.clone())
+    options = {"friction": gamma, "inverse_mass": eta, "start": start, "generator": other}
+    hamiltonian = HMC([second], s, **options, **shared)
+    x, p = x0.clone(), x0.clone() if start == "position" else torch.zeros_like(x0)
+    for _ in range(3):
+        second.grad = second.detach() ** 3
+        hamiltonian.step()
+        e = torch.empty_like(x).normal_(generator=noise)
+        p = p - gamma * s * p - s * eta * c * x**3 + (2 * gamma * s * eta * t) ** 0.5 * e
+        x = x + s * p
+        torch.testing.assert_close(second.detach(), x, rtol=0, atol=1e-14)
+
+
+def test_defaults():
+    p = torch.nn.Parameter(torch.zeros(1))
+    shared = {"temperature": 1.0, "potential_scale": 1.0}
+    assert LMC([p]).defaults == {"lr": 1e-3, **shared}
+    more = {"friction": 1.0, "inverse_mass": 1.0, "start": "zero"}
+    assert HMC([p]).defaults == {"lr": 1e-2, **shared, **more}
+
+
+def test_complex_noise_is_independent_in_both_parts():
+    x = torch.nn.Parameter(torch.zeros(20000, dtype=torch.complex128))
+    x.grad = torch.zeros_like(x)
+    LMC([x], 0.5, temperature=2.0, generator=_generator()).step()
+    parts = torch.view_as_real(x.detach())
+    covariance = torch.cov(parts.T)
+    torch.testing.assert_close(covariance, 2 * torch.eye(2).double(), rtol=0.05, atol=0.05)
+
+
+def test_a_step_in_full():
+    """A closure with gradients, its value, and a parameter that has none."""
+    x, still = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    sampler = LMC([x, still], 0.1)
+
+    def closure():
+        loss = (x**2).sum()
+        loss.backward()
+        return loss
+
+    assert sampler.step(closure).item() == 2.0
+    assert sampler.step() is None
+    assert not torch.equal(x.detach(), torch.ones(2))
+    assert torch.equal(still.detach(), torch.ones(2))
+
+
+def test_a_generator_is_kept_where_there_is_one():
+    p = torch.nn.Parameter(torch.zeros(2))
+    without, with_one = LMC([p]), LMC([p], generator=_generator())
+    assert "generator" not in without.state_dict()
+    before = with_one.generator.get_state()
+    with_one.load_state_dict(without.state_dict())
+    assert torch.equal(with_one.generator.get_state(), before)
+    without.load_state_dict(with_one.state_dict())
+    assert without.generator is None
+    copied = copy.deepcopy(with_one)
+    assert torch.equal(copied.generator.get_state(), before)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_rejected_group_is_not_added(kind):
+    sampler = BOTH[kind]([torch.nn.Parameter(torch.zeros(1))])
+    options = [{"lr": -1.0}, {"lr": 0.0}, {"potential_scale": 0.0}]
+    options += [{"lr": 1.0, "friction": 2.0}, {"start": "here"}] if kind == "hmc" else []
+    for given in options:
+        with pytest.raises(ValueError, match="must be"):
+            sampler.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], **given})
+        assert len(sampler.param_groups) == 1
+
+
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_correlated_target(kind):
     precision = torch.linalg.inv(torch.tensor([[1.0, 0.6], [0.6, 0.5]], dtype=torch.float64))
@@ -135,35 +244,69 @@ def test_collects_thinned_and_after_burn_in():
         steps.append(1)
         return (x**2).sum()
 
-    found = sample(
-        *(LMC([x], 0.1, generator=_generator()), potential, 4),
-        burn_in=3,
-        thinning=5,
-        collect=lambda: x.sum(),
-    )
+    def run(**options):
+        steps.clear()
+        with torch.no_grad():
+            x.fill_(1.0)
+        return sample(LMC([x], 0.1, temperature=0.0), potential, 4, **options)
+
+    # without noise each step multiplies by 0.8
+    found = run(burn_in=3, thinning=5, collect=lambda: x.sum())
     assert len(steps) == 23
-    assert found.shape == (4,)
-    assert len(set(found.tolist())) == 4
+    assert found.tolist() == pytest.approx([4 * 0.8**k for k in (8, 13, 18, 23)])
+    assert run()[:, 3].tolist() == pytest.approx([0.8**k for k in (1, 2, 3, 4)])
+    assert len(steps) == 4
+    assert run(thinning=2).shape == (4, 4)
+    assert not run(collect=lambda: x * 2).requires_grad
+    assert not run().requires_grad
 
 
 def test_a_diverging_chain_says_so():
     x = torch.nn.Parameter(torch.ones(1))
-    with pytest.raises(DivergedError, match="take a smaller step size"):
+    with pytest.raises(
+        DivergedError, match=r"the potential is (inf|nan) in step [3-9]; use a smaller step"
+    ):
         sample(LMC([x], 10.0), lambda: (x**4).sum(), 100)
 
 
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda p: LMC(p, -1.0), ValueError, "lr must be positive, got -1.0"),
-        (lambda p: LMC(p, float("nan")), ValueError, "lr must be positive, got nan"),
-        (lambda p: LMC(p, temperature=-0.1), ValueError, "temperature must be at least 0"),
+        (lambda p: LMC(p, -1.0), ValueError, r"lr must be in \(0, inf\), got -1.0"),
+        (lambda p: LMC(p, float("nan")), ValueError, r"lr must be in \(0, inf\), got nan"),
+        (lambda p: LMC(p, temperature=-0.1), ValueError, r"temperature must be in \[0, inf\)"),
+        (lambda p: LMC(p, 0.0), ValueError, r"lr must be in \(0, inf\), got 0.0"),
+        (lambda p: LMC(p, float("inf")), ValueError, r"lr must be in \(0, inf\), got inf"),
+        (lambda p: LMC(p, torch.tensor(-1.0)), ValueError, r"lr must be in \(0, inf\), got -1.0"),
+        (lambda p: LMC(p, torch.ones(2)), ValueError, "Tensor lr must be 1-element"),
+        (
+            lambda p: LMC(p, potential_scale=float("inf")),
+            ValueError,
+            r"potential_scale must be in \(0, inf\), got inf",
+        ),
+        (lambda p: LMC(p, potential_scale=torch.ones(1)), TypeError, "a number, got Tensor"),
+        (lambda p: LMC(p, True), TypeError, "lr must be a number, got bool"),
+        (
+            lambda p: LMC(p, temperature=float("inf")),
+            ValueError,
+            r"temperature must be in \[0, inf\)",
+        ),
+        (lambda p: HMC(p, friction=-1.0), ValueError, r"friction must be in \(0, inf\)"),
+        (lambda p: HMC(p, 1.0, friction=2.0), ValueError, "must be below 2, .* got 2"),
         (lambda p: LMC(p, "x"), TypeError, "lr must be a number, got str"),
         (lambda p: LMC(p, generator=3), TypeError, "generator must be a torch.Generator"),
         (lambda p: HMC(p, 1.0, friction=3.0), ValueError, "friction times lr must be below 2"),
-        (lambda p: HMC(p, start="here"), ValueError, "start must be zero or position"),
-        (lambda p: HMC(p, inverse_mass=0.0), ValueError, "inverse_mass must be positive"),
+        (
+            lambda p: HMC(p, start="here"),
+            ValueError,
+            r"start must be one of zero, position, got 'here'",
+        ),
+        (lambda p: HMC(p, inverse_mass=0.0), ValueError, r"inverse_mass must be in \(0, inf\)"),
         (lambda p: sample(LMC(p), lambda: 0, 0), ValueError, "count must be an integer of at"),
+        (lambda p: sample(LMC(p), lambda: 0, True), ValueError, "at least 1, got True"),
+        (lambda p: sample(LMC(p), lambda: 0, 1.5), ValueError, "at least 1, got 1.5"),
+        (lambda p: sample(LMC(p), lambda: 0, 1, burn_in=-1), ValueError, "burn_in .* at least 0"),
+        (lambda p: sample(LMC(p), lambda: 0, 1, thinning=0), ValueError, "thinning .* at least 1"),
     ],
 )
 def test_wrong_use(make, error, words):

@@ -1,4 +1,4 @@
-"""Optimizers with Nesterov's momentum, restarted by schedule."""
+"""Nesterov's accelerated gradient with scheduled or adaptive restart, as PyTorch optimizers."""
 
 from torchmomentum.optim._nag import NAG
 from torchmomentum.optim._restart_scheduler import RestartScheduler

@@ -1,4 +1,4 @@
-"""Nesterov's step by our own kernel on a CPU: one call, and one pass over memory, for a group."""
+"""Nesterov's step in our compiled CPU kernel: one call and one pass over memory for a group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from operator import attrgetter, is_
 import torch
 from torch import Tensor
 
-_PLAIN = {Tensor, torch.nn.Parameter}  # a subclass may have no memory of its own
+_PLAIN = {Tensor, torch.nn.Parameter}  # a subclass may have no storage
 _dtype_of, _is_cpu, _nbytes_of = attrgetter("dtype"), attrgetter("is_cpu"), attrgetter("nbytes")
 
 
@@ -17,12 +17,12 @@ def _contiguous(tensors: list[Tensor], sizes: list[int]) -> bool:
 
 
 def same_layout(first: list[Tensor], second: list[Tensor]) -> bool:
-    """Whether numbers at the same places in memory belong together, as kernels have it."""
+    """Whether elements correspond in memory order, as kernels that ignore strides require."""
     sizes = list(map(Tensor.numel, first))
     if _contiguous(first, sizes) and _contiguous(second, sizes):
         return True
     return all(
-        a.numel() == b.numel()  # where not, it is as wrong as in a loop, which says so
+        a.numel() == b.numel()  # otherwise the definition raises an error
         and torch.ops.aten.is_non_overlapping_and_dense(a)
         and a.stride() == b.stride()
         for a, b in zip(first, second, strict=True)
@@ -30,7 +30,7 @@ def same_layout(first: list[Tensor], second: list[Tensor]) -> bool:
 
 
 def _float32(tensors: list[Tensor]) -> bool:
-    """Whether the kernel can read them: float32, on a CPU."""
+    """Whether the kernel can read them: plain tensors of float32 on a CPU."""
     return (
         set(map(type, tensors)) <= _PLAIN
         and set(map(_dtype_of, tensors)) == {torch.float32}
@@ -39,11 +39,12 @@ def _float32(tensors: list[Tensor]) -> bool:
 
 
 class CompiledStep:
-    """The step of one group by the compiled kernel.
+    """Steps one group with the compiled kernel.
 
-    To ask hundreds of small tensors what they are takes longer than their step. What stays from
-    step to step, parameters and buffers, is not asked for its type again while it is the same
-    contiguous tensors of as many bytes in the same places. It is kept alive until the next step.
+    Checking the types and layouts of hundreds of small tensors takes longer than stepping them.
+    Parameters and buffers are therefore checked again only when they are other tensors than in the
+    last step, or have another size in bytes or another address. They are kept alive until the next
+    step.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class CompiledStep:
     def _table(
         self, params: list[Tensor], grads: list[Tensor], buffers: list[Tensor]
     ) -> list[int] | None:
-        """Sizes, and addresses of parameters, buffers and gradients; None for what has none."""
+        """Sizes, then addresses of parameters, buffers and gradients; None if they do not fit."""
         kept, held = params + buffers, self._tensors
         known = len(kept) == len(held) and all(map(is_, kept, held))
         if not _float32(grads if known else grads + kept):
@@ -63,7 +64,7 @@ class CompiledStep:
         nbytes, contiguous = list(map(_nbytes_of, kept)), all(map(Tensor.is_contiguous, kept))
         places = list(map(Tensor.data_ptr, kept))
         if not (known and contiguous and nbytes == self._bytes and places == self._places):
-            if known and not _float32(kept):  # their memory is another now
+            if known and not _float32(kept):  # their storage has been exchanged
                 return None
             if buffers and not same_layout(params, buffers):
                 return None
@@ -73,7 +74,7 @@ class CompiledStep:
         sizes = self._sizes
         if not (contiguous and _contiguous(grads, sizes)) and not same_layout(params, grads):
             return None
-        if any(map(Tensor.is_neg, grads)):  # a sign that is not in memory
+        if any(map(Tensor.is_neg, grads)):  # the sign is a bit, and not in memory
             return None
         return sizes + places + list(map(Tensor.data_ptr, grads))
 
@@ -85,19 +86,18 @@ class CompiledStep:
         numbers: tuple[float, float, float, float],
         maximize: bool,
     ) -> bool:
-        """Takes the step, if the kernel serves.
+        """Takes the step if the kernel serves these tensors.
 
         Args:
-            params: What is stepped.
+            params: The parameters.
             grads: Their gradients.
-            buffers: What is left of earlier steps, or an empty list.
-            numbers: Learning rate, momentum, what the buffers are multiplied by, weight decay.
-            maximize: Ascends.
+            buffers: Their momentum buffers, or an empty list for a plain gradient step.
+            numbers: Learning rate, momentum, the factor of the buffers, weight decay.
+            maximize: Whether to maximize.
 
         Returns:
-            False where it does not serve: other tensors than dense ones of float32 on a CPU, each
-            of one layout with its gradient and its buffer, a graph that is being captured, or no
-            kernels. Then nothing has been done.
+            Whether the step has been taken. The kernel serves dense float32 tensors on a CPU, each
+            with the layout of its gradient and buffer, outside of ``torch.compile``.
         """
         from torchmomentum.ops.cpu.library import available, call
 
@@ -105,13 +105,13 @@ class CompiledStep:
             return False
         try:
             table = self._table(params, grads, buffers)
-        except RuntimeError:  # sparse ones have no addresses
+        except RuntimeError:  # sparse tensors have no address
             return False
         if table is None or not available():
             return False
-        # ten times torch.tensor's speed
+        # ten times as fast as torch.tensor
         packed = torch.frombuffer(array("q", table), dtype=torch.int64)
         tail = *numbers, maximize, torch.get_num_threads()
         call("optimizer_step", len(params), packed, *tail)
-        torch.autograd.graph.increment_version(params)  # nothing else can be part of a graph
+        torch.autograd.graph.increment_version(params)  # only these can be part of a graph
         return True

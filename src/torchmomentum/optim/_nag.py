@@ -1,4 +1,4 @@
-"""Nesterov's accelerated gradient with an optional scheduled restart, as a PyTorch optimizer."""
+"""Nesterov's accelerated gradient with scheduled or adaptive restart, as a PyTorch optimizer."""
 
 from __future__ import annotations
 
@@ -39,45 +39,46 @@ def _check_not_negative(name: str, value: Any) -> None:
 
 
 class NAG(Optimizer):
-    r"""Nesterov's accelerated gradient, with restarts on demand.
+    r"""Nesterov's accelerated gradient, with scheduled or adaptive restart.
 
     .. math::
         v_k &= w_{k-1} - s\, \nabla f(w_{k-1}) \\
         w_k &= v_k + \mu_k (v_k - v_{k-1}), \qquad \mu_k = \frac{j}{j + 3}
 
     where :math:`j` counts the steps since the last restart, from 0 (the slides, "Nesterov
-    Accelerated Gradient" and "Scheduled Restart NAG"). The first step, and the first after a
-    restart, is a plain gradient step. With ``restart=1`` every step is: ``torch.optim.SGD``.
+    Accelerated Gradient" and "Scheduled Restart NAG"). The first step, and the first step after a
+    restart, is a plain gradient step. With ``restart=1`` every step is, as in ``torch.optim.SGD``.
 
-    The policies of the slides are ``restart=None`` (NAG), ``F`` and ``[(T_1, F_1), ...]`` (SRNAG:
-    the interval is :math:`F_i` up to iteration :math:`T_i`, the last one for good), and
+    The policies of the slides are ``restart=None`` (NAG), ``F`` or ``[(T_1, F_1), ...]`` (SRNAG:
+    the interval is :math:`F_i` up to iteration :math:`T_i`, and the last one stays in force), and
     ``"function"`` (ARNAG: restarts when the loss has risen), which needs the loss in each step.
-    ``"gradient"`` restarts after a step uphill, :math:`g_k \cdot (v_k - v_{k-1}) > 0`, the second
-    scheme of O'Donoghue and Candès (2015); it reads one number back from the device.
-    Constant momentum is ``torch.optim.SGD``'s: see the documentation.
+    ``"gradient"`` restarts after an uphill step, :math:`g_k \cdot (v_k - v_{k-1}) > 0`, the second
+    scheme of O'Donoghue and Candès (2015); it reads one number from the device in each step.
+    ``torch.optim.SGD`` has constant momentum: see the documentation.
 
-    It keeps ``torch.optim.SGD``'s conventions. It differs in that ``p.grad`` is never changed, that
-    hyperparameters that are not finite are refused, and that ``differentiable`` differentiates
-    through the momentum too. A group's counter advances when one of its parameters has a gradient;
-    it lives in the group, so that a skipped step (``GradScaler``) does not advance it. There is no
-    ``momentum`` for a scheduler to cycle: give ``OneCycleLR`` and ``CyclicLR``
-    ``cycle_momentum=False``.
+    It follows the conventions of ``torch.optim.SGD``, with these differences: ``p.grad`` is never
+    changed, hyperparameters must be finite, and ``differentiable`` differentiates through the
+    momentum too. A group's counter advances when one of its parameters has a gradient. It is part
+    of the group, so a step that ``GradScaler`` skips does not advance it. There is no ``momentum``
+    to cycle: give ``OneCycleLR`` and ``CyclicLR`` ``cycle_momentum=False``.
 
     Args:
         params: Parameters, named parameters or groups of either. A group may have its own ``lr``,
             ``restart_every`` and ``weight_decay``, and has its own counter.
         lr: Step size :math:`s`, a number or a tensor of one element, finite and at least 0.
-        restart: When the momentum begins anew: None, an integer of at least 1, pairs of a last
+        restart: When to restart the momentum: None, an integer of at least 1, pairs of a last
             iteration and an interval, ``"function"`` or ``"gradient"``.
-        weight_decay: Adds so many times the parameter to its gradient.
-        maximize: Ascends instead.
-        foreach: Steps through whole lists of tensors. By default where they are on a GPU.
-        differentiable: Lets autograd follow the step.
-        fused: One pass over memory in PyTorch's fused SGD kernel; by default not.
+        weight_decay: Coefficient of the parameter that is added to its gradient (an L2 penalty),
+            finite and at least 0.
+        maximize: Maximizes the objective instead of minimizing it.
+        foreach: Whether to use list operations on all tensors at once. By default on a GPU.
+        differentiable: Whether autograd records the step.
+        fused: Whether to do a step in one pass over memory: in this package's own compiled kernel
+            for dense float32 on a CPU, and in PyTorch's fused SGD kernel elsewhere. Off by default.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
-        TypeError: ``restart`` is of no known kind.
+        TypeError: ``restart`` is not a policy.
         RuntimeError: ``fused`` together with ``foreach`` or ``differentiable``.
 
     Example:
@@ -120,7 +121,7 @@ class NAG(Optimizer):
         self._compiled: dict[int, CompiledStep] = defaultdict(CompiledStep)  # of each group
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds a group of parameters, with a counter of its own, and checks its hyperparameters."""
+        """Adds a group of parameters with its own counter, and checks its hyperparameters."""
         if "restart" in param_group:  # as the constructor names it
             param_group = dict(param_group)
             param_group["restart_every"] = param_group.pop("restart")
@@ -141,7 +142,7 @@ class NAG(Optimizer):
             raise
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Fills in what older state dicts have not."""
+        """Adds the defaults of what older state dicts lack."""
         super().__setstate__(state)
         self._compiled = defaultdict(CompiledStep)
         for group in self.param_groups:
@@ -153,14 +154,14 @@ class NAG(Optimizer):
         """Takes one step.
 
         Args:
-            closure: Reevaluates the model and returns the loss; or the loss itself, whose gradients
-                are there already.
+            closure: Computes the loss and its gradients and returns the loss; or the loss itself,
+                when the gradients have been computed.
 
         Returns:
-            What the closure returned, the loss, or None.
+            The loss, or None.
 
         Raises:
-            ValueError: The policy ``"function"`` is not given the loss.
+            ValueError: The policy ``"function"`` needs the loss.
         """
         loss = closure
         if callable(closure):
@@ -176,7 +177,7 @@ class NAG(Optimizer):
         return [self.state[p] for p in params]
 
     def _rises(self, group: dict[str, Any], loss: Any) -> bool:
-        """Whether the loss is greater than before the last step."""
+        """Whether the loss is greater than before the last step; less where it is maximized."""
         if loss is None:
             raise ValueError("restart='function' needs the loss: step(closure) or step(loss)")
         now, before = float(loss), group["last_loss"]
@@ -247,7 +248,7 @@ class NAG(Optimizer):
 def _buffers(
     states: list[dict[str, Any]], params: list[Tensor], grads: list[Tensor], differentiable: bool
 ) -> list[Tensor]:
-    """The parameters' buffers, made where there are none yet."""
+    """The parameters' momentum buffers, created where there are none."""
     found: list[Any] = [state.get("momentum_buffer") for state in states]
     if differentiable or not all(map(_there, found)):
         for state, param, grad in zip(states, params, grads, strict=True):
@@ -260,7 +261,7 @@ def _buffers(
 
 
 def _to_one_scale(buffers: list[Tensor], scales: list[float]) -> None:
-    """Brings buffers to the first one's: a parameter without a gradient kept an older scale."""
+    """Rescales buffers to the first one's scale: one that a step left out has an older scale."""
     for buffer, scale in zip(buffers, scales, strict=True):
         buffer.mul_(scale / scales[0])
 
@@ -268,7 +269,7 @@ def _to_one_scale(buffers: list[Tensor], scales: list[float]) -> None:
 def _choose(
     group: dict[str, Any], params: list[Tensor], grads: list[Tensor], compiled: CompiledStep
 ) -> Callable[..., float]:
-    """The way to take a step that the group asks for, or that suits its tensors."""
+    """The implementation of a step that the group asks for, or the default for its tensors."""
     fused, foreach = group["fused"], group["foreach"]
     if fused:
         return partial(step_fused, compiled=compiled)

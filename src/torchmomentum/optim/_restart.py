@@ -1,4 +1,4 @@
-"""When a Nesterov momentum begins anew: the policies, as plain values for a state dict."""
+"""Restart policies: when Nesterov's momentum is reset. They are plain values for a state dict."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from torchmomentum._checks import check_choice
+
 ADAPTIVE = ("function", "gradient")
 
-# None never restarts; F restarts after so many iterations; [(T_1, F_1), ...] has an interval F_i
-# for the iterations up to T_i; "function" and "gradient" look at the progress
+# None never restarts; an integer F restarts every F iterations; in [(T_1, F_1), ...] F_i is the
+# interval up to iteration T_i; "function" and "gradient" restart when progress stops
 Policy = int | str | list[tuple[int, int]] | None
 
 
 def check_interval(name: str, value: Any) -> int | None:
-    """A restart interval: None, or an integer of at least 1 iteration."""
+    """Checks a restart interval: None, or an integer of at least 1 iteration."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
@@ -25,15 +27,14 @@ def check_interval(name: str, value: Any) -> int | None:
 
 
 def check_policy(name: str, value: Any) -> Policy:
-    """A restart policy in its plain form.
+    """Checks a restart policy and returns it as plain values.
 
     Raises:
-        TypeError: It is none of the kinds.
+        TypeError: ``value`` is not None, an integer, a string, or a sequence of pairs.
         ValueError: An unknown name, an interval below 1, or iterations that do not increase.
     """
     if isinstance(value, str):
-        if value not in ADAPTIVE:
-            raise ValueError(f"{name} must be one of {', '.join(ADAPTIVE)}, got {value!r}")
+        check_choice(name, value, ADAPTIVE)
         return value
     if not isinstance(value, Sequence):
         return check_interval(name, value)
@@ -57,9 +58,9 @@ def check_policy(name: str, value: Any) -> Policy:
 
 
 def interval_after(policy: Policy, iteration: int) -> int | None:
-    """After how many steps of a cycle a policy restarts, once so many iterations are done.
+    """The restart interval in force after ``iteration`` iterations; None without a schedule.
 
-    The last interval of a schedule goes on for good.
+    The last interval of a schedule stays in force.
     """
     if policy is None or isinstance(policy, str):
         return None

@@ -16,24 +16,24 @@ from torchmomentum.schedules import exponential_restarts, linear_restarts
 class RestartScheduler:
     """Sets the restart interval of :class:`SRSGD` or :class:`NAG` by stages.
 
-    The interval is counted in iterations, steps of the optimizer. The milestones are counted in
-    calls of :meth:`step`: epochs where it is called once an epoch, iterations where it is called
-    after each. All groups get the same. It touches ``restart_every`` alone, so that it composes
-    with any learning-rate scheduler.
+    Intervals count iterations, that is steps of the optimizer. Milestones count calls of
+    :meth:`step`: epochs if it is called once an epoch, iterations if it is called in each. All
+    parameter groups get the same interval. Only ``restart_every`` is changed, so any learning-rate
+    scheduler can be used with it.
 
-    The momentum cycle under way at a milestone goes on, and ends after the new interval. The
-    slides' intervals I_i begin with a fresh one: ``restart_at_milestones``.
+    A momentum cycle that is under way at a milestone continues and ends after the new interval. In
+    the slides each interval I_i starts a new cycle: set ``restart_at_milestones``.
 
     Args:
         optimizer: An optimizer with ``restart_every`` in its groups.
-        milestones: Calls of :meth:`step` at which the next stage begins, at least 1, increasing.
+        milestones: The calls of :meth:`step` at which a new stage begins, at least 1, increasing.
         restart_every: The interval of each stage, one more than milestones; None never restarts.
-        restart_at_milestones: Restarts the momentum at each milestone, dropping what it had
-            gathered.
+        restart_at_milestones: Whether each milestone starts a new momentum cycle.
 
     Raises:
-        TypeError: The optimizer has no restarts, or a number is not an integer.
-        ValueError: Milestones that do not increase, an interval below 1, or a wrong number of them.
+        TypeError: The optimizer has no ``restart_every``, or a number is not an integer.
+        ValueError: Milestones do not increase, an interval is below 1, or the number of intervals
+            is wrong.
 
     Example:
         >>> optimizer = SRSGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
@@ -123,7 +123,7 @@ class RestartScheduler:
             group["restart_every"] = self.get_last_restart_every()
 
     def step(self) -> None:
-        """Counts one unit of the milestones: call it once an epoch, or once an iteration."""
+        """Advances the schedule by one. Call it once an epoch, or once an iteration."""
         self.last_epoch += 1
         self._apply()
         if self.restart_at_milestones and self.last_epoch in self.milestones:
@@ -131,11 +131,11 @@ class RestartScheduler:
                 group["cycle_step"] = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer."""
+        """The scheduler's state, without the optimizer's."""
         kept = {key: value for key, value in self.__dict__.items() if key != "optimizer"}
         return copy.deepcopy(kept)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from :meth:`state_dict`, and sets the interval that was in force."""
+        """Restores the result of :meth:`state_dict` and sets the interval in force."""
         self.__dict__.update(copy.deepcopy(state_dict))
         self._apply()

@@ -18,18 +18,18 @@ class SRSGD(NAG):
         v_k &= w_{k-1} - s\, \frac1m \sum_{j=1}^m \nabla f_{i_j}(w_{k-1}) \\
         w_k &= v_k + \frac{k \bmod F}{(k \bmod F) + 3} (v_k - v_{k-1}), \qquad k = 0, 1, 2, \dots
 
-    (the slides, "Scheduled Restart SGD (SRSGD)"). Without restarts the error of stochastic
-    gradients accumulates. The released code restarts every F - 1 iterations, advances the counter
-    of the first group only and lets weight decay change ``p.grad``; here it is every F, each group
-    has its own counter, and ``p.grad`` stays as it is.
+    (the slides, "Scheduled Restart SGD (SRSGD)"). Without restarts the errors of stochastic
+    gradients accumulate. The released code restarts every F - 1 iterations, advances the counter of
+    the first group only, and its weight decay changes ``p.grad``. Here restarts are every F
+    iterations, each group has a counter, and ``p.grad`` is unchanged.
 
     Args:
         params: As for :class:`NAG`.
         lr: Step size :math:`s`, a number or a tensor of one element, finite and at least 0.
-        restart_every: Iterations between restarts :math:`F`, at least 1. Groups may differ. Let
-            :class:`RestartScheduler` change it during training.
-        weight_decay: Adds so many times the parameter to its gradient.
-        maximize: Ascends instead.
+        restart_every: Iterations between restarts :math:`F`, at least 1. Groups may differ.
+            :class:`RestartScheduler` changes it during training.
+        weight_decay: As for :class:`NAG`.
+        maximize: As for :class:`NAG`.
         foreach: As for :class:`NAG`.
         differentiable: As for :class:`NAG`.
         fused: As for :class:`NAG`.

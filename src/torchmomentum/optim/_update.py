@@ -1,9 +1,9 @@
-r"""One step of Nesterov's method on lists of tensors: the definition, and three faster ways.
+r"""One step of Nesterov's method on lists of tensors: the definition and faster implementations.
 
 With :math:`v_k = w_{k-1} - s_k g_k` and :math:`w_k = v_k + \mu_k (v_k - v_{k-1})`, the difference
 :math:`d_k = v_k - v_{k-1}` obeys :math:`d_k = \mu_{k-1} d_{k-1} - s_k g_k`, so that
-:math:`w_k = w_{k-1} - s_k g_k + \mu_k d_k`. A buffer holds :math:`-d_k / \text{scale}`; the scale
-is 1 but where PyTorch's fused kernel, which has one momentum where this has two, needs another.
+:math:`w_k = w_{k-1} - s_k g_k + \mu_k d_k`. A buffer holds :math:`-d_k / \text{scale}`. The scale
+is 1 except after a step of PyTorch's fused kernel, which has one momentum where this has two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torchmomentum._torch_private import (
 )
 from torchmomentum.optim._compiled import CompiledStep, same_layout
 
-_LARGEST_RATIO = 1e12  # beyond which the fused kernel's rescaled buffer would lose precision
+_LARGEST_RATIO = 1e12  # above it the fused kernel's rescaled buffer would lose precision
 
 
 class Step(NamedTuple):
@@ -33,7 +33,7 @@ class Step(NamedTuple):
     lr: float | Tensor
     momentum: float  # mu_k; zero makes it a plain gradient step that needs no buffer
     previous: float  # mu_{k-1}
-    scale: float  # what the buffers are to be multiplied by
+    scale: float  # buffers times scale are -d_{k-1}
     weight_decay: float
     maximize: bool
 
@@ -51,7 +51,7 @@ def _subtract(target: Tensor, grad: Tensor, lr: float | Tensor) -> None:
 
 
 def _grouped(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
-    """Three parallel lists, split by device and type: what list operations need."""
+    """Splits three parallel lists by device and type, as list operations require."""
     tensors = cast("list[list[Tensor | None]]", list(lists))
     for group, _ in group_by_device_and_dtype(tensors).values():
         first, second, third = cast("list[list[Tensor]]", group)
@@ -59,7 +59,7 @@ def _grouped(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor],
 
 
 def step_each(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], s: Step) -> float:
-    """The definition, tensor by tensor. Returns the buffers' new scale."""
+    """The definition, one tensor at a time. Returns the buffers' new scale."""
     for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
         if s.maximize:
             grad = -grad
@@ -79,7 +79,7 @@ def step_each(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], 
 def step_foreach(
     params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], s: Step
 ) -> float:
-    """The same for whole lists at once. Returns the buffers' new scale."""
+    """The same with list operations. Returns the buffers' new scale."""
     lr = _number(s.lr)
     for weights, slopes, held in _grouped(params, grads, buffers if s.momentum else params):
         if s.maximize:
@@ -102,12 +102,13 @@ def step_fused(
     s: Step,
     compiled: CompiledStep,
 ) -> float:
-    """The same by PyTorch's fused SGD kernel, one pass over memory. Returns the buffers' new scale.
+    """The same in one pass over memory. Returns the buffers' new scale.
 
-    The kernel does ``S = m S + (1 - dampening) g`` and ``p -= lr (g + m S)``: with
+    Our compiled kernel takes the step where it serves, and PyTorch's fused SGD kernel elsewhere.
+    PyTorch's computes ``S = m S + (1 - dampening) g`` and ``p -= lr (g + m S)``. With
     ``d = -lr a S`` this is the step above for ``a = sqrt(mu_{k-1} scale / (lr mu_k))``,
-    ``m = mu_k a`` and ``dampening = 1 - 1 / a``. On a CPU our own kernel goes before it. Neither
-    minds how a tensor lies in memory: where layouts differ, lists of operations do the step.
+    ``m = mu_k a`` and ``dampening = 1 - 1 / a``. Both kernels ignore strides: tensors of different
+    layouts are stepped by list operations.
     """
     buffers = buffers if s.momentum else []
     numbers = _number(s.lr), s.momentum, s.previous * s.scale, float(s.weight_decay)

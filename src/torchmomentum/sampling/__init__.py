@@ -1,4 +1,4 @@
-"""Samplers with and without momentum, as optimizers over a potential."""
+"""Langevin and Hamiltonian Monte Carlo as optimizers over a potential, and chain diagnostics."""
 
 from torchmomentum.sampling._diagnostics import Diagnostics, diagnose
 from torchmomentum.sampling._langevin import HMC, LMC

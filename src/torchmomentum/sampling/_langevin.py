@@ -1,4 +1,4 @@
-"""Langevin and Hamiltonian Monte Carlo: noise in the place where an optimizer has none."""
+"""Langevin and Hamiltonian Monte Carlo: gradient steps with noise, as PyTorch optimizers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from torchmomentum._checks import check_choice, check_number
 
-def _check_positive(name: str, value: Any, *, zero: bool = False) -> None:
+
+def _check(name: str, value: Any) -> None:
     if name == "lr" and isinstance(value, Tensor):
         if value.numel() != 1:
             raise ValueError("Tensor lr must be 1-element")
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not (0.0 <= value < math.inf if zero else 0.0 < value < math.inf):
-        raise ValueError(f"{name} must be {'at least 0' if zero else 'positive'}, got {value}")
+    check_number(name, value, 0.0, math.inf, open_low=name != "temperature")
 
 
 class _Sampler(Optimizer):
-    """What both samplers share: gradients of a potential, and where the noise comes from."""
+    """What both samplers share: the loop over parameters, and the noise with its generator."""
 
     _names: tuple[str, ...] = ("lr", "temperature", "potential_scale")
 
@@ -43,20 +42,20 @@ class _Sampler(Optimizer):
         group = self.param_groups[-1]
         try:
             for name in self._names:
-                _check_positive(name, group[name], zero=name == "temperature")
+                _check(name, group[name])
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's, with the generator's state: a run goes on with the same draws."""
+        """The optimizer's state and the generator's, so that a resumed run draws the same noise."""
         found = super().state_dict()
         if self.generator is not None:
             found["generator"] = self.generator.get_state()
         return found
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from :meth:`state_dict`."""
+        """Restores the result of :meth:`state_dict`."""
         kept = dict(state_dict)
         drawn = kept.pop("generator", None)
         super().load_state_dict(kept)
@@ -69,7 +68,7 @@ class _Sampler(Optimizer):
 
     def _noise(self, like: Tensor) -> Tensor:
         noise = torch.empty_like(like)
-        # of a complex number both parts are coordinates of their own
+        # the real and the imaginary part are independent coordinates
         parts = torch.view_as_real(noise) if noise.is_complex() else noise
         parts.normal_(generator=self.generator)
         return noise
@@ -79,7 +78,7 @@ class _Sampler(Optimizer):
         """Takes one step.
 
         Args:
-            closure: Reevaluates the potential, with gradients, and returns it.
+            closure: Computes the potential and its gradients, and returns the potential.
 
         Returns:
             What the closure returned, or None.
@@ -89,7 +88,7 @@ class _Sampler(Optimizer):
             with torch.enable_grad():
                 potential = closure()
         for group in self.param_groups:
-            lr = float(group["lr"])  # once: of a tensor on a GPU it is a wait
+            lr = float(group["lr"])  # read once: with a tensor on a GPU this synchronizes
             for p in group["params"]:
                 if p.grad is not None:
                     self._move(p, p.grad, lr, group)
@@ -105,16 +104,16 @@ class LMC(_Sampler):
     .. math:: x_t = x_{t-1} - s\, c \nabla f(x_{t-1}) + \sqrt{2 s T}\, \epsilon_t, \qquad
               \epsilon_t \sim \mathcal{N}(0, I)
 
-    It samples :math:`\pi \propto \exp(-c f / T)` up to a bias of the order of the step size. The
-    paper prints :math:`\nabla f(x_t)`, which would be implicit.
+    It samples :math:`\pi \propto \exp(-c f / T)` with a bias of first order in the step size. The
+    paper prints :math:`\nabla f(x_t)`, which would be an implicit step.
 
     Args:
         params: Parameters, named parameters or groups of either.
         lr: Step size :math:`s`, positive.
-        temperature: :math:`T`, at least 0; with 0 it is gradient descent.
-        potential_scale: :math:`c`, positive: for a mean loss over a mini-batch, the number of
-            samples in the whole set, so that :math:`c f` estimates the sum.
-        generator: Where the noise is drawn from, on the parameters' device; by default torch's own.
+        temperature: :math:`T`, at least 0; 0 gives gradient descent.
+        potential_scale: :math:`c`, positive. For a mean loss over a mini-batch, the size of the
+            training set, so that :math:`c f` estimates the sum over it.
+        generator: Draws the noise, on the parameters' device; by default PyTorch's own.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
@@ -152,19 +151,22 @@ class HMC(_Sampler):
         p_t = p_{t-1} - \gamma s\, p_{t-1} - s \eta\, c \nabla f(x_{t-1})
               + \sqrt{2 \gamma s \eta T}\, \epsilon_t, \qquad x_t = x_{t-1} + s\, p_t
 
-    It samples :math:`\pi \propto \exp(-c f / T)` up to a bias that the step size controls, and
-    :math:`p \sim \mathcal{N}(0, \eta T I)`. Known elsewhere as underdamped Langevin dynamics, or
-    stochastic-gradient Hamiltonian Monte Carlo: there is no step that accepts or rejects.
+    For small steps it samples :math:`\pi \propto \exp(-c f / T)` and
+    :math:`p \sim \mathcal{N}(0, \eta T I)`. On a quadratic potential the variance of :math:`x` is
+    biased at second order in the step size and that of :math:`p` at first order: it is close to
+    :math:`\eta T / (1 - \gamma s / 2)`, which is exact where the potential is flat. Other names are
+    underdamped Langevin dynamics and stochastic-gradient Hamiltonian Monte Carlo: no step is
+    accepted or rejected.
 
     Args:
         params: Parameters, named parameters or groups of either.
         lr: Step size :math:`s`, positive.
         friction: :math:`\gamma`, positive, with :math:`\gamma s < 2`.
         inverse_mass: :math:`\eta`, positive.
-        temperature: :math:`T`, at least 0; with 0 it is gradient descent with momentum.
+        temperature: :math:`T`, at least 0; 0 gives gradient descent with momentum.
         potential_scale: As for :class:`LMC`.
         start: The first momentum :math:`p_0`: ``"zero"``, or ``"position"`` for :math:`p_0 = x_0`
-            as the paper prints it.
+            as in the paper.
         generator: As for :class:`LMC`.
 
     Raises:
@@ -206,17 +208,16 @@ class HMC(_Sampler):
         """Adds a group of parameters and checks its hyperparameters."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        problem = None
-        if group["start"] not in ("zero", "position"):
-            problem = f"start must be zero or position, got {group['start']!r}"
-        elif group["friction"] * float(group["lr"]) >= 2.0:
-            problem = (
-                "friction times lr must be below 2, or the momentum grows without bound, got "
-                f"{group['friction'] * float(group['lr']):g}"
-            )
-        if problem:
+        try:
+            check_choice("start", group["start"], ("zero", "position"))
+            decay = group["friction"] * float(group["lr"])
+            if decay >= 2.0:
+                raise ValueError(
+                    f"friction times lr must be below 2, or the momentum diverges, got {decay:g}"
+                )
+        except ValueError:
             self.param_groups.pop()
-            raise ValueError(problem)
+            raise
 
     def _move(self, p: Tensor, grad: Tensor, s: float, group: dict[str, Any]) -> None:
         state, eta = self.state[p], group["inverse_mass"]

@@ -1,4 +1,4 @@
-"""Collects what a sampler visits."""
+"""Runs a sampler and collects its samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 
 class DivergedError(RuntimeError):
-    """A chain has left the finite numbers: the step size is too large."""
+    """The potential is infinite or NaN: the step size is too large."""
 
 
 def _position(sampler: Optimizer) -> Tensor:
@@ -29,23 +29,23 @@ def sample(
     thinning: int = 1,
     collect: Callable[[], Tensor] | None = None,
 ) -> Tensor:
-    """Runs a chain and collects it.
+    """Runs a chain and returns its samples.
 
     Args:
         sampler: :class:`LMC`, :class:`HMC`, or any optimizer.
-        potential: The potential at the parameters, a scalar; over a new mini-batch each time where
-            it is one over data.
-        count: How many samples, at least 1.
-        burn_in: Steps that are thrown away first.
-        thinning: Steps from one sample to the next, at least 1.
-        collect: What of a state is kept, a tensor; by default all parameters, flattened.
+        potential: Returns the potential at the current parameters, a scalar. It may use a new
+            mini-batch in each call.
+        count: The number of samples, at least 1.
+        burn_in: The number of steps before the first sample's, at least 0.
+        thinning: The number of steps per sample, at least 1.
+        collect: Returns the tensor to store as a sample; by default all parameters, flattened.
 
     Returns:
         The samples, ``(count, ...)``.
 
     Raises:
-        ValueError: A count below its least.
-        DivergedError: The potential is no longer finite.
+        ValueError: ``count``, ``burn_in`` or ``thinning`` is not an integer in its range.
+        DivergedError: The potential is infinite or NaN.
     """
     for name, given, least in (
         ("count", count, 1),
@@ -67,7 +67,7 @@ def sample(
         value = float(advance(closure))
         if not math.isfinite(value):
             raise DivergedError(
-                f"the potential is {value} after {step + 1} steps; take a smaller step size"
+                f"the potential is {value} in step {step + 1}; use a smaller step size"
             )
         done = step + 1 - burn_in
         if done > 0 and done % thinning == 0:
