@@ -123,7 +123,7 @@ def _fresh_state(rule: Rule, x: Tensor, state: State, weights: Weights) -> RuleS
 
 def _merged(modifiers: Modifiers, asked: Modifiers) -> Modifiers:
     """Those of a layer, and over them what a rule asks for."""
-    if modifiers.plain:
+    if modifiers.is_plain():
         return asked
     fields = zip(Modifiers._fields, asked, PLAIN, strict=True)
     changes: dict[str, Any] = {name: x for name, x, default in fields if x is not default}

@@ -36,7 +36,7 @@ def _draw(
 ) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor]]:
     time, batch, hidden = shape
     rows, draw = find(cell).gates * hidden, partial(torch.randn, device=device, dtype=dtype)
-    state = tuple(draw(batch, hidden) for _ in range(find(cell).states))
+    state = tuple(draw(batch, hidden) for _ in find(cell).states)
     weights = [draw(rows, hidden) / hidden**0.5, draw(rows)]
     if cell == "RNN_MODRELU":
         weights.append(draw(hidden))
