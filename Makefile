@@ -54,14 +54,15 @@ mutants: setup
 matrix:
 	$(PYTHON) tools/matrix.py -- $(MATRIX)
 
+KINDS := layers layers-bfloat16 profile optim memory streaming papers
+
 bench: setup
-	for kind in layers layers-bfloat16 profile optim memory streaming papers; do \
-		$(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
+	for kind in $(KINDS); do $(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
 
 SLIDES := slides-quadratic slides-noise-decaying slides-noise-constant \
 	slides-restart-frequency slides-logistic slides-bnn
 
-# the slides' figures; what results/ holds already is left as it is
+# the slides' figures; runs that are there are left as they are
 slides: setup
 	for name in $(SLIDES); do \
 		$(BIN)/torchmomentum reproduce $$name --out results/$$name --resume || exit 1; done
@@ -81,19 +82,21 @@ gpu-check:
 	PYTHONPATH=src $(PYTHON) -m torchmomentum.experiments.cli bench gpu --device cuda \
 		--seconds 1 --out results/gpu
 
-# the README's and the docs' tables, from the recorded results
+REPORT := $(BIN)/torchmomentum report
+
+# the README's and the docs' tables from the recorded results, and the tree from the code
 readme: setup
-	$(BIN)/torchmomentum report results/pdigits/results.json --into README.md --mark pdigits
-	for name in pdigits adding; do $(BIN)/torchmomentum report \
-		results/$$name/results.json --into docs/results.md --mark $$name || exit 1; done
-	for kind in layers layers-bfloat16 profile optim memory streaming papers \
-		time-to-accuracy; do \
-		$(BIN)/torchmomentum report \
-		results/benchmarks/$$kind.json --into docs/results.md --mark $$kind || exit 1; done
-	for name in $(SLIDES) $(MNIST:=-mnist); do $(BIN)/torchmomentum report \
-		results/$$name/results.json --into docs/slides.md --mark $$name || exit 1; done
-	for name in $(IMAGES); do $(BIN)/torchmomentum report \
-		results/$$name/results.json --into docs/images.md --mark $$name || exit 1; done
+	$(REPORT) results/pdigits --into README.md --mark pdigits
+	for name in pdigits adding; do \
+		$(REPORT) results/$$name --into docs/results.md --mark $$name || exit 1; done
+	for kind in $(KINDS); do \
+		$(REPORT) results/benchmarks/$$kind --into docs/results.md --mark $$kind || exit 1; done
+	$(REPORT) results/pdigits --table time-to-accuracy --into docs/results.md --mark time-to-accuracy
+	for name in $(SLIDES) $(MNIST:=-mnist); do \
+		$(REPORT) results/$$name --into docs/slides.md --mark $$name || exit 1; done
+	for name in $(IMAGES); do \
+		$(REPORT) results/$$name --into docs/images.md --mark $$name || exit 1; done
+	$(BIN)/python -m tools.tree docs/architecture.md
 
 clean:
 	rm -rf $(VENV) runs site build

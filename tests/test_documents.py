@@ -1,61 +1,92 @@
-"""The documents say what the committed results say, and their examples run."""
+"""The documents say what the committed results and the code say, and their examples run."""
 
 import re
 from pathlib import Path
 
 import pytest
-from torchmomentum.experiments.bench.report import TABLES, markdown
-from torchmomentum.experiments.images.figures import FIGURES
-from torchmomentum.experiments.images.report import markdown as trained
-from torchmomentum.experiments.reproduce.report import markdown as reproduced
 
-from torchmomentum.experiments.cli.reproduce import REPRODUCTIONS
-from torchmomentum.experiments.files import read_json
-from torchmomentum.experiments.report import markdown_table
+from tools.tree import tree
+from torchmomentum.experiments.registry import CELLS, RULES, STUDIES, TASKS
+from torchmomentum.experiments.report.document import document
+from torchmomentum.experiments.studies.run import load_results
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
 
 
-def _marked(document: str, mark: str) -> str:
-    text = (ROOT / document).read_text(encoding="utf-8")
+def _marked(page: str, mark: str) -> str:
+    text = (ROOT / page).read_text(encoding="utf-8")
     found = re.search(f"<!-- {mark}:begin -->\n(.*?)<!-- {mark}:end -->", text, re.DOTALL)
-    assert found, f"{document} has no marks for {mark}"
+    assert found, f"{page} has no marks for {mark}"
     return found.group(1)
 
 
-@pytest.mark.parametrize(
-    ("document", "name"),
-    [("README.md", "pdigits"), ("docs/results.md", "pdigits"), ("docs/results.md", "adding")],
-)
-def test_tables_are_those_of_the_recorded_results(document, name):
-    results = read_json(ROOT / "results" / name / "results.json")
-    assert _marked(document, name) == markdown_table(results)
+def _marks() -> list[tuple[str, str]]:
+    """Every page with a table, and the table's mark."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        (str(page.relative_to(ROOT)), mark)
+        for page in pages
+        for mark in re.findall(r"<!-- ([\w-]+):begin -->", page.read_text(encoding="utf-8"))
+        if mark not in ("tree", "choice")
+    ]
 
 
-@pytest.mark.parametrize("kind", list(TABLES))
-def test_benchmark_tables_are_those_of_the_recorded_results(kind):
-    results = read_json(ROOT / "results" / "benchmarks" / f"{kind}.json")
-    assert _marked("docs/results.md", kind) == markdown(results)
+@pytest.mark.parametrize(("page", "mark"), _marks())
+def test_tables_are_those_of_the_recorded_results(page, mark):
+    folders = [RESULTS / mark, RESULTS / "benchmarks" / mark]
+    if mark == "time-to-accuracy":
+        results = load_results(RESULTS / "pdigits")
+        results.table = mark
+    else:
+        results = load_results(next(folder for folder in folders if folder.exists()))
+    assert _marked(page, mark) == document(results)
 
 
-SLIDES = [name for name in REPRODUCTIONS if name.startswith("slides-")]
+def test_every_recorded_result_stands_in_a_page():
+    told = {mark for _, mark in _marks()}
+    assert {path.parent.name for path in RESULTS.glob("**/results.json")} <= told
 
 
-@pytest.mark.parametrize("name", [*SLIDES, "slides-logistic-mnist", "slides-bnn-mnist"])
-def test_reproduced_tables_are_those_of_the_recorded_results(name):
-    results = read_json(ROOT / "results" / name / "results.json")
-    assert _marked("docs/slides.md", name) == reproduced(results)
+def test_the_tree_is_the_codes():
+    """`make readme` writes it."""
+    assert tree() in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_image_tables_are_those_of_the_recorded_results(name):
-    results = read_json(ROOT / "results" / name / "results.json")
-    assert _marked("docs/images.md", name) == trained(results)
+def test_no_file_and_no_function_is_long():
+    """Four hundred lines, sixty of a function, Triton's kernels excepted."""
+    import ast
+
+    for path in (ROOT / "src").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, path
+        if "triton" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                body = [n for n in node.body if not _is_docstring(n)]
+                first = body[0].lineno if body else node.lineno
+                assert (node.end_lineno or first) - first < 60, f"{path}: {node.name}"
 
 
-def test_the_readmes_examples_run():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
+def _is_docstring(node) -> bool:
+    import ast
+
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+@pytest.mark.parametrize(("page", "count"), [("README.md", 3), ("CONTRIBUTING.md", 1)])
+def test_the_examples_of_a_page_run(page, count, monkeypatch):
+    for registry in (TASKS, RULES, CELLS, STUDIES):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    assert len(blocks) >= count
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, page, "exec"), {})
+
+
+def test_contributing_names_files_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 70
+    for name in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / name).exists(), name

@@ -1,17 +1,56 @@
+"""The examples run, and those that add something work from outside the package too."""
+
+import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+from torchmomentum.experiments.registry import STUDIES, TASKS
+
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_run(path, capsys):
+def test_examples_run(path, capsys, monkeypatch):
+    for registry in (TASKS, STUDIES):  # what an example registers is its own
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     runpy.run_path(str(path), run_name="__main__")
     printed = capsys.readouterr().out
     if path.stem == "srsgd":
         assert float(printed.split()[2].rstrip(",")) > 0.95
+    elif path.stem in ("swap_lstm", "add_rule", "add_cell"):
+        losses = [float(line.split()[-1]) for line in printed.splitlines() if "loss" in line]
+        assert losses[-1] < 0.3 * losses[0]
+    elif path.stem == "add_task":
+        assert "| momentum-gru |" in printed
     else:
-        first, last = (float(line.split()[-1]) for line in printed.splitlines()[:3:2])
-        assert last < 0.3 * first
+        assert path.stem == "add_study"
+        assert "| length 20, momentum-lstm |" in printed
+
+
+@pytest.mark.parametrize(
+    ("example", "arguments", "words"),
+    [
+        ("add_task", ["list"], "parity --scale smoke: parity of random bits"),
+        ("add_study", ["reproduce", "momentum-by-length", "--scale", "smoke"], "momentum-lstm"),
+    ],
+)
+def test_what_a_file_adds_is_known_by_name(example, arguments, words, tmp_path):
+    """In a process of its own, as a user would; with workers, which must know it too."""
+    command = [sys.executable, "-m", "torchmomentum", "--use", str(FOLDER / f"{example}.py")]
+    if "reproduce" in arguments:
+        arguments = [*arguments, "--seeds", "1", "--quiet", "--jobs", "2"]
+        arguments += ["--out", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    done = subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert words in done.stdout
