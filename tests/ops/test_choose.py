@@ -197,6 +197,23 @@ def test_in_graphs_pytorchs_functions_are_left_alone():
     assert seen == ["eager", "aten", "eager"]
 
 
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("learned", [False, True])
+def test_shapes_alone_on_the_meta_device(key, learned):
+    layer, rows = _layer(key), find(key).gates * H
+    tensors = {name: x.to("meta") for name, x in layer._asdict().items() if torch.is_tensor(x)}
+    state = tuple(s.to("meta") for s in layer.state)
+    mu = torch.tensor(0.6, device="meta") if learned else 0.6
+    zero = torch.zeros(B, rows, device="meta")
+    layer = layer._replace(**tensors, state=state)
+    for problem in (layer, layer._replace(moments=Moments(zero, zero, mu, 1.0, 0.9, 1e-8))):
+        out, *last = run(problem)
+        assert out.is_meta
+        assert out.shape == (T, B, H)
+        assert [x.shape for x in last[: len(state)]] == [(B, H)] * len(state)
+        assert [x.shape for x in last[len(state) :]] == [(B, rows)] * (len(last) - len(state))
+
+
 def test_the_table_of_the_documentation_is_this_one():
     page = Path(__file__).parents[2] / "docs" / "kernels.md"
     rows = [line for line in page.read_text().splitlines() if line.startswith("| `")]
