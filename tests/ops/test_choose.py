@@ -62,7 +62,11 @@ def test_a_processor_with_avx512_takes_the_compiled_kernels(key, avx512):
 @pytest.mark.parametrize("key", KEYS)
 def test_a_processor_without_takes_pytorchs_where_ours_are_slower(key, avx2):
     layer, rows = _layer(key), find(key).gates * H
-    assert choose(layer).name == "aten"
+    assert choose(layer).name == ("aten" if key == "LSTM" else "cpu")  # it is small
+    wide = layer._replace(state=(torch.zeros(B, 65), *layer.state[1:]))
+    assert choose(wide).name == "aten"
+    with torch.no_grad():
+        assert choose(layer).name == "aten"
     kept = [
         _layer(key, torch.bfloat16),
         layer._replace(lengths=torch.tensor([5, 2, 1])),
@@ -191,6 +195,23 @@ def test_in_graphs_pytorchs_functions_are_left_alone():
     function(layer)
     torch.func.vmap(lambda x: function(layer._replace(x=x)))(torch.stack([layer.x] * 2))
     assert seen == ["eager", "aten", "eager"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("learned", [False, True])
+def test_shapes_alone_on_the_meta_device(key, learned):
+    layer, rows = _layer(key), find(key).gates * H
+    tensors = {name: x.to("meta") for name, x in layer._asdict().items() if torch.is_tensor(x)}
+    state = tuple(s.to("meta") for s in layer.state)
+    mu = torch.tensor(0.6, device="meta") if learned else 0.6
+    zero = torch.zeros(B, rows, device="meta")
+    layer = layer._replace(**tensors, state=state)
+    for problem in (layer, layer._replace(moments=Moments(zero, zero, mu, 1.0, 0.9, 1e-8))):
+        out, *last = run(problem)
+        assert out.is_meta
+        assert out.shape == (T, B, H)
+        assert [x.shape for x in last[: len(state)]] == [(B, H)] * len(state)
+        assert [x.shape for x in last[len(state) :]] == [(B, rows)] * (len(last) - len(state))
 
 
 def test_the_table_of_the_documentation_is_this_one():

@@ -98,16 +98,25 @@ def test_pytorchs_layers_equals_the_definition(mode, dtype):
                 )
 
 
-def test_pytorchs_layers_packed_equals_padded():
-    x = torch.randn(T, B, 5)
-    weights = [torch.randn(s) for s in [(4 * H, 5), (4 * H, H), (4 * H,), (4 * H,)]]
-    state = (torch.zeros(B, H), torch.zeros(B, H))
-    sizes = torch.full((T,), B)
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    problem = Problem(LSTM, x, state, weight_hh, weight_ih, bias_ih, bias_hh)
-    found = run(problem._replace(batch_sizes=sizes), "aten")
-    expected = run(problem, "aten")
-    torch.testing.assert_close(found[0], expected[0])
+@pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH"])
+def test_pytorchs_layers_packed_equal_each_sequence_alone(mode):
+    cell, lengths = find(mode), torch.tensor([T, 3, 1])
+    rows = cell.gates * H
+    x, state = torch.randn(T, B, 5), tuple(torch.randn(B, H) for _ in cell.states)
+    weight_ih, weight_hh, bias_ih, bias_hh = (
+        torch.randn(s) for s in [(rows, 5), (rows, H), (rows,), (rows,)]
+    )
+    problem = Problem(cell, x, state, weight_hh, weight_ih, bias_ih, bias_hh)
+    sizes = (torch.arange(T).unsqueeze(1) < lengths).sum(1)
+    out, *last = run(problem._replace(lengths=lengths, batch_sizes=sizes), "aten")
+    for row, length in enumerate(lengths.tolist()):
+        here = slice(row, row + 1)
+        alone = problem._replace(x=x[:length, here], state=tuple(s[here] for s in state))
+        expected = run(alone, "aten")
+        torch.testing.assert_close(out[:length, here], expected[0])
+        assert (out[length:, here] == 0).all()
+        for a, b in zip(last, expected[1:], strict=True):
+            torch.testing.assert_close(a[here], b)
 
 
 def test_padding_to_persistent_kernels_is_exact():
