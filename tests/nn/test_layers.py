@@ -215,6 +215,10 @@ def test_wrong_structures_of_state_are_named():
         tnn.LSTM(4, 5)(x, (h, h, memory))
     with pytest.raises(TypeError, match=r"hx must be a tensor h or \(h, momentum\)"):
         tnn.MomentumGRU(4, 5)(x, (h, h, h))
+    with pytest.raises(
+        TypeError, match=r"hx must be a tensor h or \(h, momentum\), got tuple of 1"
+    ):
+        tnn.MomentumGRU(4, 5)(x, (h,))
     with pytest.raises(ValueError, match="only supported for LSTM"):
         tnn.GRU(4, 5, proj_size=2)
 

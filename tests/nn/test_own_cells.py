@@ -149,6 +149,19 @@ def test_state_dicts_copies_and_printing():
     layer.flatten_parameters()
 
 
+def test_weights_are_flattened_for_the_cells_that_cudnn_knows(monkeypatch):
+    flattened = []
+    monkeypatch.setattr(nn.RNNBase, "flatten_parameters", lambda self: flattened.append(self))
+    layers = [tnn.MomentumLSTM(3, 4), tnn.GRU(3, 4), tnn.RNN(3, 4, nonlinearity="relu")]
+    for layer in (MGU(3, 4), False3(3, 4)):
+        layer.double()
+        layer.flatten_parameters()
+    assert len(flattened) == 3
+    assert all(a is b for a, b in zip(flattened, layers, strict=True))
+    layers[0].double()
+    assert len(flattened) == 4
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_a_cell_never_computes_anothers_formula(dtype):
     layer, x = False3(3, 4, dtype=dtype), torch.randn(5, 2, 3).to(dtype)

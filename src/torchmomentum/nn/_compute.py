@@ -25,6 +25,7 @@ from torchmomentum.ops import (
     run,
     scan,
 )
+from torchmomentum.ops._modifiers import changed
 from torchmomentum.ops.cells import Weights as StepWeights
 
 State: TypeAlias = "tuple[Tensor, ...]"  # each (B, H)
@@ -125,9 +126,10 @@ def _merged(modifiers: Modifiers, asked: Modifiers) -> Modifiers:
     """Those of a layer, and over them what a rule asks for."""
     if modifiers.is_plain():
         return asked
-    fields = zip(Modifiers._fields, asked, PLAIN, strict=True)
-    changes: dict[str, Any] = {name: x for name, x, default in fields if x is not default}
-    return modifiers._replace(**changes)
+    values: list[Any] = []
+    for own, its, default in zip(modifiers, asked, PLAIN, strict=True):
+        values.append(own if its is default else its)
+    return Modifiers(*values)
 
 
 def _filtered(
@@ -142,7 +144,7 @@ def _filtered(
         return x, weights, kept
     x, kept = rule.scan(pad(x, (0, 1), value=1.0), momentum, lengths)  # (T, B, I + 1)
     ih = torch.cat([weights.ih, weights.bias_ih.unsqueeze(1)], 1)  # (G H, I + 1)
-    return x, weights._replace(ih=ih, bias_ih=torch.zeros_like(weights.bias_ih)), kept
+    return x, changed(weights, ih=ih, bias_ih=torch.zeros_like(weights.bias_ih)), kept
 
 
 def _drive(x: Tensor, weights: Weights) -> Tensor:

@@ -13,7 +13,7 @@ from torchmomentum.nn._sequence import PaddedBatch, flip, read_input
 from torchmomentum.nn._state import (
     MomentumStates,
     States,
-    changed,
+    change_all,
     from_caller,
     in_order,
     to_caller,
@@ -21,6 +21,7 @@ from torchmomentum.nn._state import (
 from torchmomentum.nn._weights import WeightedLayer
 from torchmomentum.nn.rules import RuleState
 from torchmomentum.ops import PLAIN
+from torchmomentum.ops._modifiers import changed
 
 
 class Recurrent(WeightedLayer):
@@ -102,7 +103,7 @@ class Recurrent(WeightedLayer):
             sizes = [self._momentum_sizes(k, batch) for k in range(self._form.layers)]
             momentum = tuple([rule.cell_state(*size, **place) for size in sizes])
         if batch_size is None:
-            states, momentum = changed(states, momentum, Tensor.squeeze)
+            states, momentum = change_all(states, momentum, Tensor.squeeze)
         return self._form.join(states, momentum)
 
     def _momentum_sizes(self, k: int, batch: int) -> tuple[int, int, int]:
@@ -178,14 +179,14 @@ class Recurrent(WeightedLayer):
             x = flip(x, batch.lengths)
         weights, regularization = self._weights(k), self.regularization
         if self.training and regularization.weight_dropout:
-            weights = weights._replace(hh=drop(weights.hh, regularization.weight_dropout))
+            weights = changed(weights, hh=drop(weights.hh, regularization.weight_dropout))
         modifiers = PLAIN
         if any(regularization):
             modifiers = regularization.draw(x.shape[0], state, self.training)
         if self.layer_norm:
             suffix = self._suffixes[k]
             norms = {name: getattr(self, name + suffix) for name in self.cell.norms}
-            modifiers = modifiers._replace(**norms)
+            modifiers = changed(modifiers, **norms)
         out, last, kept = run_layer(
             self.cell, x, state, weights, self.momentum, momentum, modifiers, batch
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,15 +67,15 @@ class Regularization(NamedTuple):
         h, rate_h, rate_c = state[0], self.zoneout_h, self.zoneout_c
         if not training:
             return Modifiers(rate_h=rate_h, rate_c=rate_c) if rate_h or rate_c else PLAIN
-        found = PLAIN
+        found: dict[str, Any] = {}
         if self.recurrent_dropout:
             kept = 1 - self.recurrent_dropout
-            found = found._replace(keep_mask=_true(h.shape, kept, h), keep_scale=1 / kept)
+            found = {"keep_mask": _true(h.shape, kept, h), "keep_scale": 1 / kept}
         if rate_h:
-            found = found._replace(zoneout_h=_true((time, *h.shape), rate_h, h))
+            found["zoneout_h"] = _true((time, *h.shape), rate_h, h)
         if rate_c:
-            found = found._replace(zoneout_c=_true((time, *state[1].shape), rate_c, h))
-        return found
+            found["zoneout_c"] = _true((time, *state[1].shape), rate_c, h)
+        return Modifiers(**found)
 
 
 def _true(shape: tuple[int, ...], probability: float, like: Tensor) -> Tensor:

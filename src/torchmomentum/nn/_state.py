@@ -88,7 +88,7 @@ class StateForm(NamedTuple):
                 raise RuntimeError(f"Expected {name} {expected}, got {list(state.shape)}")
 
 
-def changed(
+def change_all(
     states: States,
     momentum: MomentumStates | None,
     change: Callable[[Tensor, int], Tensor],
@@ -114,7 +114,7 @@ def from_caller(
     states, momentum = form.split(hx, rule)
     form.check_ranks(states, batch.batched)
     if not batch.batched:
-        states, momentum = changed(states, momentum, Tensor.unsqueeze)
+        states, momentum = change_all(states, momentum, Tensor.unsqueeze)
     form.check_sizes(states, batch.data.shape[1])
     return states, momentum
 
@@ -125,7 +125,7 @@ def in_order(
     """Both with their batches in another order; None leaves them."""
     if order is None:
         return states, momentum
-    return changed(states, momentum, lambda part, dim: part.index_select(dim, order))
+    return change_all(states, momentum, lambda part, dim: part.index_select(dim, order))
 
 
 def to_caller(
@@ -135,7 +135,7 @@ def to_caller(
     if batch.packed is not None:
         states, momentum = in_order(states, momentum, batch.packed.unsorted_indices)
     elif not batch.batched:
-        states, momentum = changed(states, momentum, Tensor.squeeze)
+        states, momentum = change_all(states, momentum, Tensor.squeeze)
     return form.join(states, momentum)
 
 
