@@ -1,6 +1,6 @@
 """A study of your own in one file: how the momentum of a cell changes what it learns, by length.
 
-    torchmomentum --use examples/add_study.py reproduce momentum-by-length --scale smoke
+torchmomentum --use examples/add_study.py reproduce momentum-by-length --scale smoke
 """
 
 import tempfile

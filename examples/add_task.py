@@ -1,7 +1,7 @@
 """A task of your own in one file: the parity of random bits, with every model and from any command.
 
-    torchmomentum compare examples/add_task.py:Parity --models gru,rmsprop-gru --seeds 3
-    torchmomentum --use examples/add_task.py list
+torchmomentum compare examples/add_task.py:Parity --models gru,rmsprop-gru --seeds 3
+torchmomentum --use examples/add_task.py list
 """
 
 import torch
@@ -23,6 +23,8 @@ class Parity(Task):
     rules = {"momentum": {"mu": 0.3, "step_size": 1.0}}
 
     def load(self, recipe, folder, *, offline=False):
+        """The batches of this task; nothing is read from ``folder``."""
+
         def draw(count, length, generator):
             bits = (torch.rand(length, count, generator=generator) < 0.5).float()  # (T, B)
             return 2 * bits.unsqueeze(-1) - 1, bits.sum(0).long() % 2

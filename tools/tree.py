@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,8 @@ def _first_line(path: Path) -> str:
         told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     else:  # the comment at the top of C++, or the first line of a page
         told = path.read_text(encoding="utf-8").splitlines()[0].lstrip("/ ").strip()
-    return told.split("\n\n")[0].replace("\n", " ").replace("``", "").replace(":class:", "").replace("~.", "").strip()
+    words = told.split("\n\n")[0].replace("\n", " ")
+    return re.sub(r"``|:class:|~\.", "", words).strip()
 
 
 def _lines(folder: Path, depth: int) -> Iterator[str]:

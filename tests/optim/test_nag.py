@@ -167,6 +167,39 @@ def test_a_gradient_that_comes_late_joins_the_cycle():
     assert optimizer.state[late]["momentum_buffer"].shape == late.shape
 
 
+def test_a_state_belongs_to_its_parameter():
+    """As many states as a group has parameters, one of them of another group."""
+    found = []
+    for together in (True, False):
+        a, b, c = (torch.nn.Parameter(torch.full((2,), float(i))) for i in range(3))
+        groups = [[a, c], [b]] if together else [[a], [c], [b]]
+        optimizer = NAG([{"params": group} for group in groups], lr=0.1)
+        for step in range(5):
+            a.grad = torch.ones(2)
+            b.grad = torch.ones(2) if step < 3 else None
+            c.grad = torch.ones(2) if step >= 3 else None
+            for group in optimizer.param_groups[1:] if not together else ():
+                if group["params"][0] is c and step == 3:  # as far as its companion
+                    group["cycle_step"] = 3
+            optimizer.step()
+        found.append([p.detach() for p in (a, b, c)])
+    torch.testing.assert_close(*found)
+
+
+def test_one_gradient_whose_sign_is_a_bit():
+    found = []
+    for way in WAYS.values():
+        params = [torch.nn.Parameter(torch.ones(3, dtype=torch.float64)) for _ in range(2)]
+        optimizer = NAG(params, lr=0.1, **way)
+        for _ in range(3):
+            params[0].grad = torch._neg_view(torch.ones(3, dtype=torch.float64))
+            params[1].grad = torch.ones(3, dtype=torch.float64)
+            optimizer.step()
+        found.append([p.detach() for p in params])
+    torch.testing.assert_close(found[1:], found[:1] * 2)
+    assert (found[0][0] > 1).all()
+
+
 def test_a_skipped_step_does_not_count():
     w = torch.nn.Parameter(torch.ones(2))
     optimizer = SRSGD([w], lr=0.1)
