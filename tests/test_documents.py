@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools.tree import tree
+from torchmomentum.experiments.published import IMAGE_ERRORS
 from torchmomentum.experiments.registry import CELLS, RULES, STUDIES, TASKS
 from torchmomentum.experiments.report.document import document
 from torchmomentum.experiments.studies.run import load_results
@@ -46,6 +47,19 @@ def test_tables_are_those_of_the_recorded_results(page, mark):
 def test_every_recorded_result_stands_in_a_page():
     told = {mark for _, mark in _marks()}
     assert {path.parent.name for path in RESULTS.glob("**/results.json")} <= told
+
+
+def test_the_published_errors_are_the_codes():
+    page = (ROOT / "docs" / "images.md").read_text(encoding="utf-8")
+    found = re.findall(
+        r"^\| ([\w-]+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) ± ([\d.]+) \|$", page, re.MULTILINE
+    )
+    told = {}
+    for images, depth, epochs, sgd, mean, deviation in found:
+        data = images.lower().replace("-", "")
+        told[data, int(depth), "sgd", int(epochs)] = (float(sgd), None)
+        told[data, int(depth), "srsgd-linear", int(epochs)] = (float(mean), float(deviation))
+    assert told == dict(IMAGE_ERRORS)
 
 
 def test_the_tree_is_the_codes():

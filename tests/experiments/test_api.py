@@ -116,7 +116,7 @@ TASK = '''
 import torch
 from torch.nn.functional import mse_loss
 from torchmomentum.experiments import Task
-from torchmomentum.experiments.tasks._generated import generated_task
+from torchmomentum.experiments.tasks import generated_task
 
 class Last(Task):
     """The last of some numbers."""

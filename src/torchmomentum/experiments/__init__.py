@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from torchmomentum.experiments.result import Result, Results
     from torchmomentum.experiments.study import Scale, Study
     from torchmomentum.experiments.tasks import Data, Task
+    from torchmomentum.experiments.tasks.own import OwnData
 
 _PLACES = {
     "Data": "tasks",
     "Model": "models",
+    "OwnData": "tasks.own",
     "Result": "result",
     "Results": "result",
     "Scale": "study",
@@ -36,6 +38,7 @@ _PLACES = {
 __all__ = [
     "Data",
     "Model",
+    "OwnData",
     "Result",
     "Results",
     "Scale",

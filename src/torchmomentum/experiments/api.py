@@ -114,7 +114,7 @@ def compare(
         task: A name (``"pdigits"``), a :class:`~torchmomentum.experiments.Task`, or your loaders:
             ``(train, test)`` or ``(train, validation, test)``. Each gives ``(x, y)`` or
             ``(x, lengths, y)`` with ``x`` of shape ``(B, T, I)``. For another loss, metric or
-            layout make a :class:`~torchmomentum.experiments.tasks.own.OwnData` of them.
+            layout make a :class:`~torchmomentum.experiments.OwnData` of them.
         models: Names, modules' classes or functions that make modules; or a mapping of names to
             them. The first is the baseline. A class is called with what its signature names of
             ``input_size``, ``output_size``, ``each_step``, ``hidden_size``; its other arguments

@@ -207,6 +207,19 @@ def test_the_errors_in_numbers():
     told = f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}], better"
     assert [found.rows[1][5], found.rows[3][5]] == [told, told]
     assert "on cifar10-jpeg, which stands in for cifar100" in found.caption
+    assert len(found.head) == 7  # no published error of these pictures
+
+
+def test_the_published_error_stands_beside_ours():
+    optimizers = ["sgd", "srsgd-linear", "srsgd-exponential"]
+    runs = [_image(name, 110, seed, 0.05) for seed in range(2) for name in optimizers]
+    for run in runs:
+        run.recipe["task"], run.arm["epochs"] = "cifar10", 200
+    axes = {"epochs": [200], "depth": [110], "optimizer": optimizers}
+    view = {"axis": "epoch", "recipe": "cifar10", "baseline": ["optimizer", "epochs"]}
+    found = table(_results(runs, axes, table="errors", view=view, higher_is_better=False))
+    assert found.head[-1] == "published, %"
+    assert [row[-1] for row in found.rows] == ["5.25", "4.93 ± 0.13", "-"]
     assert "SRSGD, linear: 30, 60" in found.caption
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torchmomentum.experiments.published import IMAGE_ERRORS
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.comparison import baseline_of, difference
 from torchmomentum.experiments.report.table import Table
@@ -71,16 +72,21 @@ def _restarts(results: Results) -> str:
     return "; ".join(shown)
 
 
-def _published(results: Results) -> str:
-    found = results.view.get("published")
-    return "" if not found else f" Published, at full scale: {found}."
+def _published(results: Results, arm: dict[str, Any]) -> str:
+    """The published error of an arm, where it was trained on the same pictures."""
+    key = (results.runs[0].recipe["task"], arm["depth"], arm["optimizer"], arm["epochs"])
+    found = IMAGE_ERRORS.get(key)
+    if found is None:
+        return "-"
+    mean, deviation = found
+    return _two(mean) if deviation is None else f"{_two(mean)} ± {_two(deviation)}"
 
 
 def errors(results: Results) -> Table:
     """The last and the best test error, and the difference from SGD's.
 
     A difference is that of the last errors, seed by seed, from SGD of the same depth in its longest
-    training.
+    training. The published error stands beside where there is one.
     """
     first = results.runs[0].recipe
     limit = first["task_options"]["train_limit"]
@@ -91,7 +97,6 @@ def errors(results: Results) -> Table:
         f"{heading(results)}{encoded}; scale {results.scale}: {images}, batch "
         f"{first['batch_size']}, learning rate {first['optimizer_options']['lr']:g}, "
         f"{first['precision']}; steps between restarts: {_restarts(results)}."
-        f"{_published(results)}"
     )
     note = (
         f"Seeds {words.seeds(results)}, mean ± standard deviation; {first['threads']} thread(s) a "
@@ -99,4 +104,9 @@ def errors(results: Results) -> Table:
     )
     head = ["optimizer", "depth", "epochs", "last error, %", "best error, %"]
     head += ["difference from SGD [95 % interval]", "seconds of training"]
-    return Table(head, [_row(results, arm) for arm in results.arms()], caption, note)
+    rows = [_row(results, arm) for arm in results.arms()]
+    published = [_published(results, arm) for arm in results.arms()]
+    if set(published) != {"-"}:
+        head.append("published, %")
+        rows = [[*row, cell] for row, cell in zip(rows, published, strict=True)]
+    return Table(head, rows, caption, note)
