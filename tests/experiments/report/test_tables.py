@@ -13,6 +13,7 @@ from torchmomentum.experiments.report.figures import draw
 from torchmomentum.experiments.report.iterations import curve
 from torchmomentum.experiments.report.tables import TABLES, table
 from torchmomentum.experiments.report.timings import fraction
+from torchmomentum.experiments.report.words import arm_name
 from torchmomentum.experiments.result import Result, Results
 from torchmomentum.experiments.studies.run import load_results
 
@@ -166,6 +167,15 @@ def test_time_to_accuracy():
     assert [row[1] for row in table(results).rows] == ["0 of 2"] * 3
     results.view, results.higher_is_better = {}, False
     assert table(results).rows[0][:3] == ["a", "2 of 2", "1"]
+
+
+def test_a_file_is_named_without_its_folder():
+    axes = {"model": ["lstm", "/a/long/folder/my.py:Net@x=2", "other/my.py:Other"]}
+    results = _results([], axes)
+    found = [arm_name(results, {"model": model}) for model in axes["model"]]
+    assert found == ["lstm", "my.py:Net@x=2", "my.py:Other"]
+    axes["model"].append("other/my.py:Net@x=2")  # another file of that name
+    assert arm_name(results, {"model": axes["model"][1]}) == "/a/long/folder/my.py:Net@x=2"
 
 
 def _image(optimizer, depth, seed, last, epochs=20):

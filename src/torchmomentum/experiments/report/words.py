@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from torchmomentum.experiments.report.statistics import Difference, mean_and_std
 from torchmomentum.experiments.result import Results
+
+_FOLDER = re.compile(r"^.*/(?=[^/]+\.py:)")
 
 
 def number(value: float) -> str:
@@ -47,12 +50,19 @@ def seeds(results: Results) -> str:
     return ", ".join(map(str, results.seeds))
 
 
+def _shown(value: Any, of: Sequence[Any]) -> str:
+    """A value of an axis; FOLDER/FILE.py:NAME without its folder where that stays unambiguous."""
+    whole = [str(each) for each in of]
+    short = [_FOLDER.sub("", each) for each in whole]
+    return _FOLDER.sub("", str(value)) if len({*short}) == len({*whole}) else str(value)
+
+
 def arm_name(results: Results, arm: dict[str, Any]) -> str:
     """An arm in words: the values of the axes that vary."""
     several = [axis for axis, values in results.axes.items() if len(values) > 1]
     shown = several or list(results.axes)[:1]
-    words = [
-        str(arm[axis]) if axis in ("model", "method", "optimizer") else f"{axis} {arm[axis]}"
-        for axis in shown
-    ]
+    words = []
+    for axis in shown:
+        value = _shown(arm[axis], results.axes[axis])
+        words.append(value if axis in ("model", "method", "optimizer") else f"{axis} {value}")
     return ", ".join(words)
