@@ -33,14 +33,20 @@ def _tasks() -> Iterator[str]:
         if not task.rules and not task.recipe:
             yield f"{name}: {task.title}"
             continue
+        told: dict[tuple[str, ...], list[str]] = {}
         for scale in SCALES:
-            values = defaults(task, scale)
-            told = {k: v for k, v in values.items() if v is not None and k in _SHOWN}
-            words = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items())
-            yield f"{name} --scale {scale}: {task.title}; {words}"
-            for rule in task.rules:
-                options = _words(task.rule_options(rule, values))
-                yield f"    {rule}: {options}"
+            told.setdefault(tuple(_lines(task, defaults(task, scale))), []).append(scale)
+        for (words, *rules), scales in told.items():
+            yield f"{name} --scale {'|'.join(scales)}: {task.title}; {words}"
+            yield from rules
+
+
+def _lines(task: Any, values: dict[str, Any]) -> Iterator[str]:
+    """A task's hyperparameters, and those of each rule on a line of its own."""
+    told = {k: v for k, v in values.items() if v is not None and k in _SHOWN}
+    yield ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items())
+    for rule in task.rules:
+        yield f"    {rule}: {_words(task.rule_options(rule, values))}"
 
 
 _SHOWN = ("optimizer", "lr", "batch_size", "epochs", "hidden_size", "length")
