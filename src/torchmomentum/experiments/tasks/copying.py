@@ -5,18 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import Tensor
-from torch.nn.functional import cross_entropy
-
 from torchmomentum.experiments.data import synthetic
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data
+from torchmomentum.experiments.tasks._data import Data, class_loss
 from torchmomentum.experiments.tasks._generated import SMOKE, generated_task
 from torchmomentum.experiments.tasks._task import Task
-
-
-def _class_loss(output: Tensor, target: Tensor) -> Tensor:
-    return cross_entropy(output.flatten(0, -2), target.flatten())
 
 
 class Copying(Task):
@@ -55,7 +48,7 @@ class Copying(Task):
             recipe,
             synthetic.copying,
             least=1,
-            loss=_class_loss,
+            loss=class_loss,
             metric_name=self.metric,
             input_size=synthetic.SYMBOLS + 2,
             output_size=synthetic.SYMBOLS + 1,

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn.functional import mse_loss
 
 from torchmomentum.experiments.data.batches import Batch, BatchStream, generator
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data, accuracy
+from torchmomentum.experiments.tasks._data import Data, accuracy, class_loss
 from torchmomentum.experiments.tasks._task import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -124,7 +124,7 @@ class OwnData(Task):
         inputs, y = self._test[0]
         x = inputs[0] if isinstance(inputs, tuple) else inputs
         classes = not y.is_floating_point()
-        self._loss: Loss = loss or (_class_loss if classes else mse_loss)
+        self._loss: Loss = loss or (class_loss if classes else mse_loss)
         counted = loss is None and classes and metric is None
         self._metric: Loss = metric or (accuracy if counted else self._loss)
         self.metric = metric_name or ("accuracy" if counted else "loss")  # type: ignore[misc]
@@ -161,7 +161,3 @@ class OwnData(Task):
             output_size=self._output_size,
             each_step=self._each_step,
         )
-
-
-def _class_loss(output: Tensor, target: Tensor) -> Tensor:
-    return cross_entropy(output.flatten(0, -2), target.flatten())
