@@ -29,7 +29,7 @@ MOMENTUM_BY_LENGTH = Study(
     table="comparison",
     figure="curves",
     view={"baseline": ["model"]},  # the baseline of an arm is the first model at its length
-    options={"epochs": "passes", "lr": "learning rate"},
+    options=("epochs", "lr"),
 )
 register("study", MOMENTUM_BY_LENGTH.name, MOMENTUM_BY_LENGTH)
 

@@ -40,7 +40,7 @@ def test_a_comparison_from_end_to_end(tmp_path, capsys):
         assert text.endswith("after\n")
     assert main(["report", str(out), "--into", str(document), "--mark", "y"]) == 2
     assert main(["report", str(out), "--table", "time-to-accuracy"]) == 0
-    assert "seeds there" in capsys.readouterr().out
+    assert "seeds that reached it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -121,7 +121,27 @@ def test_digits_import_no_pictures(tmp_path):
             ["train", "digits", "--model", "lstm", "--checkpoint-every", "0"],
             "checkpoint-every must",
         ),
-        (["compare", "digits", "--models", "lstm,lstm"], "models names one twice"),
+        (
+            ["train", "digits", "--model", "adam-lstm", "--mu", "0.3,0.6"],
+            "train takes one mu, got 2",
+        ),
+        (["list", "--use", "x.py"], "put --use before the command"),
+        (["bench", "layers", "--precision", "bfloat16"], "layers has no precision"),
+        (["bench", "layers", "--models", "gru"], "layers has no models"),
+        (["bench", "optim", "--shape", "1,1,1,1"], "optim has no shape"),
+        (["bench", "time-to-accuracy", "--seconds", "3"], "time-to-accuracy has no seconds"),
+        (["reproduce", "cifar10", "--set", "mu=3"], "cifar10 has no mu; it has: data, depths"),
+        (["reproduce", "cifar10", "--set", "mu"], "a setting is NAME=VALUE, got mu"),
+        (
+            ["compare", "digits", "--models", "lstm@hidden-size=abc"],
+            "hidden_size must be a whole number, got 'abc'",
+        ),
+        (
+            ["compare", "digits", "--models", "lstm@epochs=2.5"],
+            "epochs must be a whole number, got 2.5",
+        ),
+        (["compare", "digits", "--models", "lstm@lr=x"], "lr must be a number, got 'x'"),
+        (["compare", "digits", "--models", "lstm,lstm"], "models lists lstm twice"),
         (["compare", "digits", "--mu", "0.3,a"], "invalid number: 'a'"),
         (["compare", "digits", "--models", "lstm@mu=0.3"], "lstm has no mu"),
         (["compare", "mnist", "--offline", "--data-dir", "nowhere"], "MNIST is not in nowhere"),

@@ -5,7 +5,13 @@ import pytest
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import model_names
 from torchmomentum.experiments.registry import RULES
-from torchmomentum.experiments.studies.compare import CONTROLS, comparison, expand, with_controls
+from torchmomentum.experiments.studies.compare import (
+    CONTROLS,
+    comparison,
+    expand,
+    named,
+    with_controls,
+)
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.study import SCALES, Scale, Study
 
@@ -78,7 +84,11 @@ def test_shared_options_are_for_those_that_have_them():
         (("digits", "lstm"), {"epochs": 0}, "epochs must be at least 1, got 0"),
         (("digits", "lstm"), {"init_seed": -1}, "init_seed must be in"),
         (("digits", "lstm"), {"optimizer": "adma"}, "unknown optimizer 'adma'; did you mean adam"),
-        (("digits", "lstm"), {"steps": 10}, "steps fits the generated tasks only, not digits"),
+        (
+            ("digits", "lstm"),
+            {"steps": 10},
+            "steps is for tasks whose data is generated, not for digits",
+        ),
         (("adding", "lstm"), {"steps": 150}, "steps must be a multiple of 100, got 150"),
         (("digits", "lstm"), {"length": 10}, "lstm has no length"),
         (("digits", "lstm", "big"), {}, "unknown scale 'big'"),
@@ -92,26 +102,35 @@ def test_wrong_values_are_one_clear_line(arguments, changes, message):
 
 
 def test_lists_of_hyperparameters_make_models():
-    models = expand(["lstm", "adam-lstm", "adam-lstm@mu=0.5"], {"mu": [0.1, 0.2], "beta": [0.9]})
-    assert models == [
-        "lstm",
-        "adam-lstm@mu=0.1@beta=0.9",
-        "adam-lstm@mu=0.2@beta=0.9",
-        "adam-lstm@mu=0.5@beta=0.9",
-    ]
+    given = {"lstm": "lstm", "low": "adam-lstm", "adam-lstm@mu=0.5": "adam-lstm@mu=0.5"}
+    models = expand(given, {"mu": [0.1, 0.2], "beta": [0.9]})
+    assert models == {
+        "lstm": "lstm",
+        "low@mu=0.1@beta=0.9": "adam-lstm@mu=0.1@beta=0.9",
+        "low@mu=0.2@beta=0.9": "adam-lstm@mu=0.2@beta=0.9",
+        "adam-lstm@mu=0.5@beta=0.9": "adam-lstm@mu=0.5@beta=0.9",
+    }
     _, runs = comparison("pdigits", models, seeds=2)
-    assert [run.arm["model"] for run in runs] == models * 2
+    assert [run.arm["model"] for run in runs] == [*models] * 2
     assert [run.recipe.model_options["rule"]["mu"] for run in runs[1:4]] == [0.1, 0.2, 0.5]
     assert [run.seed for run in runs] == [0] * 4 + [1] * 4
+    assert {run.recipe.model for run in runs} == {"lstm", "adam-lstm"}
+    assert (
+        runs[1].recipe.key
+        == comparison("pdigits", named([models["low@mu=0.1@beta=0.9"]]))[1][0].recipe.key
+    )
     with pytest.raises(UsageError, match="none of lstm has mu"):
-        expand(["lstm"], {"mu": [0.1]})
-    with pytest.raises(UsageError, match="model names one twice"):
-        comparison("pdigits", ["lstm", "lstm"])
+        expand({"lstm": "lstm"}, {"mu": [0.1]})
+    with pytest.raises(UsageError, match="models lists gru twice"):
+        named(["lstm", "gru", "gru"])
 
 
 def test_controls_are_one_word_away():
-    models = with_controls(["gru", "adam-gru"])
-    assert models[2:] == [f"{control}-gru" for control in CONTROLS]
+    models = with_controls({"mine": "my.py:Model", "gru": "gru", "adam-lstm": "adam-lstm"})
+    del models["mine"]
+    assert [*models.values()][2:] == [f"{control}-gru" for control in CONTROLS]
+    with pytest.raises(UsageError, match="controls are of a cell, and none of a, b has one"):
+        with_controls({"a": "a", "b": "b"})
     _, runs = comparison("pdigits", models, seeds=1)
     assert len({run.recipe.key for run in runs}) == len(models)
 

@@ -1,13 +1,26 @@
 """Names: found, refused, registered, taken from files."""
 
+from contextlib import suppress
+from functools import partial
+
 import pytest
 
 import torchmomentum.nn as tnn
 from torchmomentum.experiments import register, registry
 from torchmomentum.experiments.cli import main
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.models import model_of, rule_of, with_options
-from torchmomentum.experiments.registry import REGISTRIES, RULES, TASKS, Registry, from_file
+from torchmomentum.experiments.models import model_of, parts_of, with_options
+from torchmomentum.experiments.models.controls import Standardize, UnitRMS
+from torchmomentum.experiments.registry import (
+    CELLS,
+    REGISTRIES,
+    RULES,
+    TASKS,
+    Registry,
+    digest,
+    from_file,
+)
 
 
 @pytest.mark.parametrize("kind", list(REGISTRIES))
@@ -67,13 +80,63 @@ def test_what_a_file_registers_appears_in_the_list(tmp_path, capsys, monkeypatch
 
 
 def test_names_of_models():
-    assert rule_of("released-sr-lstm") == "released-sr"
-    assert rule_of("lstm") is None
-    assert rule_of("standardized-lstm") is None
+    assert parts_of("released-sr-lstm") == ("released-sr", "lstm")
+    assert parts_of("lstm") == (None, "lstm")
+    assert parts_of("standardized-gru") == ("standardized", "gru")
+    assert parts_of("preresnet") is None
+    assert parts_of("a/lstm.py:lstm") is None
     assert with_options("adam-lstm@mu=0.5@step-size=2@x=none") == (
         "adam-lstm",
         {"mu": 0.5, "step_size": 2, "x": None},
     )
-    with pytest.raises(UsageError, match="an option of a model is"):
+    with pytest.raises(UsageError, match="a setting is NAME=VALUE, got mu"):
         with_options("lstm@mu")
     assert RULES.find("adam") is tnn.Adam
+
+
+def test_a_registered_cell_is_a_model_with_every_rule_and_control(monkeypatch):
+    """A layer's class is enough; a dash in its name is no rule."""
+    monkeypatch.setattr(CELLS, "_entries", dict(CELLS._entries))
+    register("cell", "min-lstm", tnn.GRU)
+    assert parts_of("min-lstm") == (None, "min-lstm")
+    assert parts_of("adam-min-lstm") == ("adam", "min-lstm")
+    data = Data(
+        **dict.fromkeys(("train", "validation", "test", "loss", "metric"), None),
+        metric_name="m",
+        higher_is_better=True,
+        input_size=2,
+        output_size=3,
+    )
+    for name, rule in (("min-lstm", None), ("adam-min-lstm", tnn.Adam), ("rms-min-lstm", UnitRMS)):
+        model = model_of(name).build(data, {"hidden_size": 4, "init": "torch"})
+        assert isinstance(model.layer, tnn.GRU)
+        assert isinstance(model.layer.momentum, rule or type(None))
+    model = model_of("standardized-min-lstm").build(data, {"hidden_size": 4, "init": "torch"})
+    assert isinstance(model.standardize, Standardize)
+
+
+def test_what_a_users_object_is_known_by(tmp_path):
+    """By its file; typed in, by its code; one of ours by its name alone."""
+    assert digest(tnn.Adam) is None
+    assert digest(model_of("adam-lstm")) is None
+    file = tmp_path / "mine.py"
+    file.write_text("class Mine:\n    x = 1\n")
+    before = digest(from_file(f"{file}:Mine", "model"))
+    file.write_text("class Mine:\n    x = 2\n")
+    mine = from_file(f"{file}:Mine", "model")
+    assert mine.x == 2  # an edited file is read anew
+    assert digest(mine) != before
+    made = [eval(code, {"__name__": "typed"}) for code in ("lambda a: a", "lambda a: -a")]
+    assert digest(made[0]) != digest(made[1])
+    assert digest(made[0]) == digest(eval("lambda a: a", {"__name__": "typed"}))
+    assert digest(partial(made[0], 1)) != digest(partial(made[0], 2))
+
+
+def test_entries_are_lent_for_a_while():
+    known = Registry("thing", {"a": 1})
+    with known.lend({"a": 2, "b": 3}):
+        assert (known.find("a"), known.find("b")) == (2, 3)
+    with suppress(KeyError), known.lend({"c": 4}):
+        raise KeyError
+    assert known.find("a") == 1
+    assert list(known) == ["a"]

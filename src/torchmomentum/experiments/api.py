@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import inspect
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,18 +11,22 @@ from torch import nn
 
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.models import Model, model_of
 from torchmomentum.experiments.registry import MODELS, TASKS
 from torchmomentum.experiments.result import Results
-from torchmomentum.experiments.studies.compare import comparison, with_controls
+from torchmomentum.experiments.studies.compare import (
+    cell_of,
+    comparison,
+    expand,
+    named,
+    with_controls,
+)
 from torchmomentum.experiments.studies.run import run_study
-from torchmomentum.experiments.study import Run
 from torchmomentum.experiments.tasks import Task
 from torchmomentum.experiments.tasks.own import OwnData
 
 
-def _task(task: Any) -> tuple[str, dict[str, str]]:
-    """The name that the engine finds a task by, and its fingerprint."""
+def _task(task: Any) -> tuple[str, dict[str, Task]]:
+    """The name that the engine finds a task by, and what to know under it meanwhile."""
     if isinstance(task, str):
         return task, {}
     if isinstance(task, (tuple, list)):
@@ -39,57 +40,31 @@ def _task(task: Any) -> tuple[str, dict[str, str]]:
     if not isinstance(task, Task):
         raise UsageError(f"task must be a name, a Task or loaders, got {type(task).__name__}")
     name = getattr(task, "name", None) or type(task).__name__
-    TASKS.replace(name, task)
-    return name, {name: task.fingerprint()} if isinstance(task, OwnData) else {}
+    return name, {name: task}
 
 
-def _models(models: Any, rules: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The names that the engine finds models by, and checksums of what is no name.
-
-    Rules are those of the first model's cell.
-    """
-    sources: dict[str, str] = {}
+def _models(models: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """What each model is called and its name; and objects to know under their names meanwhile."""
     if not isinstance(models, Mapping):
         listed = [models] if isinstance(models, str) else list(models)
-        models = {m if isinstance(m, str) else m.__name__: m for m in listed}
-    for name, made in models.items():
-        if isinstance(made, str):
-            if made != name:
-                MODELS.replace(name, model_of(made))
-        else:
-            MODELS.replace(name, made if isinstance(made, Model) else _made(made))
-            sources[name] = _source(made)
-    names = list(models)
-    cell = names[0].partition("@")[0].rpartition("-")[2] if names else "lstm"
-    return [*names, *(f"{rule}-{cell}" for rule in rules)], sources
+        names = [m if isinstance(m, str) else getattr(m, "__name__", "") for m in listed]
+        for name, made in zip(names, listed, strict=True):
+            if not name:
+                _check_made(made)
+                raise UsageError(f"a {type(made).__name__} has no name: give a mapping of names")
+        models = dict(zip(named(names), listed, strict=True))
+    own = {name: made for name, made in models.items() if not isinstance(made, str)}
+    for made in own.values():
+        _check_made(made)
+    return {name: name if name in own else made for name, made in models.items()}, own
 
 
-def _source(made: Any) -> str:
-    """A checksum of the file that defines an object, so that an edited one is another run's."""
-    try:
-        file = inspect.getsourcefile(made)
-    except TypeError:  # defined in C, or an object
-        file = None
-    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()[:16]
-
-
-def _made(made: Any) -> Any:
+def _check_made(made: Any) -> None:
     if isinstance(made, nn.Module):
         raise UsageError(
             "a model must be made anew for each run: pass its class or a function, "
             f"got a {type(made).__name__}"
         )
-    return made
-
-
-def _marked(run: Run, sources: Mapping[str, str]) -> Run:
-    """A run whose recipe knows the checksums of the objects that it names."""
-    recipe: Any = run.recipe
-    mine = {name: sources[name] for name in (recipe.task, recipe.model) if name in sources}
-    if not mine:
-        return run
-    recipe = dataclasses.replace(recipe, sources={**recipe.sources, **mine})
-    return dataclasses.replace(run, recipe=recipe)
 
 
 def compare(
@@ -119,7 +94,7 @@ def compare(
             them. The first is the baseline. A class is called with what its signature names of
             ``input_size``, ``output_size``, ``each_step``, ``hidden_size``; its other arguments
             with defaults are options.
-        rules: Momentum rules that the first model's cell is tried with: ``"adam"``, ``"momentum"``.
+        rules: Momentum rules that the first cell is tried with: ``"adam"``, ``"momentum"``.
         controls: Adds the models that change the scale of the drive and have no momentum.
         seeds: Seeds 0 to ``seeds - 1``.
         scale: ``smoke``, ``desk`` or ``paper``: which of a task's recipes.
@@ -130,7 +105,8 @@ def compare(
         data_dir: The data folder.
         offline: Does not download what is missing.
         changes: What differs from the task's recipe: ``epochs=5``, ``lr=1e-3``, ``hidden_size=32``,
-            ``mu=0.3``.
+            ``mu=0.3``. A list of an option of models or rules compares its values:
+            ``mu=[0.3, 0.6]``.
 
     Returns:
         The results: ``torchmomentum.experiments.report.document.document`` makes the table.
@@ -141,17 +117,21 @@ def compare(
     """
     from torchmomentum.experiments.data.folder import data_folder
 
-    name, prints = _task(task)
-    names, sources = _models(models, rules)
-    names = with_controls(names) if controls else names
-    named = isinstance(task, str) and not isinstance(models, Mapping)
-    if jobs > 1 and not (named and all(isinstance(model, str) for model in models)):
+    name, tasks = _task(task)
+    called, own = _models(models)
+    if jobs > 1 and (tasks or own):
         raise UsageError(
             "jobs must be 1 where tasks or models are objects: other processes lack them"
         )
-    study, runs = comparison(name, names, scale=scale, seeds=seeds, changes=changes)
-    runs = [_marked(run, prints | sources) for run in runs]
-    with tempfile.TemporaryDirectory() as spare:
+    with TASKS.lend(tasks), MODELS.lend(own), tempfile.TemporaryDirectory() as spare:
+        if rules:
+            called |= named([f"{rule}-{cell_of(called.values())}" for rule in rules])
+        called = with_controls(called) if controls else called
+        lists = {k: v for k, v in changes.items() if isinstance(v, (list, tuple))}
+        once = {k: v for k, v in changes.items() if k not in lists}
+        study, runs = comparison(
+            name, expand(called, lists), scale=scale, seeds=seeds, changes=once
+        )
         folder = Path(spare if out is None else out)
         place = Place(
             runs=folder / "runs",

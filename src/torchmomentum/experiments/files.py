@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic file writes: a file is either whole or not there."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from torchmomentum.experiments.registry import attribute
+
 if TYPE_CHECKING:
     from torchmomentum.experiments.engine.place import Place
 
@@ -22,9 +24,12 @@ class Recipe:
     Attributes:
         computation: ``"module:function"``: ``function(recipe, place, tell)`` computes the
             :class:`~.result.Result`.
+        checking: ``"module:function"``: ``function(recipe, place)`` rejects what cannot be run
+            here; empty for nothing to check.
     """
 
     computation: ClassVar[str] = ""
+    checking: ClassVar[str] = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""
@@ -53,6 +58,8 @@ class Recipe:
         Raises:
             UsageError: A value is out of its range, or data is missing.
         """
+        if self.checking:
+            attribute(self.checking)(self, place)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ class Training(Recipe):
     """
 
     computation: ClassVar[str] = "torchmomentum.experiments.engine.training:train"
+    checking: ClassVar[str] = "torchmomentum.experiments.engine.training:check"
 
     task: str
     model: str
@@ -111,9 +119,3 @@ class Training(Recipe):
         words = (self.task, self.model, self.optimizer)
         short = (word.rpartition(":")[2] for word in words)
         return "-".join([*short, f"seed-{self.init_seed}"])
-
-    def check(self, place: Place) -> None:
-        """See :meth:`Recipe.check`."""
-        from torchmomentum.experiments.engine.training import check
-
-        check(self, place)

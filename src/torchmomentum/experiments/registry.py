@@ -17,9 +17,12 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
+import marshal
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -63,10 +66,17 @@ class Registry:
             raise ValueError(f"the {self.kind} '{name}' is registered already")
         self._entries[name] = entry
 
-    def replace(self, name: str, entry: Any) -> None:
-        """Adds an entry, or takes the place of one: a name that is used for a while."""
-        self._entries.pop(name, None)
-        self.register(name, entry)
+    @contextmanager
+    def lend(self, entries: Mapping[str, Any]) -> Iterator[None]:
+        """Has entries under these names, in place of others there, for a while."""
+        before = dict(self._entries)
+        try:
+            for name, entry in entries.items():
+                self._entries.pop(name, None)
+                self.register(name, entry)
+            yield
+        finally:
+            self._entries = before
 
     def find(self, name: str) -> Any:
         """The entry of a name, or what ``file.py:Name`` defines.
@@ -93,15 +103,21 @@ def is_file(name: str) -> bool:
     return ".py:" in name
 
 
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 @functools.cache
-def _load(path: Path) -> ModuleType:
-    name = f"torchmomentum_user_{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
+def _load(path: Path, checksum: str) -> ModuleType:
+    """A file as a module; one that was edited is loaded anew."""
+    name = f"torchmomentum_user_{path.stem}_{_checksum(bytes(path))[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is no Python file")
+        raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    code = compile(path.read_bytes(), path, "exec")  # not a cached one: a second may not tell them
+    exec(code, vars(module))
     return module
 
 
@@ -115,7 +131,7 @@ def from_file(name: str, kind: str) -> Any:
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise UsageError(f"{kind} {name}: there is no file {path}")
-    module = _load(file)
+    module = _load(file, _checksum(file.read_bytes()))
     if not hasattr(module, wanted):
         own = [
             n for n, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__
@@ -124,12 +140,41 @@ def from_file(name: str, kind: str) -> Any:
     return getattr(module, wanted)
 
 
-def file_digest(name: str) -> str | None:
-    """The checksum of the file that a name names: what a recipe adds to it. None for a word."""
-    if not is_file(name):
+def _code(entry: Any) -> bytes:
+    """The compiled code of a function, or of a class's functions: where there is no file."""
+    code = getattr(entry, "__code__", None)
+    if code is not None:
+        return marshal.dumps(code)
+    functions = vars(entry).values() if isinstance(entry, type) else ()
+    return b"".join(marshal.dumps(f.__code__) for f in functions if hasattr(f, "__code__"))
+
+
+def digest_of(name: str, registry: Registry) -> str | None:
+    """:func:`digest` of what a name stands for; of ``file.py:Name`` that of the file."""
+    if is_file(name):
+        return _checksum(Path(name.rpartition(":")[0]).expanduser().read_bytes())
+    return digest(registry.find(name))
+
+
+def digest(entry: Any) -> str | None:
+    """The checksum of what defines an object of a user's: what a recipe adds to its name.
+
+    The object's own ``fingerprint()`` if it has one, else that of the file that defines it; of a
+    function or class typed in, its code. None for an object of this package: a result of ours does
+    not depend on where it was computed.
+    """
+    if hasattr(entry, "fingerprint"):
+        return str(entry.fingerprint())
+    if isinstance(entry, functools.partial):
+        parts = (digest(entry.func), entry.args, sorted(entry.keywords.items()))
+        return None if parts[0] is None else _checksum(repr(parts).encode())
+    named = entry if hasattr(entry, "__qualname__") else type(entry)
+    if named.__module__.partition(".")[0] == "torchmomentum":
         return None
-    file = Path(name.rpartition(":")[0]).expanduser()
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
+    try:
+        return _checksum(Path(inspect.getsourcefile(named) or "").read_bytes())
+    except (OSError, TypeError):
+        return _checksum(_code(named))
 
 
 _HERE = "torchmomentum.experiments"
@@ -158,7 +203,6 @@ CELLS = Registry(
 MODELS = Registry(
     "model",
     {
-        **{f"standardized-{c}": f"{_HERE}.models.sequence:STANDARDIZED_{c.upper()}" for c in CELLS},
         "preresnet": f"{_HERE}.models.images:PRERESNET",
         "resnet": f"{_HERE}.models.images:RESNET",
     },
@@ -244,7 +288,7 @@ def _use(name: str) -> None:
         file = Path(name).expanduser().resolve()
         if not file.is_file():
             raise UsageError(f"--use {name}: there is no such file")
-        _load(file)
+        _load(file, _checksum(file.read_bytes()))
         return
     try:
         importlib.import_module(name)

@@ -14,7 +14,7 @@ SCHEMA = 1
 def _checked(kind: type, values: Any, where: str) -> dict[str, Any]:
     known = {f.name for f in fields(kind)} | {"schema"}
     if not isinstance(values, Mapping) or values.get("schema") != SCHEMA:
-        raise UsageError(f"{where} holds no results of ours (schema {SCHEMA})")
+        raise UsageError(f"{where} is not a torchmomentum results file (schema {SCHEMA})")
     if set(values) != known:
         differ = ", ".join(sorted(set(values) ^ known))
         raise UsageError(f"{where} holds results of another form: {differ}")

@@ -70,8 +70,8 @@ class Study:
         table: See :data:`~.report.tables.TABLES`.
         figure: See :data:`~.report.figures.FIGURES`; None for none.
         view: What table and figure need besides the runs.
-        options: What a user may change, by name, with a few words of help; a value's type is that
-            of its default in ``settings``, or a whole number.
+        options: The settings that a user may change: on the command line by an option of
+            ``reproduce``, or ``--set NAME=VALUE``.
         shown: ``"module:function"``: ``function(recipe)`` gives the values of axes that only the
             recipe knows; empty for none.
         derive: ``"module:function"``: ``function(results)`` gives what is added to ``view`` once
@@ -91,7 +91,7 @@ class Study:
     table: str = ""
     figure: str | None = None
     view: Settings = field(default_factory=dict)
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Sequence[str] = ()
     shown: str = ""
     derive: str = ""
 
@@ -132,7 +132,7 @@ class Study:
         given = {**self.axes, **edition.axes, **(axes or {})}
         for name, values in given.items():
             if len({*map(str, values)}) < len(values):
-                raise UsageError(f"{name} names one twice: {', '.join(map(str, values))}")
+                raise UsageError(f"{name} lists a value twice: {', '.join(map(str, values))}")
         make: Callable[[Settings, int], Recipe] = attribute(self.recipe)
         settings = {**self.settings, **edition.settings, **(changes or {})}
         runs = []

@@ -100,7 +100,9 @@ class _Evil:
 def test_what_a_pickle_calls_is_not_called(archive, tmp_path, monkeypatch, packed):
     monkeypatch.chdir(tmp_path)
     archive(replace={"data_batch_2": pickle.dumps({b"data": _Evil()})}, packed=packed)
-    with pytest.raises(UsageError, match=r"data_batch_2 is no batch of CIFAR: it asks for .*open"):
+    with pytest.raises(
+        UsageError, match=r"data_batch_2 is not a batch of CIFAR: it asks for .*open"
+    ):
         cifar.load_cifar("cifar10", tmp_path, offline=True)
     assert not (tmp_path / "evil").exists()
 
@@ -144,7 +146,7 @@ def test_a_file_that_is_cut_off_or_missing_is_told(archive, tmp_path, packed):
 )
 def test_no_batch(archive, tmp_path, content, words):
     archive(replace={"test_batch": pickle.dumps(content)})
-    with pytest.raises(UsageError, match=f"test_batch is no batch of CIFAR: {words}"):
+    with pytest.raises(UsageError, match=f"test_batch is not a batch of CIFAR: {words}"):
         cifar.load_cifar("cifar10", tmp_path, offline=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from torchmomentum.experiments.data import mnist, mnist_files, synthetic
-from torchmomentum.experiments.data.batches import Batches, generator, shuffled
+from torchmomentum.experiments.data.batches import generator, shuffled
 from torchmomentum.experiments.data.check import DATA_SETS, check_data
 from torchmomentum.experiments.data.cifar import load_cifar
 from torchmomentum.experiments.data.cifar_files import ARCHIVES, NAMES
@@ -158,7 +158,7 @@ def test_idx_files_are_parsed_and_checked():
     assert mnist.read_idx(_idx((2, 3), bytes(range(6))), "x").tolist() == [[0, 1, 2], [3, 4, 5]]
     with pytest.raises(UsageError, match="x should hold 6 bytes of data, has 5"):
         mnist.read_idx(_idx((2, 3), bytes(5)), "x")
-    with pytest.raises(UsageError, match="x is no IDX file"):
+    with pytest.raises(UsageError, match="x is not an IDX file"):
         mnist.read_idx(b"PK\x03\x04", "x")
     with pytest.raises(UsageError, match="cut off within its header"):
         mnist.read_idx(b"\0\0\x08\x03\0\0", "x")
@@ -287,4 +287,3 @@ def test_generators_of_different_numbers_are_unrelated():
         for n in [(0,), (1,), (0, 1), (1, 0), (-1,)]
     }
     assert len(draws) == 5
-    assert isinstance(Batches(lambda e, i: (e, i), 2).state_dict(), dict)

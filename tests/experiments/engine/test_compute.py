@@ -143,7 +143,11 @@ def test_a_file_in_the_way_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is not valid JSON"), ("{}", "holds no results of ours"), ("[]", "holds no results")],
+    [
+        ("{", "is not valid JSON"),
+        ("{}", "is not a torchmomentum"),
+        ("[]", "is not a torchmomentum"),
+    ],
 )
 def test_a_damaged_result_is_named(tmp_path, text, message):
     recipe, place = Double(1.0), Place(tmp_path)

@@ -157,7 +157,7 @@ def test_a_module_is_given_what_it_names():
     assert of_module(
         lambda hidden_size, output_size: nn.Linear(hidden_size, output_size), "f"
     ).options == {"hidden_size": 64}
-    with pytest.raises(UsageError, match="needs color, which nobody gives"):
+    with pytest.raises(UsageError, match="has a required argument color that nothing sets"):
         of_module(lambda color: None, "f")
     with pytest.raises(UsageError, match="made a int, not a module"):
         of_module(lambda: 3, "f").build(_data(), {})

@@ -29,3 +29,9 @@ def test_one_seed_has_no_interval():
     assert mean_and_std([0.8]) == (0.8, None)
     with pytest.raises(ValueError, match="nothing to compare"):
         paired_difference([], [])
+
+
+def test_differences_that_are_equal_but_for_rounding_have_no_spread():
+    found = paired_difference([0.9, 0.8], [0.8, 0.7])
+    assert found.separable is None
+    assert found.verdict(True) == "no spread"

@@ -15,6 +15,7 @@ from torchmomentum.experiments.report.tables import TABLES, table
 from torchmomentum.experiments.report.timings import fraction
 from torchmomentum.experiments.report.words import arm_name
 from torchmomentum.experiments.result import Result, Results
+from torchmomentum.experiments.studies.images import published
 from torchmomentum.experiments.studies.run import load_results
 
 ROOT = Path(__file__).parents[3]
@@ -227,7 +228,10 @@ def test_the_published_error_stands_beside_ours():
         run.recipe["task"], run.arm["epochs"] = "cifar10", 200
     axes = {"epochs": [200], "depth": [110], "optimizer": optimizers}
     view = {"axis": "epoch", "recipe": "cifar10", "baseline": ["optimizer", "epochs"]}
-    found = table(_results(runs, axes, table="errors", view=view, higher_is_better=False))
+    results = _results(runs, axes, table="errors", view=view, higher_is_better=False)
+    assert "published, %" not in table(results).head
+    results.view |= published(results)
+    found = table(results)
     assert found.head[-1] == "published, %"
     assert [row[-1] for row in found.rows] == ["5.25", "4.93 ± 0.13", "-"]
     assert "SRSGD, linear: 30, 60" in found.caption
@@ -355,5 +359,8 @@ def test_every_recorded_result_is_of_the_one_schema(path, tmp_path):
 def test_another_form_is_refused():
     values = _comparison().to_dict()
     for wrong in ({**values, "schema": 2}, {**values, "more": 1}, {"schema": 1}, [], "text"):
-        with pytest.raises(UsageError, match=r"^here holds (results of|no results)"):
+        with pytest.raises(
+            UsageError,
+            match=r"^here (holds results of another form|is not a torchmomentum results file)",
+        ):
             Results.from_dict(wrong, "here")

@@ -130,7 +130,7 @@ def test_wrong_settings(options, words):
     [
         ({"changes": {"data": "imagenet"}}, "the recipe of cifar10 is not for imagenet"),
         ({"seeds": 0}, "seeds must be at least 1"),
-        ({"axes": {"depth": [20, 29, 20]}}, "depth names one twice"),
+        ({"axes": {"depth": [20, 29, 20]}}, "depth lists a value twice"),
         ({"scale": "paperr"}, "did you mean paper"),
     ],
 )

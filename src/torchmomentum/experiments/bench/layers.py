@@ -41,7 +41,7 @@ def training_steps(
     device: str,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Callable[[], None]]:
-    """A training step of each layer on the same input, behind that of ``nn.LSTM``."""
+    """A training step of each layer on the same input, beside that of ``nn.LSTM``."""
     time, batch, inputs, hidden = shape
     x = torch.randn(time, batch, inputs, device=device, dtype=dtype)
     made = {"nn.LSTM": nn.LSTM, **layers}

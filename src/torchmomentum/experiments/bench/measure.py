@@ -53,7 +53,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def check(recipe: Timing) -> None:
+def check(recipe: Timing, place: Place) -> None:
     """Rejects a device that is not here, or that the benchmark does not know.
 
     Raises:

@@ -24,6 +24,7 @@ class Timing(Recipe):
     """
 
     computation: ClassVar[str] = "torchmomentum.experiments.bench.measure:measure"
+    checking: ClassVar[str] = "torchmomentum.experiments.bench.measure:check"
 
     benchmark: str
     item: Sequence[int] | str
@@ -39,14 +40,12 @@ class Timing(Recipe):
 
     def check(self, place: Place) -> None:
         """See :meth:`Recipe.check`."""
-        from torchmomentum.experiments.bench.measure import check
-
         check_name("device", self.device, DEVICES)
         if not self.seconds > 0:
             raise UsageError(f"seconds must be positive, got {self.seconds}")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads must be at least 1, got {self.threads}")
-        check(self)
+        super().check(place)
 
 
 def timing_recipe(settings: Mapping[str, Any], seed: int) -> Timing:

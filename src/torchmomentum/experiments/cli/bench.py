@@ -6,6 +6,7 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torchmomentum.experiments.cli.compare import add_models, plan
 from torchmomentum.experiments.cli.options import (
@@ -13,6 +14,7 @@ from torchmomentum.experiments.cli.options import (
     add_place_options,
     add_recipe_options,
     given,
+    jobs_of,
     need_extra,
     place_of,
 )
@@ -20,6 +22,8 @@ from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.registry import BENCHMARKS
 
 ACCURACY, GPU = "time-to-accuracy", "gpu"
+_MEASURED = ("kind", "seconds", "device", "threads", "out", "runs", "resume", "quiet")
+_DEFAULTS: dict[str, Any] = {}  # of all options
 _SHAPED = ("layers", "layers-bfloat16", "profile", "memory")
 
 
@@ -40,11 +44,15 @@ def add(commands: Commands) -> None:
     accuracy = bench.add_argument_group(f"{ACCURACY}: a comparison, see 'compare'")
     accuracy.add_argument("--task", default="digits", metavar="NAME", help="default %(default)s")
     accuracy.add_argument(
-        "--target", type=float, metavar="X", help="by default what the first model reaches always"
+        "--target",
+        type=float,
+        metavar="X",
+        help="by default what the first model always reaches",
     )
     add_models(bench, "lstm,rmsprop-lstm")
     add_recipe_options(bench)
     add_place_options(bench)
+    _DEFAULTS.update(vars(bench.parse_args(["all"])))
 
 
 def _shape(text: str) -> tuple[int, int, int, int]:
@@ -57,14 +65,29 @@ def _shape(text: str) -> tuple[int, int, int, int]:
     return time, batch, inputs, hidden
 
 
+def _check_options(options: argparse.Namespace) -> None:
+    """Rejects an option that the benchmark does not have.
+
+    Raises:
+        UsageError: One is given.
+    """
+    shaped = options.kind in _SHAPED
+    for name, value in vars(options).items():
+        if options.kind == ACCURACY:
+            has = name not in ("seconds", "shape")
+        else:
+            has = name in _MEASURED or (shaped and name == "shape")
+        if not has and name in _DEFAULTS and value != _DEFAULTS[name]:
+            raise UsageError(f"{options.kind} has no {name.replace('_', '-')}")
+
+
 def run(options: argparse.Namespace) -> None:
     """Measures speed and memory, and writes what it found."""
     check_name("benchmark", options.kind, (*BENCHMARKS, ACCURACY, GPU))
+    _check_options(options)
     if options.kind == ACCURACY:
         _accuracy(options)
         return
-    if options.shape and options.kind not in _SHAPED:
-        raise UsageError(f"{options.kind} has no shape")
     kinds = [k for k in BENCHMARKS if k.startswith(GPU)] if options.kind == GPU else [options.kind]
     for kind in kinds:
         _measure(kind, options)
@@ -108,7 +131,7 @@ def _accuracy(options: argparse.Namespace) -> None:
         place_of(options, out),
         out,
         scale=options.scale,
-        jobs=options.jobs or 1,
+        jobs=jobs_of(options, alone=True),
         resume=options.resume,
         quiet=options.quiet,
     )

@@ -38,7 +38,7 @@ def add_models(parser: argparse.ArgumentParser, models: str) -> None:
         "--models",
         default=models,
         metavar="A,B,...",
-        help="names, FILE.py:MODEL, either with @OPTION=VALUE behind it; the first is the baseline "
+        help="names, FILE.py:MODEL, either with @OPTION=VALUE after it; the first is the baseline "
         "(default %(default)s)",
     )
     parser.add_argument(
@@ -57,9 +57,9 @@ def plan(options: argparse.Namespace, threads: int) -> Any:
     Raises:
         UsageError: An unknown name, or a value out of its range.
     """
-    from torchmomentum.experiments.studies.compare import comparison, expand, with_controls
+    from torchmomentum.experiments.studies.compare import comparison, expand, named, with_controls
 
-    models = [name.strip() for name in options.models.split(",") if name.strip()]
+    models = named([name.strip() for name in options.models.split(",") if name.strip()])
     if not models:
         raise UsageError("models needs at least one name")
     models = with_controls(models) if options.controls else models

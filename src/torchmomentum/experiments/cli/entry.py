@@ -60,7 +60,9 @@ def _run(arguments: Sequence[str]) -> None:
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        check_name("option", unknown[0].partition("=")[0], _option_names(parser, options.command))
+        option = unknown[0].partition("=")[0]
+        check_name("option", option, _option_names(parser, options.command))
+        raise UsageError(f"put {option} before the command")
     if options.command is None:
         parser.print_help()
         return

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
             draw(results, path if path.is_dir() else path.parent)
     except (KeyError, TypeError, IndexError, ValueError) as error:
         kind = type(error).__name__
-        raise UsageError(f"{path} cannot be told as {results.table}: {kind} {error}") from error
+        raise UsageError(f"{path} cannot be shown as {results.table}: {kind} {error}") from error
     if options.into is None:
         print(text)
     else:

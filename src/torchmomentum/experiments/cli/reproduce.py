@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ def add(commands: Commands) -> None:
             what.add_argument(option, action="store_const", const=True, dest=name, help=words)
         else:
             what.add_argument(option, type=kind, dest=name, metavar="X", help=words)
+    what.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another setting, of a study of your own",
+    )
     add_folder_options(again.add_argument_group("run"))
 
 
@@ -66,12 +74,21 @@ def _depths(text: str) -> list[int]:
         raise UsageError(f"depths must be whole numbers, got {text}") from None
 
 
+def _set(given: Sequence[str]) -> dict[str, Any]:
+    if not given:
+        return {}
+    from torchmomentum.experiments.models import setting
+
+    return dict(setting(each) for each in given)
+
+
 def _plan(study: Study, options: argparse.Namespace, threads: int) -> Any:
     """The runs that the command line asks for."""
-    changes, axes = given(options, _OPTIONS), dict[str, Any]()
+    changes, axes = given(options, _OPTIONS) | _set(options.set), dict[str, Any]()
     unknown = [name for name in changes if name not in study.options]
     if unknown:
-        raise UsageError(f"{study.name} has no {unknown[0].replace('_', '-')}")
+        known = ", ".join(study.options) or "none"
+        raise UsageError(f"{study.name} has no {unknown[0].replace('_', '-')}; it has: {known}")
     if "depths" in changes:
         axes["depth"] = _depths(changes.pop("depths"))
     if "epochs" in changes:

@@ -41,7 +41,11 @@ def run(options: argparse.Namespace) -> None:
     from torchmomentum.experiments.studies.training import training_recipe
     from torchmomentum.experiments.tasks import task_of
 
-    rule = {name: values[0] for name, values in given(options, RULE_OPTIONS).items()}
+    rule = {}
+    for name, values in given(options, RULE_OPTIONS).items():
+        if len(values) > 1:
+            raise UsageError(f"train takes one {name}, got {len(values)}; use compare")
+        rule[name] = values[0]
     settings = {
         "task": options.task,
         "model": options.model,

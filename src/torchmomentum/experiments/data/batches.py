@@ -61,14 +61,6 @@ class BatchStream:
         """The epoch's batches, from ``start`` on."""
         raise NotImplementedError
 
-    # Lightning asks a loader that can be resumed for these; the recorder sets the position itself
-    def state_dict(self) -> dict[str, int]:
-        """Nothing: the position follows from the trainer's."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Nothing."""
-
 
 class Batches(BatchStream):
     """Batches that are made one by one.

@@ -53,19 +53,19 @@ def _unpickle(content: bytes, name: str) -> dict[bytes, Any]:
     try:
         found = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:
-        raise UsageError(f"{name} is no batch of CIFAR: {error}") from error
+        raise UsageError(f"{name} is not a batch of CIFAR: {error}") from error
     if not isinstance(found, dict) or b"data" not in found:
-        raise UsageError(f"{name} is no batch of CIFAR: it holds no data")
+        raise UsageError(f"{name} is not a batch of CIFAR: it holds no data")
     return found
 
 
 def _batches(members: dict[str, bytes], labels_key: bytes) -> tuple[Tensor, Tensor]:
-    """Images and labels of some batches, one behind the other."""
+    """Images and labels of some batches, concatenated."""
     pixels, labels = [], []
     for name, content in members.items():
         found = _unpickle(content, name)
         if len(found[b"data"]) != len(found.get(labels_key, ())):
-            raise UsageError(f"{name} is no batch of CIFAR: not as many labels as images")
+            raise UsageError(f"{name} is not a batch of CIFAR: not as many labels as images")
         pixels.append(torch.from_numpy(np.ascontiguousarray(found[b"data"])))
         labels += found[labels_key]
     return torch.cat(pixels).view(-1, 3, 32, 32), torch.tensor(labels)  # (N, 3, 32, 32), (N,)

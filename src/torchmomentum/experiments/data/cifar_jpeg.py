@@ -1,6 +1,6 @@
 """CIFAR-10 encoded again as JPEG: two files, ``cifar10/train.npz`` and ``test.npz``.
 
-Each has the arrays ``jpeg`` (all encoded images one behind the other), ``offsets`` (where each
+Each has the arrays ``jpeg`` (all encoded images concatenated), ``offsets`` (where each
 begins, and the end) and ``labels``.
 """
 

@@ -95,7 +95,7 @@ def imagenet_part(folder: Path, name: str, seed: int | None, limit: int | None) 
             (``.cls``).
         name: ``train`` or ``val``.
         seed: Fixes the order; None keeps that of the files.
-        limit: So many images only; of shards the first of each epoch's stream.
+        limit: At most this many images; of shards the first of each epoch's stream.
 
     Raises:
         UsageError: Images are missing or damaged.

@@ -27,7 +27,7 @@ def read_idx(content: bytes, name: str) -> Tensor:
     """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTE:
         raise UsageError(
-            f"{name} is no IDX file of unsigned bytes (it begins {content[:4].hex()!r})"
+            f"{name} is not an IDX file of unsigned bytes (it begins {content[:4].hex()!r})"
         )
     rank = content[3]
     start = 4 + 4 * rank

@@ -62,7 +62,7 @@ def encoded_cifar(folder: Path, name: str, seed: int | None, limit: int | None) 
         folder: The data folder, see :mod:`~torchmomentum.experiments.data.cifar_jpeg`.
         name: ``train`` or ``val``, which are the test images.
         seed: Fixes the order; None keeps the file's.
-        limit: So many images only.
+        limit: At most this many images.
 
     Raises:
         UsageError: The file is missing or damaged.

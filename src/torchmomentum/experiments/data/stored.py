@@ -37,7 +37,7 @@ def augmented(
         labels: ``(N,)``.
         batch_size: Images of a step, on all processes together; an incomplete batch is dropped.
         seed: Fixes the order and the augmentation of every epoch.
-        limit: So many images only, the same for every seed.
+        limit: At most this many images, the same for every seed.
         device: Where the images are kept and augmented.
 
     Raises:
@@ -71,7 +71,7 @@ class Pieces:
     Args:
         images: ``(N, 3, H, W)`` uint8.
         labels: ``(N,)``.
-        limit: So many images only, the same for every run.
+        limit: At most this many images, the same for every run.
         device: Where the images are kept.
         size: Images of a batch; the last may have fewer.
     """

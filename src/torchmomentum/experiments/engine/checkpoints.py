@@ -10,7 +10,7 @@ import torch
 
 from torchmomentum.experiments.files import write_with
 
-_KEPT = 2  # so that a damaged one has another behind it
+_KEPT = 2  # so that a damaged one has another before it
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 
 

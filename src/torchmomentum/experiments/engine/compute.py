@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from torchmomentum.experiments.engine.checkpoints import checkpoints
 from torchmomentum.experiments.engine.place import Place, Tell, silent
 from torchmomentum.experiments.engine.processes import is_first_process
 from torchmomentum.experiments.engine.provenance import provenance
@@ -48,8 +49,10 @@ def begun(recipe: Recipe, place: Place) -> bool:
 
 
 def forget(recipe: Recipe, place: Place) -> None:
-    """Removes a run's result: it is to be computed anew."""
-    (folder_of(recipe, place) / RESULT).unlink(missing_ok=True)
+    """Removes a run's result and checkpoints: it is to be computed anew."""
+    folder = folder_of(recipe, place)
+    for path in (folder / RESULT, *checkpoints(folder)):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

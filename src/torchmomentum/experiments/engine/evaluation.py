@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmomentum.experiments.data.batches import Batch
-from torchmomentum.experiments.tasks import Data
+from torchmomentum.experiments.data.task_data import Data
 
 
 def to_device(value: Any, device: torch.device) -> Any:

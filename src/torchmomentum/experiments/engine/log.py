@@ -13,7 +13,7 @@ class Log:
 
     Args:
         folder: Where the log lies.
-        step: What is done: records behind it, of an attempt that was killed, are dropped.
+        step: What is done: records after it, of an attempt that was killed, are dropped.
         writes: Whether this process writes.
     """
 

@@ -99,7 +99,7 @@ class Schedule:
         milestones, restarts = list(self.milestones), list(self.restarts)
         if self.restart_fades and milestones:
             last, first = restarts.pop(), milestones[-1]
-            left = self.epochs - 1 - first  # epochs behind the stage's first
+            left = self.epochs - 1 - first  # epochs after the stage's first
             milestones += range(first + 1, self.epochs)
             restarts += [round((last - 1) * (left - k) / max(left, 1)) + 1 for k in range(left + 1)]
         return milestones, restarts

@@ -46,8 +46,11 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-# as this process began: what it runs is of that commit, whatever is committed meanwhile
-_COMMIT, _CHANGES = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+# as this process began: what it runs is of that commit, whatever is committed meanwhile; of a
+# repository that has this file, not one that an installed package happens to lie in
+_OURS = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
+_COMMIT = _git("rev-parse", "HEAD") if _OURS else None
+_CHANGES = _git("status", "--porcelain", "--untracked-files=no") if _OURS else None
 
 
 def provenance(command: list[str] | None = None) -> dict[str, Any]:

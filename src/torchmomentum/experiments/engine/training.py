@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.engine.checkpoints import newest_checkpoint, save_checkpoint
 from torchmomentum.experiments.engine.compute import folder_of
 from torchmomentum.experiments.engine.evaluation import evaluate, run_model, summary, to_device
@@ -29,7 +30,7 @@ from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.models import build_model, check_model
 from torchmomentum.experiments.recipe import DEVICES, PRECISIONS, Training
 from torchmomentum.experiments.result import Result
-from torchmomentum.experiments.tasks import Data, task_of
+from torchmomentum.experiments.tasks import task_of
 
 _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 _EXPLODED = 100.0  # times the first batch's loss

@@ -7,7 +7,8 @@ from torchmomentum.experiments.models._model import (
     hyperparameters,
     model_names,
     model_of,
-    rule_of,
+    parts_of,
+    setting,
     with_options,
 )
 
@@ -18,6 +19,7 @@ __all__ = [
     "hyperparameters",
     "model_names",
     "model_of",
-    "rule_of",
+    "parts_of",
+    "setting",
     "with_options",
 ]

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import nn
 
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import CELLS, MODELS, RULES, is_file
-from torchmomentum.experiments.tasks import Data
 
 _SIZES = ("input_size", "output_size", "each_step")  # what a model learns from the data
 
@@ -26,28 +26,36 @@ class Model:
         options: What it takes, with the defaults.
         rule: The name of its momentum rule, None for none.
         check: ``check(options)`` raises ValueError or TypeError where a value is out of its range.
+        from_task: Which options a task's recipe sets where nobody else does; None for all.
     """
 
     build: Callable[[Data, Mapping[str, Any]], nn.Module]
     options: Mapping[str, Any] = field(default_factory=dict)
     rule: str | None = None
     check: Callable[[Mapping[str, Any]], object] = lambda options: None
+    from_task: tuple[str, ...] | None = None
 
 
 def with_options(name: str) -> tuple[str, dict[str, Any]]:
-    """A model's name, and the options behind it: ``momentum-lstm@mu=0.3@step_size=1``.
+    """A model's name, and the options after it: ``momentum-lstm@mu=0.3@step_size=1``.
 
     Raises:
         UsageError: An option without a value.
     """
     name, *given = name.split("@")
-    options: dict[str, Any] = {}
-    for each in given:
-        key, equals, value = each.partition("=")
-        if not key or not equals or not value:
-            raise UsageError(f"an option of a model is NAME@OPTION=VALUE, got {name}@{each}")
-        options[key.replace("-", "_")] = _value(value)
-    return name, options
+    return name, dict(setting(each) for each in given)
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """``NAME=VALUE`` as a name and a number, a truth value, None or a word.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals or not value:
+        raise UsageError(f"a setting is NAME=VALUE, got {text}")
+    return key.replace("-", "_"), _value(value)
 
 
 def _value(text: str) -> Any:
@@ -59,12 +67,22 @@ def _value(text: str) -> Any:
     return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
-def rule_of(name: str) -> str | None:
-    """The rule in a composed name such as ``momentum-lstm``, None for a cell or another model."""
+STANDARDIZED = "standardized"  # before a cell's name: what is changed is the input, not the drive
+
+
+def parts_of(name: str) -> tuple[str | None, str] | None:
+    """What stands before the cell in a composed name, if anything, and the cell.
+
+    None for a name that is not composed of a cell's: a file's, or another model's.
+    """
     if is_file(name) or name in MODELS:
         return None
-    rule, dash, _ = name.rpartition("-")
-    return rule if dash else None
+    for cell in sorted(CELLS, key=len, reverse=True):  # a cell's name may end like another's
+        if name == cell:
+            return None, cell
+        if name.endswith(f"-{cell}"):
+            return name[: -len(cell) - 1], cell
+    return None
 
 
 def hyperparameters(rule: str) -> tuple[str, ...]:
@@ -76,12 +94,13 @@ def hyperparameters(rule: str) -> tuple[str, ...]:
 def model_names() -> list[str]:
     """All names: every cell, every rule with every cell, and the models with names of their own."""
     cells = list(CELLS)
-    composed = [name for cell in cells for name in (cell, *(f"{rule}-{cell}" for rule in RULES))]
+    before = (*RULES, STANDARDIZED)
+    composed = [name for cell in cells for name in (cell, *(f"{each}-{cell}" for each in before))]
     return [*composed, *MODELS]
 
 
 def model_of(name: str) -> Model:
-    """A model by its name, without options behind it.
+    """A model by its name, without options.
 
     Raises:
         UsageError: There is none.
@@ -90,9 +109,11 @@ def model_of(name: str) -> Model:
         found = MODELS.find(name)
         return found if isinstance(found, Model) else of_module(found, name)
     check_name("model", name, model_names())
-    from torchmomentum.experiments.models.sequence import sequence_model
+    from torchmomentum.experiments.models.sequence import cell_kind, sequence_model
 
-    return sequence_model(CELLS.find(name.rpartition("-")[2]), rule_of(name))
+    before, cell = parts_of(name) or (None, name)
+    kind, standardize = cell_kind(CELLS.find(cell)), before == STANDARDIZED
+    return sequence_model(kind, None if standardize else before, standardize=standardize)
 
 
 def of_module(made: Any, name: str) -> Model:
@@ -102,7 +123,7 @@ def of_module(made: Any, name: str) -> Model:
     the options; its other arguments with defaults are its options.
 
     Raises:
-        UsageError: It is none, or needs what nobody gives.
+        UsageError: It is not callable, or has a required argument that nothing sets.
     """
     if not callable(made):
         raise UsageError(f"model {name} must be a module's class or a function, got {made!r}")
@@ -117,8 +138,8 @@ def of_module(made: Any, name: str) -> Model:
     unknown = [key for key in needed if key not in (*_SIZES, *options)]
     if unknown:
         raise UsageError(
-            f"model {name} needs {unknown[0]}, which nobody gives: a model is given "
-            f"{', '.join(_SIZES)}, hidden_size and its options"
+            f"model {name} has a required argument {unknown[0]} that nothing sets; set are "
+            f"{', '.join(_SIZES)}, hidden_size and arguments with defaults"
         )
 
     def build(data: Data, options: Mapping[str, Any]) -> nn.Module:
@@ -128,7 +149,8 @@ def of_module(made: Any, name: str) -> Model:
             raise UsageError(f"model {name} made a {type(model).__name__}, not a module")
         return model
 
-    return Model(build, {key: v for key, v in options.items() if key not in _SIZES})
+    own = {key: v for key, v in options.items() if key not in _SIZES}
+    return Model(build, own, from_task=("hidden_size",))
 
 
 def check_model(recipe: Training) -> None:

@@ -18,6 +18,14 @@ _EPS = 1e-5
 _KEPT = 0.9  # of a running statistic, at each training step
 
 
+def _counted(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """The steps of all sequences that count, of ``(T, B, N)``, one below the other."""
+    if lengths is None:
+        return values.flatten(0, 1)
+    steps = torch.arange(len(values), device=values.device).unsqueeze(1)
+    return values[steps < lengths.to(values.device)]
+
+
 class Gain(Momentum):
     """The drive times a constant: :class:`~torchmomentum.nn.Momentum` with ``mu=0``.
 
@@ -67,7 +75,7 @@ class LearnedGain(_NoState):
 
 
 class DriveLayerNorm(_NoState):
-    """The drive of a step, less its mean over its standard deviation over all channels."""
+    """The drive of a step minus its mean, divided by its standard deviation, over all channels."""
 
     def scan(self, drives: Tensor, state: Any = None, lengths: Any = None) -> Any:
         """See :meth:`~torchmomentum.nn.Rule.scan`."""
@@ -94,23 +102,21 @@ class UnitRMS(_NoState):
 
     def scan(self, drives: Tensor, state: Any = None, lengths: Any = None) -> Any:
         """See :meth:`~torchmomentum.nn.Rule.scan`."""
-        square = drives.float().square()
-        if not self.training and self.mean_square is not None:
-            mean = self.mean_square
-        elif lengths is None:
-            mean = square.mean((0, 1))
+        held = None if self.mean_square is None else self.mean_square.to(drives.device)
+        if not self.training and held is not None:
+            mean = held
         else:
-            steps = torch.arange(len(drives), device=drives.device).unsqueeze(1)
-            counted = (steps < lengths).unsqueeze(-1)  # (T, B, 1)
-            mean = (square * counted).sum((0, 1)) / lengths.sum()
+            mean = _counted(drives, lengths).float().square().mean(0)
         if self.training:
-            seen, held = mean.detach(), self.mean_square
+            seen = mean.detach()
             self.mean_square = seen.clone() if held is None else torch.lerp(seen, held, _KEPT)
         return drives * torch.rsqrt(mean + _EPS).to(drives.dtype), ()
 
 
 class Standardize(nn.Module):
-    """Each feature of a sequence less its mean over its standard deviation, by batch normalization.
+    """Each feature of a sequence minus its mean, divided by its standard deviation.
+
+    By batch normalization without weights, of the steps that count.
 
     Args:
         features: Of ``(T, B, I)``.
@@ -120,7 +126,11 @@ class Standardize(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm1d(features, affine=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(T, B, I)`` to the same."""
-        found: Tensor = self.norm(x.flatten(0, 1))
-        return found.view_as(x)
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """``(T, B, I)``, and lengths ``(B,)``, to the same; steps that do not count are zero."""
+        if lengths is None:
+            found: Tensor = self.norm(x.flatten(0, 1))
+            return found.view_as(x)
+        steps = torch.arange(len(x), device=x.device).unsqueeze(1)
+        alive = (steps < lengths.to(x.device)).unsqueeze(-1)  # (T, B, 1)
+        return torch.zeros_like(x).masked_scatter(alive, self.norm(_counted(x, lengths)))

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.models._model import Model
 from torchmomentum.experiments.models.resnets import PreResNet, ResNet
-from torchmomentum.experiments.tasks import Data
 
 
 def _build(kind: Callable[..., nn.Module], data: Data, options: Mapping[str, Any]) -> nn.Module:

@@ -23,7 +23,7 @@ def _initialize(model: nn.Module) -> None:
 
 
 class _PreActivation(nn.Module):
-    """1x1, 3x3 and 1x1, each behind its normalization, beside an identity or a projection."""
+    """1x1, 3x3 and 1x1, each after its normalization, beside an identity or a projection."""
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import torchmomentum.nn as tnn
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.models._model import Model
 from torchmomentum.experiments.models.controls import Standardize
 from torchmomentum.experiments.registry import RULES
-from torchmomentum.experiments.tasks import Data
 
 OPTIONS: dict[str, Any] = {"hidden_size": 64, "init": "torch", "forget_bias": 2.0}
 INITS = ("torch", "paper")
@@ -32,6 +32,11 @@ class CellKind:
 
     layer: Callable[..., nn.Module]
     baseline: Callable[..., nn.Module]
+
+
+def cell_kind(entry: Any) -> CellKind:
+    """What is registered as a cell: a kind, or a layer's class, which then is its own baseline."""
+    return entry if isinstance(entry, CellKind) else CellKind(entry, entry)
 
 
 LSTM = CellKind(tnn.LSTM, nn.LSTM)
@@ -66,7 +71,7 @@ class SequenceModel(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """``(T, B, I)``, and lengths ``(B,)``, to ``(B, O)``, or to ``(T, B, O)``."""
         if self.standardize is not None:
-            x = self.standardize(x)
+            x = self.standardize(x, lengths)
         out = self.layer(x)[0] if lengths is None else self._ragged(x, lengths)
         if not self.each_step:
             out = out[-1] if lengths is None else _last(out, lengths)
@@ -123,8 +128,3 @@ def sequence_model(cell: CellKind, rule: str | None, *, standardize: bool = Fals
     options = OPTIONS | ({"rule": {}} if rule is not None else {})
     build = partial(_build, cell, rule, standardize)
     return Model(build, options, rule, partial(_check, rule))
-
-
-STANDARDIZED_LSTM, STANDARDIZED_GRU, STANDARDIZED_RNN = (
-    sequence_model(cell, None, standardize=True) for cell in (LSTM, GRU, RNN)
-)

@@ -1,11 +1,12 @@
 """Time to accuracy: how long each model trains until it is as good as the baseline becomes.
 
 Table 16 of the MomentumRNN paper, for any comparison, with seeds. The target is on validation
-samples.
+samples, or on test samples where none are held out.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import Any, NamedTuple
 
@@ -21,21 +22,31 @@ class Reached(NamedTuple):
     seconds: float
 
 
+def _column(results: Results) -> str:
+    held_out = any("validation_metric" in run.curves for run in results.runs)
+    return "validation_metric" if held_out else "test_metric"
+
+
 def target_of(results: Results) -> float:
-    """What the baseline reaches in each of its seeds, unless the view names another."""
+    """What the baseline reaches in each of its seeds, unless the view names another.
+
+    NaN where no run of the baseline came to its end.
+    """
     given = results.view.get("target")
     if given is not None:
         return float(given)
     best: Any = max if results.higher_is_better else min
     reach: list[float] = [
-        best(run.curves["validation_metric"]) for run in ended(results.of(results.arms()[0]))
+        best(run.curves[_column(results)]) for run in ended(results.of(results.arms()[0]))
     ]
+    if not reach:
+        return math.nan
     return min(reach) if results.higher_is_better else max(reach)
 
 
-def reached(run: Result, target: float, higher_is_better: bool) -> Reached | None:
+def reached(run: Result, column: str, target: float, higher_is_better: bool) -> Reached | None:
     """The first epoch that is as good as the target, with the seconds trained up to it."""
-    columns = ("validation_metric", "epoch", "train_seconds")
+    columns = (column, "epoch", "train_seconds")
     for value, epoch, seconds in zip(*(run.curves.get(c, []) for c in columns), strict=True):
         if value >= target if higher_is_better else value <= target:
             return Reached(epoch, seconds)
@@ -44,7 +55,8 @@ def reached(run: Result, target: float, higher_is_better: bool) -> Reached | Non
 
 def _row(results: Results, arm: dict[str, Any], target: float, first: float | None) -> list[str]:
     runs = results.of(arm)
-    found = [reached(run, target, bool(results.higher_is_better)) for run in runs]
+    higher = bool(results.higher_is_better)
+    found = [reached(run, _column(results), target, higher) for run in runs]
     done = [each for each in found if each is not None]
     cells = [words.arm_name(results, arm), f"{len(done)} of {len(runs)}"]
     if len(done) < len(runs):
@@ -57,12 +69,13 @@ def time_to_accuracy(results: Results) -> Table:
     """How many seeds reached the target, and after how long."""
     target, arms = target_of(results), results.arms()
     higher = bool(results.higher_is_better)
-    begun = [reached(run, target, higher) for run in results.of(arms[0])]
+    begun = [reached(run, _column(results), target, higher) for run in results.of(arms[0])]
     known = [each.seconds for each in begun if each is not None]
     first = statistics.median(known) if known and len(known) == len(begun) else None
     caption = (
-        f"Training until {results.metric} {target:.4f} on validation samples of {results.study}; "
+        f"Training until {results.metric} {target:.4f} on "
+        f"{_column(results).partition('_')[0]} samples of {results.study}; "
         "medians where all seeds reached it, the ratio to the first."
     )
-    head = ["model", "seeds there", "epochs, median", "seconds, median", "ratio"]
+    head = ["model", "seeds that reached it", "epochs, median", "seconds, median", "ratio"]
     return Table(head, [_row(results, arm, target, first) for arm in arms], caption)

@@ -71,18 +71,24 @@ def _row(results: Results, arm: dict[str, Any]) -> list[str]:
 def comparison(results: Results) -> Table:
     """Models beside a baseline: the test metric, its difference, and what it costs."""
     direction = "higher" if results.higher_is_better else "lower"
-    first = results.arms()[0]
+    baselines = [baseline_of(results, arm) for arm in results.arms()]
+    one = all(each == baselines[0] for each in baselines)
+    baseline = words.arm_name(results, baselines[0]) if one else "its baseline"
+    held_out = any("validation_metric" in run.curves for run in results.runs)
+    chosen = "chosen on validation samples" if held_out else "chosen, the last without validation"
     caption = (
         f"Test {results.metric} ({direction} is better), mean ± standard deviation over "
         f"{len(results.seeds)} seeds: best over epochs, after the last epoch, and at the epoch "
-        f"chosen on validation samples; the latter's paired difference from "
-        f"{words.arm_name(results, first)}. Training time relative to it; peak memory of a "
-        "training step."
+        f"{chosen}; the latter's paired difference from {baseline}. Training time relative to "
+        "it; peak memory of a training step."
     )
-    recipe = results.runs[0].recipe
+    epochs, threads = (
+        ", ".join(dict.fromkeys(str(run.recipe[key]) for run in results.runs))
+        for key in ("epochs", "threads")
+    )
     note = (
-        f"Seeds {words.seeds(results)}; {recipe['epochs']} epochs; {results.jobs} runs at a time "
-        f"of {recipe['threads']} thread(s)"
+        f"Seeds {words.seeds(results)}; {epochs} epochs; {results.jobs} runs at a time of "
+        f"{threads} thread(s)"
     )
     head = ["model", *_MEASURED, "difference [95 % interval]", "verdict"]
     rows = [_row(results, arm) for arm in results.arms()]

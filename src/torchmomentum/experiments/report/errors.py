@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchmomentum.experiments.published import IMAGE_ERRORS
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.comparison import baseline_of, difference
 from torchmomentum.experiments.report.table import Table
@@ -73,13 +72,11 @@ def _restarts(results: Results) -> str:
 
 
 def _published(results: Results, arm: dict[str, Any]) -> str:
-    """The published error of an arm, where it was trained on the same pictures."""
-    key = (results.runs[0].recipe["task"], arm["depth"], arm["optimizer"], arm["epochs"])
-    found = IMAGE_ERRORS.get(key)
-    if found is None:
-        return "-"
-    mean, deviation = found
-    return _two(mean) if deviation is None else f"{_two(mean)} ± {_two(deviation)}"
+    """The published error of an arm, with its deviation where there is one."""
+    for which, mean, deviation in results.view.get("published", ()):
+        if which == arm:
+            return _two(mean) if deviation is None else f"{_two(mean)} ± {_two(deviation)}"
+    return "-"
 
 
 def errors(results: Results) -> Table:

@@ -56,7 +56,7 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Dif
     if std is None:
         return Difference(mean, None, None, None)
     # equal differences (two seeds, coarse accuracies) would give an interval of no width
-    if std == 0.0:
+    if std <= 1e-12 * max(map(abs, (*values, *baseline))):
         return Difference(mean, mean, mean, None)
     from scipy.stats import ttest_rel
 

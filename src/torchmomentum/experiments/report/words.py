@@ -1,4 +1,4 @@
-"""Numbers in words: what the cells of all tables are written by."""
+"""Formats numbers and names for the cells of all tables."""
 
 from __future__ import annotations
 
@@ -38,11 +38,16 @@ def interval(d: Difference, form: Any = signed) -> str:
 
 
 def origin(results: Results) -> str:
-    """Machine, versions and date."""
-    o = results.provenance
-    where = f"{o['cpu']}, {o['gpu'] or 'no GPU'}"
-    versions = f"Python {o['python']}, torch {o['torch']}, torchmomentum {o['torchmomentum']}"
-    return f"{where}; {versions}; {o['date'][:10]}"
+    """The machines and versions that the runs were computed by, and the dates of them."""
+    known = [run.provenance for run in results.runs if run.provenance] or [results.provenance]
+    where = dict.fromkeys(f"{o['cpu']}, {o['gpu'] or 'no GPU'}" for o in known)
+    versions = dict.fromkeys(
+        f"Python {o['python']}, torch {o['torch']}, torchmomentum {o['torchmomentum']}"
+        for o in known
+    )
+    dates = sorted(o["date"][:10] for o in known)
+    days = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    return f"{' and '.join(where)}; {' and '.join(versions)}; {days}"
 
 
 def seeds(results: Results) -> str:

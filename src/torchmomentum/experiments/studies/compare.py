@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.models import hyperparameters, model_of, with_options
+from torchmomentum.experiments.models import hyperparameters, model_of, parts_of, with_options
 from torchmomentum.experiments.studies.training import settings_of
 from torchmomentum.experiments.study import Run, Study
 from torchmomentum.experiments.tasks import task_of
@@ -15,10 +15,23 @@ from torchmomentum.experiments.tasks import task_of
 CONTROLS = ("gain", "learned-gain", "standardized", "rms", "layer-norm")
 
 
-def with_controls(models: Sequence[str]) -> list[str]:
-    """The models, and behind them the controls of the first one's cell."""
-    cell = with_options(models[0])[0].rpartition("-")[2]
-    return [*models, *(f"{control}-{cell}" for control in CONTROLS)]
+def cell_of(models: Iterable[str]) -> str:
+    """The cell of the first model that has one.
+
+    Raises:
+        UsageError: None has.
+    """
+    for name in models:
+        parts = parts_of(with_options(name)[0])
+        if parts is not None:
+            return parts[1]
+    raise UsageError(f"controls are of a cell, and none of {', '.join(models)} has one")
+
+
+def with_controls(models: Mapping[str, str]) -> dict[str, str]:
+    """The models, and after them the controls of the first cell among them."""
+    cell = cell_of(models.values())
+    return {**models, **{name: name for name in (f"{c}-{cell}" for c in CONTROLS)}}
 
 
 def _takes(model: str) -> set[str]:
@@ -28,34 +41,49 @@ def _takes(model: str) -> set[str]:
     return {*found.options, *(hyperparameters(found.rule) if found.rule else ())} - {*own}
 
 
-def expand(models: Sequence[str], lists: Mapping[str, Sequence[Any]]) -> list[str]:
+def expand(models: Mapping[str, str], lists: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     """A model for each combination of the listed options that it takes.
 
+    Args:
+        models: What each is called, and what it is.
+        lists: The values of some options.
+
     Raises:
-        UsageError: No model takes an option that is listed, or a model is named twice.
+        UsageError: No model takes an option that is listed.
 
     Example:
-        >>> expand(["lstm", "momentum-lstm"], {"mu": [0.3, 0.6]})
+        >>> [*expand({"lstm": "lstm", "momentum-lstm": "momentum-lstm"}, {"mu": [0.3, 0.6]})]
         ['lstm', 'momentum-lstm@mu=0.3', 'momentum-lstm@mu=0.6']
     """
-    if len({*models}) < len(models):
-        raise UsageError(f"models names one twice: {','.join(models)}")
-    taken = {model: _takes(model) for model in models}
+    taken = {called: _takes(model) for called, model in models.items()}
     for key in lists:
         if not any(key in options for options in taken.values()):
             raise UsageError(f"none of {','.join(models)} has {key}")
-    found: list[str] = []
-    for model, options in taken.items():
+    found: dict[str, str] = {}
+    for called, options in taken.items():
         mine = {key: values for key, values in lists.items() if key in options}
         for combination in itertools.product(*mine.values()):
             pairs = zip(mine, combination, strict=True)
-            found.append("@".join([model, *(f"{key}={value}" for key, value in pairs)]))
+            suffix = "".join(f"@{key}={value}" for key, value in pairs)
+            found[called + suffix] = models[called] + suffix
     return found
+
+
+def named(models: Sequence[str]) -> dict[str, str]:
+    """Models that are called what they are.
+
+    Raises:
+        UsageError: One stands there twice.
+    """
+    if len({*models}) < len(models):
+        twice = next(name for name in models if [*models].count(name) > 1)
+        raise UsageError(f"models lists {twice} twice")
+    return {name: name for name in models}
 
 
 def comparison(
     task: str,
-    models: Sequence[str],
+    models: Mapping[str, str],
     *,
     scale: str = "desk",
     seeds: int = 3,
@@ -66,8 +94,8 @@ def comparison(
 
     Args:
         task: A task's name, or ``file.py:Name``.
-        models: Their names, or ``file.py:Name``, with options behind them (``NAME@OPTION=VALUE``)
-            or not; the first is the baseline.
+        models: What each is called in tables, and its name or ``file.py:Name``, with options after
+            it (``NAME@OPTION=VALUE``) or not; the first is the baseline.
         scale: ``smoke``, ``desk`` or ``paper``.
         seeds: Seeds 0 to ``seeds - 1``.
         changes: What differs from the task's recipe, for all models; one that does not have an
@@ -81,7 +109,7 @@ def comparison(
         raise UsageError("models needs at least one name")
     found = task_of(task)
     given = dict(changes or {})
-    known = set[str]().union(*(settings_of(task, model, given) for model in models))
+    known = set[str]().union(*(settings_of(task, model, given) for model in models.values()))
     unknown = [key for key in given if key not in known]
     if unknown:
         raise UsageError(f"none of {', '.join(models)} has {unknown[0]}")
@@ -90,7 +118,13 @@ def comparison(
         title=found.title or type(found).__name__,
         recipe="torchmomentum.experiments.studies.training:training_recipe",
         axes={"model": tuple(models), **(axes or {})},
-        settings={"task": task, "scale": scale, "shared": tuple(given), **given},
+        settings={
+            "task": task,
+            "scale": scale,
+            "shared": tuple(given),
+            "models": {called: model for called, model in models.items() if called != model},
+            **given,
+        },
         seeds=seeds,
         metric=found.metric,
         higher_is_better=found.higher_is_better,

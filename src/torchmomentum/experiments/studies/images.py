@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.published import IMAGE_ERRORS
 from torchmomentum.experiments.recipe import Training
+from torchmomentum.experiments.result import Results
 from torchmomentum.experiments.studies.image_recipes import (
     DATA,
     JPEG,
@@ -23,20 +25,10 @@ _SHORT = "short"  # the recipe's short training, on the axis of epochs
 _ALL, _TWO = OPTIMIZERS, OPTIMIZERS[:2]
 _DEPTHS = (110, 290, 470, 650, 1001)
 _IMAGENET_DEPTHS = (50, 101, 152, 200)
-_OPTIONS = {
-    "data": f"pictures: {', '.join(DATA)} (by default the recipe's)",
-    "depths": "depths of the networks, N,N,...",
-    "epochs": "passes over the training images",
-    "batch_size": "images of a step",
-    "lr": "learning rate",
-    "train_limit": "training images",
-    "compile": "torch.compile",
-    "device": "cpu or cuda",
-    "devices": "devices that train a run together",
-    "precision": "float32 or bfloat16",
-    "threads": "CPU threads of a run",
-    "workers": "threads that decode ImageNet",
-}
+_OPTIONS = (
+    *("data", "depths", "epochs", "batch_size", "lr", "train_limit", "compile"),
+    *("device", "devices", "precision", "threads", "workers"),
+)
 
 
 def whose(recipe: str, data: str | None) -> tuple[str, str]:
@@ -122,6 +114,17 @@ def image_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     return training_recipe(found, seed)
 
 
+def published(results: Results) -> dict[str, Any]:
+    """The published error of each arm that has one, and was trained on the same images."""
+    found = list[list[Any]]()
+    for run in results.runs:
+        arm = run.arm
+        key = (run.recipe["task"], arm["depth"], arm["optimizer"], arm["epochs"])
+        if key in IMAGE_ERRORS and all(each[0] != arm for each in found):
+            found.append([arm, *IMAGE_ERRORS[key]])
+    return {"published": found} if found else {}
+
+
 def shown(recipe: Training) -> dict[str, Any]:
     """The epochs of an arm, which the recipe may have chosen."""
     return {"epochs": recipe.epochs}
@@ -140,6 +143,7 @@ def _study(
         title=title,
         recipe=f"{__name__}:image_recipe",
         shown=f"{__name__}:shown",
+        derive=f"{__name__}:published",
         axes={"epochs": (None,), **axes},
         settings={"recipe": recipe},
         seeds=5,

@@ -35,7 +35,7 @@ def load_results(path: Path) -> Results:
     except FileNotFoundError as error:
         raise UsageError(f"{file} does not exist") from error
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise UsageError(f"{file} holds no results of ours: {error}") from error
+        raise UsageError(f"{file} is not a torchmomentum results file: {error}") from error
 
 
 def _subjects(recipes: Iterable[Mapping[str, Any]]) -> list[str]:

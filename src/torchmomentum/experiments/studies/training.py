@@ -9,9 +9,23 @@ from typing import Any
 
 from torchmomentum.experiments.engine.optimizers import Optimizer, optimizer_of
 from torchmomentum.experiments.errors import UsageError, check_name
-from torchmomentum.experiments.models import Model, hyperparameters, model_of, with_options
+from torchmomentum.experiments.models import (
+    Model,
+    hyperparameters,
+    model_of,
+    parts_of,
+    with_options,
+)
 from torchmomentum.experiments.recipe import DEVICES, PRECISIONS, Training
-from torchmomentum.experiments.registry import file_digest
+from torchmomentum.experiments.registry import (
+    CELLS,
+    MODELS,
+    OPTIMIZERS,
+    RULES,
+    TASKS,
+    Registry,
+    digest_of,
+)
 from torchmomentum.experiments.study import SCALES
 from torchmomentum.experiments.tasks import Task, task_of
 
@@ -19,6 +33,7 @@ _POSITIVE = (
     *("batch_size", "epochs", "hidden_size", "length", "steps_per_epoch", "threads", "devices"),
     *("evaluate_every", "depth", "size", "train_limit", "test_limit"),
 )
+_NUMBERS = ("lr", "clip")
 _SEEDS = ("seed", "order_seed", "init_seed", "permutation_seed")
 _MOST_THREADS = 1024
 _OPTIMIZER = "sgd"  # where no recipe names one
@@ -27,21 +42,26 @@ _FIELDS = tuple(f.name for f in fields(Training) if f.name not in _PARTS)
 
 
 def check_value(name: str, value: Any) -> None:
-    """Holds a setting to its range.
+    """Checks a setting's type and range.
 
     Raises:
-        UsageError: It is outside.
+        UsageError: It has another type, or is outside.
     """
-    if name in _POSITIVE and value is not None and value < 1:
-        raise UsageError(f"{name} must be at least 1, got {value}")
-    if name == "workers" and value < 0:
-        raise UsageError(f"workers must be at least 0, got {value}")
-    if name == "threads" and value > _MOST_THREADS:
-        raise UsageError(f"threads must be at most {_MOST_THREADS}, got {value}")
-    if name in _SEEDS and not 0 <= value < 2**63:
-        raise UsageError(f"{name} must be in [0, 2**63), got {value}")
-    if name in ("lr", "clip") and value is not None and not 0.0 < value < math.inf:
-        raise UsageError(f"{name} must be positive and finite, got {value}")
+    whole, number = name in (*_POSITIVE, *_SEEDS, "workers"), name in _NUMBERS
+    if (whole or number) and value is not None:
+        kinds = (int,) if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise UsageError(f"{name} must be a {'whole ' * whole}number, got {value!r}")
+        if name in _POSITIVE and value < 1:
+            raise UsageError(f"{name} must be at least 1, got {value}")
+        if name == "workers" and value < 0:
+            raise UsageError(f"workers must be at least 0, got {value}")
+        if name == "threads" and value > _MOST_THREADS:
+            raise UsageError(f"threads must be at most {_MOST_THREADS}, got {value}")
+        if name in _SEEDS and not 0 <= value < 2**63:
+            raise UsageError(f"{name} must be in [0, 2**63), got {value}")
+        if number and not 0.0 < value < math.inf:
+            raise UsageError(f"{name} must be positive and finite, got {value}")
     if name == "device":
         check_name("device", value, DEVICES)
     if name == "precision":
@@ -52,7 +72,9 @@ def _steps(values: dict[str, Any], steps: int) -> dict[str, Any]:
     """Turns a number of training steps into epochs of a generated task."""
     each = values.get("steps_per_epoch")
     if each is None:
-        raise UsageError(f"steps fits the generated tasks only, not {values['task']}: give epochs")
+        raise UsageError(
+            f"steps is for tasks whose data is generated, not for {values['task']}: give epochs"
+        )
     if steps < 1:
         raise UsageError(f"steps must be at least 1, got {steps}")
     each = min(each, steps)
@@ -76,7 +98,7 @@ def _known(model: Model, optimizer: Optimizer, task: Task) -> set[str]:
 
 
 def settings_of(task: str, model: str, settings: Mapping[str, Any]) -> set[str]:
-    """What may be set of a training of a model, with options behind its name or not, on a task."""
+    """What may be set of a training of a model, with options after its name or not, on a task."""
     name, own = with_options(model)
     optimizer = own.get("optimizer", settings.get("optimizer"))
     found = task_of(task)
@@ -94,11 +116,12 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     """Puts a training together.
 
     Args:
-        settings: ``task``, ``model`` (with options behind it or not), ``scale``, and what differs
+        settings: ``task``, ``model`` (with options after it or not), ``scale``, and what differs
             from the task's recipe: fields of :class:`~.recipe.Training`, options of the task, the
             model, its rule and the optimizer, or ``steps``. None leaves the recipe's value.
             ``shared`` names the settings that were given for all models: a model that does not
-            have one of them is trained without.
+            have one of them is trained without. ``models`` are the models that arms have other
+            names for.
         seed: For order and initialization, where the settings have none for them.
 
     Raises:
@@ -107,7 +130,8 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     given = {key: value for key, value in settings.items() if value is not None}
     shared, scale = given.pop("shared", ()), given.pop("scale", "desk")
     task = task_of(given["task"])
-    name, own = with_options(given.pop("model", None) or task.recipe["model"])
+    arm, called = given.pop("model", None) or task.recipe["model"], given.pop("models", {})
+    name, own = with_options(called.get(arm, arm))
     model = model_of(name)
     values = defaults(task, scale)
     values |= {"seed": seed, "order_seed": seed, "init_seed": seed}
@@ -119,6 +143,7 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     for key in list(given):
         if key not in known and key in shared:
             del given[key]
+    mine = _models_own(model, own, given, {*_FIELDS, *task.options, *optimizer.options, "steps"})
     given |= own
     unknown = [key for key in given if key not in (*known, "schedule")]
     if unknown:
@@ -132,7 +157,25 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     values |= given | {"task": given["task"], "model": name, "optimizer": optimizer_name}
     for key, value in values.items():
         check_value(key, value)
-    return _put_together(values, model, optimizer, task, rule)
+    return _put_together(values, model, optimizer, task, rule, mine)
+
+
+def _models_own(
+    model: Model, own: dict[str, Any], given: dict[str, Any], others: set[str]
+) -> dict[str, Any] | None:
+    """The options of a model that a task's recipe knows nothing of; None where it knows all.
+
+    Raises:
+        UsageError: An option that was given may be the model's or the training's.
+    """
+    if model.from_task is None:
+        return None
+    names = [name for name in model.options if name not in model.from_task]
+    for name in names:
+        if name in given and name in others:
+            raise UsageError(f"{name} may be the model's or the training's: give MODEL@{name}=...")
+    both = {name: given.pop(name) for name in names if name in given}
+    return {**both, **{name: own.pop(name) for name in names if name in own}}
 
 
 def _no_such(option: str, name: str, model: Model) -> str:
@@ -140,22 +183,45 @@ def _no_such(option: str, name: str, model: Model) -> str:
     return f"{name} has no {option}; it has: {', '.join([*model.options, *rules]) or 'none'}"
 
 
+def _digests(task: str, model: str, optimizer: str) -> dict[str, str]:
+    """What a recipe adds to the names of a user's own things, by name."""
+    named: list[tuple[str, Registry]] = [(task, TASKS), (optimizer, OPTIMIZERS)]
+    parts = parts_of(model)
+    if parts is None:
+        named.append((model, MODELS))
+    else:
+        rule, cell = parts
+        named.append((cell, CELLS))
+        if rule is not None and rule in RULES:
+            named.append((rule, RULES))
+    found = {name: digest_of(name, registry) for name, registry in named}
+    return {name: each for name, each in found.items() if each is not None}
+
+
 def _put_together(
-    values: Mapping[str, Any], model: Model, optimizer: Optimizer, task: Task, rule: Any
+    values: Mapping[str, Any],
+    model: Model,
+    optimizer: Optimizer,
+    task: Task,
+    rule: Any,
+    mine: Mapping[str, Any] | None,
 ) -> Training:
     def of(names: Mapping[str, Any]) -> dict[str, Any]:
         return {key: values.get(key, default) for key, default in names.items()}
 
     model_options = of(model.options)
+    if mine is not None and model.from_task is not None:
+        model_options = {
+            key: mine.get(key, values.get(key, default) if key in model.from_task else default)
+            for key, default in model.options.items()
+        }
     if rule is not None:
         model_options["rule"] = rule
-    named = (values["task"], values["model"], values["optimizer"])
-    digests = {name: file_digest(name) for name in named}
     return Training(
         **{key: values[key] for key in _FIELDS if key in values},
         task_options=of(task.options),
         model_options=model_options,
         optimizer_options=of(optimizer.options),
         schedule=values.get("schedule", {}),
-        sources={name: digest for name, digest in digests.items() if digest is not None},
+        sources=_digests(values["task"], values["model"], values["optimizer"]),
     )

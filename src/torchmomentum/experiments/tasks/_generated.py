@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from torchmomentum.experiments.data.batches import Batch, generated, generator
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data
 
 SMOKE = {"epochs": 1, "steps_per_epoch": 5, "hidden_size": 16}
 _EVALUATED = 1000  # sequences to validate on, and to test on

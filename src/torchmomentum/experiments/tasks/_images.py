@@ -8,7 +8,8 @@ from typing import Any
 from torch.nn.functional import cross_entropy
 
 from torchmomentum.experiments.data.batches import Batch, BatchStream
-from torchmomentum.experiments.tasks._data import Data, error_rate
+from torchmomentum.experiments.data.task_data import Data
+from torchmomentum.experiments.tasks._metrics import error_rate
 
 OPTIONS: dict[str, Any] = {"train_limit": None, "test_limit": None}
 

@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from torchmomentum.experiments.data.batches import Batch, as_sequence, generator, shuffled
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data, accuracy
+from torchmomentum.experiments.tasks._metrics import accuracy
 
 OPTIONS = {"permutation_seed": 0, "train_limit": None, "test_limit": None}
 SMOKE = {"epochs": 1, "hidden_size": 16, "train_limit": 512, "test_limit": 128}

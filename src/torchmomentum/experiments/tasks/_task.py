@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import TASKS
-from torchmomentum.experiments.tasks._data import Data
 
 
 class Task:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from torch.nn.functional import mse_loss
 
 from torchmomentum.experiments.data import synthetic
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data
 from torchmomentum.experiments.tasks._generated import SMOKE, generated_task
 from torchmomentum.experiments.tasks._task import Task
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.cifar import load_cifar
 from torchmomentum.experiments.data.stored import Pieces, augmented
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data
 from torchmomentum.experiments.tasks._images import OPTIONS, image_data
 from torchmomentum.experiments.tasks._task import Task
 

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torchmomentum.experiments.data import synthetic
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data, class_loss
 from torchmomentum.experiments.tasks._generated import SMOKE, generated_task
+from torchmomentum.experiments.tasks._metrics import class_loss
 from torchmomentum.experiments.tasks._task import Task
 
 
 class Copying(Task):
-    """Ten symbols, to be said again after many blanks."""
+    """Ten symbols, to be repeated after many blanks."""
 
     title = "copying task, 10 of 8 symbols"
     source = "MomentumRNN paper, Tables 6-10 (1,000 blanks; 7,000 iterations)"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torchmomentum.experiments.data.digits import load_digits
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data
 from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, pixels_task
 from torchmomentum.experiments.tasks._task import Task
 

@@ -11,8 +11,8 @@ from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.imagenet import imagenet_part
 from torchmomentum.experiments.data.samples import encoded_cifar
 from torchmomentum.experiments.data.streams import image_streams
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data
 from torchmomentum.experiments.tasks._images import OPTIONS, image_data
 from torchmomentum.experiments.tasks._task import Task
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.mnist import load_mnist
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data
 from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, pixels_task
 from torchmomentum.experiments.tasks._task import Task
 

@@ -12,21 +12,18 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from torchmomentum.experiments.data.batches import Batch, BatchStream, generator
+from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._data import Data, accuracy, class_loss
+from torchmomentum.experiments.registry import digest
+from torchmomentum.experiments.tasks._metrics import IGNORED, accuracy, class_loss
 from torchmomentum.experiments.tasks._task import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def _each_step(x: Tensor, y: Tensor) -> bool:
-    """Whether there is a target for every step: its first two dimensions are the input's."""
-    return y.dim() >= 2 and y.shape[:2] == x.shape[:2]
-
-
-def as_batch(given: Any, batch_first: bool) -> Batch:
-    """A loader's ``(x, y)`` or ``(x, lengths, y)`` as ours: inputs time-major, then the target.
+def _tensors(given: Any) -> tuple[Tensor, Tensor | None, Tensor]:
+    """A loader's ``(x, y)`` or ``(x, lengths, y)``.
 
     Raises:
         UsageError: It is something else.
@@ -36,13 +33,83 @@ def as_batch(given: Any, batch_first: bool) -> Batch:
             "a loader must give (x, y) or (x, lengths, y), got "
             f"{type(given).__name__}{f' of {len(given)}' if hasattr(given, '__len__') else ''}"
         )
-    x, *lengths, y = given
-    if not all(isinstance(part, Tensor) for part in (x, *lengths, y)):
+    if not all(isinstance(part, Tensor) for part in given):
         raise UsageError("a loader must give tensors")
-    if batch_first:
-        y = y.transpose(0, 1) if _each_step(x, y) else y  # (T, B, ...)
-        x = x.transpose(0, 1)  # (T, B, I)
-    return ((x, lengths[0]) if lengths else x), y
+    x, *lengths, y = given
+    return x, lengths[0] if lengths else None, y
+
+
+def _has_targets_of_steps(x: Tensor, y: Tensor) -> bool:
+    """Whether a target stands for every step of ``x``, as its shape tells.
+
+    Raises:
+        UsageError: Its shape does not tell.
+    """
+    if y.dim() < 2 or y.shape[:2] != x.shape[:2]:
+        return False
+    if y.dim() == 2 and y.is_floating_point():
+        raise UsageError(
+            f"targets of shape {tuple(y.shape)} may be one for each step or {y.shape[1]} for each "
+            "sequence: give OwnData(..., each_step=True or False)"
+        )
+    return True
+
+
+def square_loss(output: Tensor, target: Tensor) -> Tensor:
+    """The mean squared error over all targets that are not NaN.
+
+    Raises:
+        UsageError: Output and target differ in shape.
+    """
+    if output.shape != target.shape:
+        raise UsageError(
+            f"the model's output must have the target's shape {tuple(target.shape)}, got "
+            f"{tuple(output.shape)}"
+        )
+    known = ~target.isnan()
+    return mse_loss(output, target) if known.all() else mse_loss(output[known], target[known])
+
+
+class _Form:
+    """How a loader's batches become ours: inputs ``(T, B, I)``, and the target.
+
+    Args:
+        batch_first: Whether inputs are ``(B, T, I)``.
+        each_step: Whether there is a target for every step.
+        classes: How many classes there are; None for a regression.
+    """
+
+    def __init__(self, batch_first: bool, each_step: bool, classes: int | None) -> None:
+        self._batch_first, self._each_step, self._classes = batch_first, each_step, classes
+
+    def __call__(self, given: Any) -> Batch:
+        x, lengths, y = _tensors(given)
+        if self._classes is None and y.dim() == 1 + self._each_step:
+            y = y.unsqueeze(-1)
+        if self._classes is not None and y.numel() and int(y.max()) >= self._classes:
+            raise UsageError(
+                f"the class {int(y.max())} is not among the {self._classes} of the test data: "
+                "give OwnData(..., output_size=...)"
+            )
+        if self._batch_first:
+            x = x.transpose(0, 1)  # (T, B, I)
+            y = y.transpose(0, 1) if self._each_step else y  # (T, B, ...)
+        if lengths is None:
+            return x, y
+        if self._each_step:
+            ended = torch.arange(len(y)).unsqueeze(1) >= lengths.cpu()  # (T, B)
+            ended = ended.view(*ended.shape, *[1] * (y.dim() - 2)).to(y.device)
+            y = y.masked_fill(ended, IGNORED if self._classes is not None else torch.nan)
+        return (x, lengths), y
+
+
+def _generators(loader: Any) -> Iterator[torch.Generator]:
+    """The generators that a loader draws its order from, but for the default one."""
+    samplers = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
+    for part in (loader, *samplers):
+        found = getattr(part, "generator", None)
+        if isinstance(found, torch.Generator):
+            yield found
 
 
 class LoaderStream(BatchStream):
@@ -51,16 +118,19 @@ class LoaderStream(BatchStream):
     Args:
         loader: Iterable, with a length.
         seed: Fixes its order.
-        batch_first: Whether its inputs are ``(B, T, ...)``.
+        form: Makes a batch of what it gives.
     """
 
-    def __init__(self, loader: Any, seed: int, batch_first: bool) -> None:
+    def __init__(self, loader: Any, seed: int, form: Callable[[Any], Batch]) -> None:
         super().__init__(len(loader))
-        self._loader, self._seed, self._batch_first = loader, seed, batch_first
+        self._loader, self._seed, self._form = loader, seed, form
 
     def __iter__(self) -> Iterator[Batch]:
+        seed = generator(self._seed, self.epoch).initial_seed()
+        for own in _generators(self._loader):
+            own.manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator(self._seed, self.epoch).initial_seed())
+            torch.manual_seed(seed)
             iterator, state = iter(self._loader), torch.get_rng_state()
         for index in range(len(self)):
             with torch.random.fork_rng(devices=[]):
@@ -68,7 +138,7 @@ class LoaderStream(BatchStream):
                 given = next(iterator)
                 state = torch.get_rng_state()
             if index >= self.start:
-                yield as_batch(given, self._batch_first)
+                yield self._form(given)
 
 
 class OwnData(Task):
@@ -76,21 +146,25 @@ class OwnData(Task):
 
     Args:
         train: Gives ``(x, y)`` or ``(x, lengths, y)`` batches, and has a length: a
-            ``torch.utils.data.DataLoader``, or a list of batches. A target whose first two
-            dimensions are those of ``x`` has one for every step.
+            ``torch.utils.data.DataLoader``, or a list of batches.
         test: Likewise, to report.
         validation: Likewise, to choose the epoch by; None reports the last epoch.
         loss: ``loss(output, target)``, a mean; None takes cross-entropy for whole-number targets
-            and the squared error for others.
+            and the squared error for others. With lengths and a target for every step, targets
+            after a sequence's end are -100 or NaN; the defaults leave them out.
         metric: Likewise, what is reported; None takes accuracy with cross-entropy, else the loss.
         metric_name: What it is called.
         higher_is_better: Which way it improves; None: accuracy up, all others down.
-        output_size: Outputs of the model; None takes the classes, or the target's features.
+        output_size: Outputs of the model; None takes the classes of the test and validation data,
+            or the target's features.
+        each_step: Whether there is a target for every step: whole numbers ``(B, T)``, others
+            ``(B, T, K)`` or ``(B, T)``. None tells by the shape.
         batch_first: Whether ``x`` is ``(B, T, I)`` instead of ``(T, B, I)``.
         name: What the task is called.
 
     Raises:
-        UsageError: Loaders that give something else.
+        UsageError: Loaders that are empty or give something else, or targets whose shape does not
+            tell what they are.
     """
 
     source = "own"
@@ -113,44 +187,56 @@ class OwnData(Task):
         metric_name: str | None = None,
         higher_is_better: bool | None = None,
         output_size: int | None = None,
+        each_step: bool | None = None,
         batch_first: bool = True,
         name: str = "own data",
     ) -> None:
-        self._train, self._batch_first = train, batch_first
-        self._test: list[Batch] = [as_batch(each, batch_first) for each in test]
-        self._validation: Sequence[Batch] = [as_batch(b, batch_first) for b in validation or ()]
-        if not self._test:
+        if not len(train):
+            raise UsageError("the training loader gives no batch")
+        tested, held_out = [*test], [*(validation or ())]
+        if not tested:
             raise UsageError("the test loader gives no batch")
-        inputs, y = self._test[0]
-        x = inputs[0] if isinstance(inputs, tuple) else inputs
+        x, _, y = _tensors(tested[0])
         classes = not y.is_floating_point()
-        self._loss: Loss = loss or (class_loss if classes else mse_loss)
+        each_step = _has_targets_of_steps(x, y) if each_step is None else each_step
+        if output_size is None:
+            targets = [_tensors(each)[2] for each in (*tested, *held_out)]
+            scalar = y.dim() == 1 + each_step
+            features = 1 if scalar else y.shape[-1]
+            output_size = 1 + int(max(y.max() for y in targets)) if classes else features
+        self._form = _Form(batch_first, each_step, output_size if classes else None)
+        self._train, self._each_step = train, each_step
+        self._input_size, self._output_size = x.shape[-1], output_size
+        self._test: list[Batch] = [self._form(each) for each in tested]
+        self._validation: Sequence[Batch] = [self._form(each) for each in held_out]
+        self._loss: Loss = loss or (class_loss if classes else square_loss)
         counted = loss is None and classes and metric is None
         self._metric: Loss = metric or (accuracy if counted else self._loss)
         self.metric = metric_name or ("accuracy" if counted else "loss")  # type: ignore[misc]
         better = counted if higher_is_better is None else higher_is_better
         self.higher_is_better = better  # type: ignore[misc]
         self.title, self.name = name, name  # type: ignore[misc]
-        self._input_size = x.shape[-1]
-        self._each_step = _each_step(x, y)
-        if output_size is None:
-            targets = [y for _, y in (*self._test, *self._validation)]
-            output_size = 1 + int(max(y.max() for y in targets)) if classes else y.shape[-1]
-        self._output_size = output_size
 
     def fingerprint(self) -> str:
-        """A checksum of the test batches: other data of the same name is another run's."""
-        digest = hashlib.sha256()
-        for inputs, y in self._test:
-            parts = inputs if isinstance(inputs, tuple) else (inputs,)
-            for part in (*parts, y):
-                digest.update(part.contiguous().cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """A checksum: other data, or another loss, of the same name is another run's.
+
+        Of a training loader these are its batches, where it is a list, or its dataset's tensors;
+        of another the length alone.
+        """
+        found = hashlib.sha256()
+        train = getattr(self._train, "dataset", self._train)
+        train = getattr(train, "tensors", train)
+        known = isinstance(train, (list, tuple))
+        for value in (self._test, self._validation, train if known else len(train)):
+            _add(found, value)
+        for function in (self._loss, self._metric):
+            found.update(str(digest(function)).encode())
+        return found.hexdigest()[:16]
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""
         return Data(
-            train=LoaderStream(self._train, recipe.order_seed, self._batch_first),
+            train=LoaderStream(self._train, recipe.order_seed, self._form),
             validation=self._validation,
             test=self._test,
             loss=self._loss,
@@ -161,3 +247,14 @@ class OwnData(Task):
             output_size=self._output_size,
             each_step=self._each_step,
         )
+
+
+def _add(found: Any, value: Any) -> None:
+    """Adds tensors, and lists and tuples of them, to a checksum."""
+    if isinstance(value, Tensor):
+        found.update(value.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _add(found, part)
+    else:
+        found.update(repr(value).encode())

@@ -8,7 +8,6 @@ from typing import Any
 from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.studies.slides.methods import EXACT_SCHEDULE, Method, slides_methods
 from torchmomentum.experiments.studies.slides.recipes import (
-    IMAGES,
     Chain,
     Descent,
     Regression,
@@ -37,7 +36,6 @@ METHODS: Mapping[str, Mapping[str, Method]] = {
         "never": Method(),
     },
 }
-_OPTIONS = {"iterations": "how many (by default the slides')"}
 _QUADRATIC: Mapping[str, Any] = {
     "x": "k",
     "y": "gap",
@@ -69,7 +67,7 @@ def _quadratic(name: str, title: str, noise: str, methods: str, seeds: int) -> S
         table="iterations",
         figure="iterations",
         view={**_QUADRATIC, "theorem": theorem},
-        options={**_OPTIONS, "cycle": "the cycle's Laplacian, as the slides print it"},
+        options=("iterations", "cycle"),
     )
 
 
@@ -109,7 +107,6 @@ _LOGISTIC: Mapping[str, Any] = {
     "quantity": "f(w_k) - f*, all training images",
     "extras": ("test accuracy",),
 }
-_DATA = {"data": f"images: {', '.join(IMAGES)}", **_OPTIONS}
 SLIDES_LOGISTIC = Study(
     name="slides-logistic",
     title="softmax regression, batches of 128",
@@ -121,7 +118,7 @@ SLIDES_LOGISTIC = Study(
     table="iterations",
     figure="iterations",
     view=_LOGISTIC,
-    options=_DATA,
+    options=("data", "iterations"),
 )
 _CHAINS: Mapping[str, Any] = {
     "x": "k",
@@ -144,5 +141,5 @@ SLIDES_BNN = Study(
     figure="panels",
     view=_CHAINS,
     derive="torchmomentum.experiments.studies.slides.chains:mixing",
-    options=_DATA,
+    options=("data", "iterations"),
 )

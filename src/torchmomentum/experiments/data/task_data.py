@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from torchmomentum.experiments.data.batches import Batch, BatchStream
 
@@ -43,18 +42,3 @@ class Data:
     output_size: int = 1
     each_step: bool = False
     batch_dim: int = 1
-
-
-def class_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of ``(..., classes)``, whatever comes before: samples, or steps of samples."""
-    return cross_entropy(output.flatten(0, -2), target.flatten())
-
-
-def accuracy(output: Tensor, target: Tensor) -> Tensor:
-    """The part of the samples whose class is the likeliest one."""
-    return (output.argmax(-1) == target).float().mean()
-
-
-def error_rate(output: Tensor, target: Tensor) -> Tensor:
-    """The part of the samples whose class is not the likeliest one."""
-    return (output.argmax(-1) != target).float().mean()
