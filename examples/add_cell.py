@@ -1,9 +1,13 @@
-"""A cell of your own in one file: the minimal gated unit, with every rule and option of a layer."""
+"""A cell of your own in one file: the minimal gated unit, with every rule and option of a layer.
+
+torchmomentum --use examples/add_cell.py compare pdigits --models mgu,adam-mgu --controls
+"""
 
 import torch
 from torch import nn
 
 import torchmomentum as tm
+from torchmomentum.experiments import register
 from torchmomentum.ops.cells import Cell, recurrent
 
 
@@ -39,26 +43,35 @@ def by_hand(layer, x):
     return h
 
 
-torch.manual_seed(0)
-rnn, out = MGU(2, 32, momentum=tm.nn.Momentum(0.6, 1.0)), nn.Linear(32, 1)
-x = torch.rand(10, 16, 2)
-torch.testing.assert_close(rnn(x)[0][-1], by_hand(rnn, x))
+register("cell", "mgu", MGU)  # for the command line, with --use
 
-optimizer = torch.optim.Adam([*rnn.parameters(), *out.parameters()], lr=1e-2)
-for i in range(101):
+
+def main():
+    """Against a loop by hand; trained; step by step."""
+    torch.manual_seed(0)
+    rnn, out = MGU(2, 32, momentum=tm.nn.Momentum(0.6, 1.0)), nn.Linear(32, 1)
     x = torch.rand(10, 16, 2)
-    target = x[:, :, 0].mean(0).unsqueeze(-1)
-    loss = nn.functional.mse_loss(out(rnn(x)[0][-1]), target)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    if i % 50 == 0:
-        print(f"step {i}: loss {loss.item():.4f}")
+    torch.testing.assert_close(rnn(x)[0][-1], by_hand(rnn, x))
 
-cell, hidden, momentum = MGUCell(2, 32, momentum=rnn.momentum), None, None
-cell.load_state_dict({name.removesuffix("_l0"): p for name, p in rnn.state_dict().items()})
-for x_t in x:
-    h, hidden, momentum = cell(x_t, hidden, momentum)
-torch.testing.assert_close(h, rnn(x)[0][-1])
-two = MGU(2, 32, 2, bidirectional=True, zoneout=0.1, layer_norm=True, momentum=tm.nn.Adam())
-print(f"two layers, both ways: {tuple(two(x, lengths=torch.randint(1, 11, (16,)))[0].shape)}")
+    optimizer = torch.optim.Adam([*rnn.parameters(), *out.parameters()], lr=1e-2)
+    for i in range(101):
+        x = torch.rand(10, 16, 2)
+        target = x[:, :, 0].mean(0).unsqueeze(-1)
+        loss = nn.functional.mse_loss(out(rnn(x)[0][-1]), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if i % 50 == 0:
+            print(f"step {i}: loss {loss.item():.4f}")
+
+    cell, hidden, momentum = MGUCell(2, 32, momentum=rnn.momentum), None, None
+    cell.load_state_dict({name.removesuffix("_l0"): p for name, p in rnn.state_dict().items()})
+    for x_t in x:
+        h, hidden, momentum = cell(x_t, hidden, momentum)
+    torch.testing.assert_close(h, rnn(x)[0][-1])
+    two = MGU(2, 32, 2, bidirectional=True, zoneout=0.1, layer_norm=True, momentum=tm.nn.Adam())
+    print(f"two layers, both ways: {tuple(two(x, lengths=torch.randint(1, 11, (16,)))[0].shape)}")
+
+
+if __name__ == "__main__":
+    main()

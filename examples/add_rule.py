@@ -1,9 +1,13 @@
-"""A momentum rule of your own in one file: an average with bias correction, in every cell."""
+"""A momentum rule of your own in one file: an average with bias correction, in every cell.
+
+torchmomentum --use examples/add_rule.py compare pdigits --models lstm,average-lstm
+"""
 
 import torch
 from torch import nn
 
 import torchmomentum as tm
+from torchmomentum.experiments import register
 
 
 class Average(tm.nn.Rule):
@@ -39,35 +43,46 @@ def by_hand(layer, x, mu):
     return h
 
 
-torch.manual_seed(0)
-rnn, out = tm.nn.LSTM(2, 32, momentum=Average(0.9)), nn.Linear(32, 1)
-x = torch.rand(20, 16, 2)
-torch.testing.assert_close(rnn(x)[0][-1], by_hand(rnn, x, 0.9))
+register("rule", "average", Average)  # for the command line, with --use
 
-optimizer = torch.optim.Adam([*rnn.parameters(), *out.parameters()], lr=1e-2)
-for i in range(101):
+
+def main():
+    """Against a loop by hand; trained; step by step."""
+    torch.manual_seed(0)
+    rnn, out = tm.nn.LSTM(2, 32, momentum=Average(0.9)), nn.Linear(32, 1)
     x = torch.rand(20, 16, 2)
-    target = x[:, :, 0].mean(0).unsqueeze(-1)
-    loss = nn.functional.mse_loss(out(rnn(x)[0][-1]), target)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    if i % 50 == 0:
-        print(f"step {i}: loss {loss.item():.4f}")
+    torch.testing.assert_close(rnn(x)[0][-1], by_hand(rnn, x, 0.9))
 
-for layer_type, cell_type in (
-    (tm.nn.LSTM, tm.nn.LSTMCell),
-    (tm.nn.GRU, tm.nn.GRUCell),
-    (tm.nn.RNN, tm.nn.RNNCell),
-):
-    layer, cell = layer_type(2, 8, momentum=Average()), cell_type(2, 8, momentum=Average())
-    cell.load_state_dict({name.removesuffix("_l0"): p for name, p in layer.state_dict().items()})
-    first, state = layer(x[:7], layer.initial_state(16))  # streaming: the average goes on too
-    second, _ = layer(x[7:], state)
-    whole, _ = layer(x)
-    torch.testing.assert_close(torch.cat([first, second]), whole)
-    hidden = momentum = None
-    for x_t in x:
-        h, hidden, momentum = cell(x_t, hidden, momentum)
-    torch.testing.assert_close(h, whole[-1])
-    print(f"{layer_type.__name__}: a sequence in two parts and step by step are the whole")
+    optimizer = torch.optim.Adam([*rnn.parameters(), *out.parameters()], lr=1e-2)
+    for i in range(101):
+        x = torch.rand(20, 16, 2)
+        target = x[:, :, 0].mean(0).unsqueeze(-1)
+        loss = nn.functional.mse_loss(out(rnn(x)[0][-1]), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if i % 50 == 0:
+            print(f"step {i}: loss {loss.item():.4f}")
+
+    for layer_type, cell_type in (
+        (tm.nn.LSTM, tm.nn.LSTMCell),
+        (tm.nn.GRU, tm.nn.GRUCell),
+        (tm.nn.RNN, tm.nn.RNNCell),
+    ):
+        layer, cell = layer_type(2, 8, momentum=Average()), cell_type(2, 8, momentum=Average())
+        cell.load_state_dict(
+            {name.removesuffix("_l0"): p for name, p in layer.state_dict().items()}
+        )
+        first, state = layer(x[:7], layer.initial_state(16))  # streaming: the average goes on too
+        second, _ = layer(x[7:], state)
+        whole, _ = layer(x)
+        torch.testing.assert_close(torch.cat([first, second]), whole)
+        hidden = momentum = None
+        for x_t in x:
+            h, hidden, momentum = cell(x_t, hidden, momentum)
+        torch.testing.assert_close(h, whole[-1])
+        print(f"{layer_type.__name__}: a sequence in two parts and step by step are the whole")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from torchmomentum.experiments.registry import STUDIES, TASKS
+from torchmomentum.experiments.registry import CELLS, RULES, STUDIES, TASKS
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -16,7 +16,7 @@ EXAMPLES = sorted(FOLDER.glob("*.py"))
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(path, capsys, monkeypatch):
-    for registry in (TASKS, STUDIES):  # what an example registers is its own
+    for registry in (TASKS, STUDIES, CELLS, RULES):  # what an example registers is its own
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     runpy.run_path(str(path), run_name="__main__")
     printed = capsys.readouterr().out
@@ -37,12 +37,16 @@ def test_examples_run(path, capsys, monkeypatch):
     [
         ("add_task", ["list"], "parity --scale smoke: parity of random bits"),
         ("add_study", ["reproduce", "momentum-by-length", "--scale", "smoke"], "momentum-lstm"),
+        ("add_cell", ["compare", "pdigits", "--models", "mgu,adam-mgu", "--controls"], "rms-mgu"),
+        ("add_rule", ["compare", "pdigits", "--models", "lstm,average-gru"], "average-gru"),
     ],
 )
 def test_what_a_file_adds_is_known_by_name(example, arguments, words, tmp_path):
     """In a process of its own, as a user would; with workers, which must know it too."""
     command = [sys.executable, "-m", "torchmomentum", "--use", str(FOLDER / f"{example}.py")]
-    if "reproduce" in arguments:
+    if "compare" in arguments:
+        arguments = [*arguments, "--scale", "smoke", "--hidden-size", "4"]
+    if "list" not in arguments:
         arguments = [*arguments, "--seeds", "1", "--quiet", "--jobs", "2"]
         arguments += ["--out", str(tmp_path), "--runs", str(tmp_path / "runs")]
     done = subprocess.run(

@@ -1,5 +1,7 @@
 """Comparisons from Python and on one's own tasks, models and data."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from torchmomentum.experiments import Task, compare
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.registry import MODELS, TASKS
 from torchmomentum.experiments.studies.run import load_results
 from torchmomentum.experiments.tasks.own import OwnData
 
@@ -83,6 +86,53 @@ def test_other_data_of_the_same_name_is_another_run(tmp_path):
     assert second.runs[0].values["last"] == pytest.approx(1 - first.runs[0].values["last"])
 
 
+def test_a_name_of_ones_own_stands_for_a_model_and_its_options(tmp_path):
+    models = {"low": "momentum-lstm@mu=0.1", "list": "momentum-lstm", "mean": Mean}
+    results = compare(_loaders(), models, mu=[0.3, 0.6], hidden_size=4, out=tmp_path, **QUIET)
+    assert results.axes["model"] == ["low", "list@mu=0.3", "list@mu=0.6", "mean"]
+    rules = [run.recipe["model_options"].get("rule", {}).get("mu") for run in results.runs]
+    assert rules == [0.1, 0.3, 0.6, None]
+    assert "low" not in MODELS
+    assert "own data" not in TASKS
+
+
+def test_a_model_called_lstm_is_ones_own_for_a_while_only():
+    mine = compare(_loaders(), {"lstm": Mean}, **QUIET).runs[0]
+    theirs = compare(_loaders(), ["lstm"], **QUIET).runs[0]
+    assert mine.costs["parameters"] == 1 < theirs.costs["parameters"]
+    assert set(mine.recipe["sources"]) - set(theirs.recipe["sources"]) == {"lstm"}
+
+
+class Greedy(nn.Module):
+    """Its options have the names of a recipe's."""
+
+    def __init__(self, input_size, output_size, hidden_size=5, alpha=0.1, init="own", epochs=7):
+        super().__init__()
+        self.linear = nn.Linear(input_size, output_size)
+
+    def forward(self, x):
+        return self.linear(x[-1])
+
+
+def test_a_module_takes_its_options_from_its_user_alone():
+    options = {"scale": "smoke", "seeds": 1, "quiet": True, "threads": 1}
+    default, changed = compare(
+        "pdigits", {"a": Greedy, "b": "a@alpha=0.2@epochs=9"} | {}, **options
+    ).runs
+    assert default.recipe["model_options"] == {
+        "hidden_size": 16,
+        "alpha": 0.1,
+        "init": "own",
+        "epochs": 7,
+    }
+    assert default.recipe["optimizer_options"]["alpha"] == 0.99
+    assert changed.recipe["model_options"]["alpha"] == 0.2
+    assert (changed.recipe["model_options"]["epochs"], changed.recipe["epochs"]) == (9, 1)
+    assert changed.recipe["optimizer_options"]["alpha"] == 0.99
+    with pytest.raises(UsageError, match="alpha may be the model's or the training's"):
+        compare("pdigits", {"a": Greedy}, alpha=0.3, **options)
+
+
 @pytest.mark.parametrize(
     ("task", "models", "options", "words"),
     [
@@ -90,6 +140,9 @@ def test_other_data_of_the_same_name_is_another_run(tmp_path):
         (3, ["lstm"], {}, "task must be a name, a Task or loaders, got int"),
         ("pdigits", {"m": nn.Linear(1, 1)}, {}, "a model must be made anew for each run"),
         ("pdigits", {"m": Mean}, {"jobs": 2}, "jobs must be 1 where tasks or models are objects"),
+        ("pdigits", [nn.Linear(1, 1)], {}, "a model must be made anew for each run"),
+        ("pdigits", [partial(Mean, scale=1.0)], {}, "a partial has no name: give a mapping"),
+        ("pdigits", [Mean, Mean], {}, "models lists Mean twice"),
         ("pdigits", [], {}, "models needs at least one name"),
         ("pdigits", ["lstm"], {"colour": 1}, "none of lstm has colour"),
     ],

@@ -69,7 +69,7 @@ def test_the_readout_is_of_the_last_output_or_of_all():
 
 @pytest.mark.parametrize("model", ["lstm", "momentum-lstm", "rms-gru"])
 def test_lengths_end_each_sequence(model):
-    """What stands behind a sequence's end has no part in its output."""
+    """What stands after a sequence's end has no part in its output."""
     net = _build(model).eval()
     x, lengths = torch.randn(6, 3, 3), torch.tensor([6, 2, 4])
     found = net(x, lengths)
@@ -135,7 +135,16 @@ def test_the_norms():
     found = Standardize(3)(x)
     torch.testing.assert_close(found.mean((0, 1)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(found.std((0, 1)), torch.ones(3), atol=1e-2, rtol=0)
-    assert isinstance(_build("standardized-lstm").standardize, Standardize)
+    lengths = torch.arange(8) * 7 + 1
+    steps = torch.arange(50).unsqueeze(1) < lengths  # (T, B)
+    padded = x.masked_fill(~steps.unsqueeze(-1), 1e3)
+    kept = Standardize(3)(padded, lengths)
+    torch.testing.assert_close(kept[steps].mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(kept[steps], Standardize(3)(x[steps].unsqueeze(1))[:, 0])
+    assert kept[~steps].eq(0).all()
+    net = _build("standardized-lstm")
+    assert isinstance(net.standardize, Standardize)
+    assert torch.equal(net(padded, lengths), net(x.masked_fill(~steps.unsqueeze(-1), 7.0), lengths))
     assert _build("lstm").standardize is None
 
 
