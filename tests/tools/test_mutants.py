@@ -96,14 +96,15 @@ def unseen(x):
     return -x
 """
 TESTS = """
-import toy
-
-
 def test_grows():
+    import toy
+
     assert toy.grow(5) == 8
 
 
 def test_waits():
+    import toy
+
     assert toy.grow(50) == 50
     assert toy.wait(2) == 2
     assert toy.wait(None) == 1
@@ -125,6 +126,8 @@ try:
 except BaselineError as error:
     print("refused", "test_grows" in str(error))
 else:
+    constant = next(m for m in mutants if m.after == "LIMIT = 11")
+    assert len(known.tests(constant)) == 2  # not only the test that imported the module first
     known.limit = lambda tests: 5.0
     verdicts = judge(sandboxes, known, mutants)
     print(json.dumps({m.after: v for m, v in zip(mutants, verdicts)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import threading
@@ -29,10 +30,18 @@ class Coverage:
         self.lines: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
         self.seconds: dict[str, float] = {}
         self.failed: set[str] = set()
-        self._now = self.lines[IMPORTED]
+        self._now = self._at_import = self.lines[IMPORTED]
 
     def _call(self, frame: FrameType, event: str, arg: object) -> Any:
-        return self._line if frame.f_code.co_filename in self.files else None
+        if frame.f_code.co_filename not in self.files:
+            return None
+        # the body of a module or a class runs once, in whichever test is the first to import it
+        function = frame.f_code.co_flags & inspect.CO_OPTIMIZED
+        return self._line if function else self._import
+
+    def _import(self, frame: FrameType, event: str, arg: object) -> Any:
+        self._at_import.add((frame.f_code.co_filename, frame.f_lineno))
+        return self._import
 
     def _line(self, frame: FrameType, event: str, arg: object) -> Any:
         self._now.add((frame.f_code.co_filename, frame.f_lineno))
