@@ -89,8 +89,9 @@ def test_names_of_models():
         "adam-lstm",
         {"mu": 0.5, "step_size": 2, "x": None},
     )
-    with pytest.raises(UsageError, match="a setting is NAME=VALUE, got mu"):
-        with_options("lstm@mu")
+    for wrong in ("mu", "=3", "mu="):
+        with pytest.raises(UsageError, match=f"a setting is NAME=VALUE, got {wrong}"):
+            with_options(f"lstm@{wrong}")
     assert RULES.find("adam") is tnn.Adam
 
 
@@ -126,6 +127,7 @@ def test_what_a_users_object_is_known_by(tmp_path):
     mine = from_file(f"{file}:Mine", "model")
     assert mine.x == 2  # an edited file is read anew
     assert digest(mine) != before
+    assert digest(partial(tnn.Adam, 0.5)) is None
     made = [eval(code, {"__name__": "typed"}) for code in ("lambda a: a", "lambda a: -a")]
     assert digest(made[0]) != digest(made[1])
     assert digest(made[0]) == digest(eval("lambda a: a", {"__name__": "typed"}))

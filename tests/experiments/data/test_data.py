@@ -281,6 +281,14 @@ def test_batches_are_a_function_of_seed_epoch_and_index():
     assert [y.tolist() for _, y in other] != whole
 
 
+def test_a_generators_seed_is_splitmix64s():
+    """The first two outputs of splitmix64 from zero, as its authors publish them."""
+    golden = 0x9E3779B97F4A7C15
+    for number, output in ((0, 0xE220A8397B1DCDAF), (golden, 0x6E789E6AA1B965F4)):
+        assert generator(number).initial_seed() == output % 2**63
+    assert generator(0, 5).initial_seed() == generator(0xE220A8397B1DCDAF + 5).initial_seed()
+
+
 def test_generators_of_different_numbers_are_unrelated():
     draws = {
         tuple(torch.rand(2, generator=generator(*n)).tolist())

@@ -169,3 +169,19 @@ def test_progress_counts_what_is_under_way():
     bars.finish("a-0", "done")
     assert task.completed == pytest.approx(1.5)
     assert task.fields["count"] == "3/5"
+
+
+def test_progress_is_on_the_error_stream(capsys):
+    """So that a table can be piped; and the runs that ended stay to be read."""
+    from torchmomentum.experiments.engine.progress import RunsProgress
+
+    with RunsProgress(1) as bars:
+        bars.update("task-model-seed-0-abc", "accuracy 0.5", 1, 2)
+        bars.finish("task-model-seed-0-abc", "accuracy 0.9")
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "task-model-seed-0: accuracy 0.9" in told.err
+    assert "1/1" in told.err
+    with RunsProgress(1, quiet=True) as bars:
+        bars.finish("a-b", "x")
+    assert capsys.readouterr().err == ""

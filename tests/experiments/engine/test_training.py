@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,10 +18,12 @@ from torchmomentum.experiments.engine.checkpoints import checkpoints, newest_che
 from torchmomentum.experiments.engine.compute import compute, folder_of
 from torchmomentum.experiments.engine.evaluation import evaluate, summary
 from torchmomentum.experiments.engine.place import Place
-from torchmomentum.experiments.engine.training import setup
+from torchmomentum.experiments.engine.training import _warning, setup
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.registry import TASKS
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.tasks import Data
+from torchmomentum.experiments.tasks.own import OwnData
 
 from ...reference.trainer import train_by_hand
 from ..stopping import Stop, assert_equal, stop_at, train, without_seconds
@@ -213,6 +216,12 @@ def test_files_are_whole_or_not_there(tmp_path):
         files.write_with(target, fail)
     assert target.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    inside = tmp_path / "new" / "folder" / "file"
+    opened = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    files.write_text(inside, "more")
+    assert inside.read_text() == "more"
+    assert inside.stat().st_mode & 0o777 == 0o644  # readable by others, unlike a temporary file
+    assert not opened or len(os.listdir("/proc/self/fd")) == opened
 
 
 def test_divergence_is_a_result(tmp_path):
@@ -228,6 +237,51 @@ def test_a_loss_that_exploded_is_said(tmp_path):
     assert result.warning.startswith("training loss exploded: 2.")
     calm, _ = train(_recipe("momentum-rnn"), Place(tmp_path))
     assert calm.warning is None
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "told"),
+    [
+        (2.0, 200.0, False),
+        (2.0, 201.0, True),
+        (-2.0, 201.0, True),
+        (0.0, 0.1, False),
+        (0, 0.11, True),
+    ],
+)
+def test_a_loss_has_exploded_at_a_hundred_times_the_first(first, last, told):
+    run = SimpleNamespace(history=[{"train_loss": 5.0}, {"train_loss": last}], first_loss=first)
+    assert (_warning(run) is not None) is told
+    assert _warning(SimpleNamespace(history=[], first_loss=1.0)) is None
+
+
+def test_a_training_keeps_its_time_and_its_threads(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    began = time.perf_counter()
+    result, _ = train(_recipe(threads=2), Place(tmp_path))
+    assert asked == [2]
+    assert 0 < result.costs["train_seconds"] < time.perf_counter() - began
+    seconds = result.curves["train_seconds"]
+    assert 0 < seconds[0] < seconds[1] == result.costs["train_seconds"]
+    assert result.costs["parameters"] == 4 * 8 * (1 + 8 + 2) + 8 * 10 + 10
+    assert result.costs["peak_memory_bytes"] > 0
+
+
+def test_without_validation_samples_there_is_no_validation(tmp_path):
+    batch = (torch.randn(4, 5, 3), torch.arange(4) % 2)
+    task = OwnData([batch], [batch])
+    with TASKS.lend({"own": task}):
+        result, _ = train(_recipe(task="own", train_limit=None, test_limit=None), Place(tmp_path))
+    assert set(result.curves) == {
+        "epoch",
+        "step",
+        "train_loss",
+        "test_loss",
+        "test_metric",
+        "train_seconds",
+    }
+    assert result.values["chosen"] == result.values["last"]
 
 
 def test_bfloat16_is_autocast(tmp_path):

@@ -1,5 +1,7 @@
 """Models by name: rules with cells, controls, one's own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -102,6 +104,29 @@ def test_a_gain_scales_the_drive():
         for wrong in (0.0, -1.0, float("nan")):
             with pytest.raises(ValueError, match="must be"):
                 rule(wrong)
+
+
+def test_a_control_steps_as_it_scans():
+    x = torch.randn(4, 2, 3)
+    for rule in (LearnedGain(3.0), DriveLayerNorm()):
+        one, state = rule.step(x[1], ())
+        torch.testing.assert_close(one, rule.scan(x)[0][1])
+        assert (one.shape, state) == ((2, 3), ())
+
+
+def test_what_a_recipe_asks_is_compiled(monkeypatch):
+    recipe = training_recipe({"task": "pdigits", "model": "lstm", "hidden_size": 5}, 0)
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
+    assert build_model(recipe, _data()) is not None
+    assert compiled == []
+    assert compiled == [build_model(replace(recipe, compile=True), _data())]
+
+
+def test_depths_that_are_none_are_refused_before_training():
+    for name, depth in (("preresnet", 12), ("resnet", 51)):
+        with pytest.raises(ValueError, match=str(depth)):
+            model_of(name).check({"depth": depth})
 
 
 def test_the_rms_is_one_for_each_unit():

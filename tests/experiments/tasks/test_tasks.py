@@ -223,6 +223,60 @@ def test_measures():
     assert error_rate(output, target) == 0.25
 
 
+@pytest.mark.parametrize(("task", "least"), [("adding", 2), ("copying", 1)])
+def test_the_shortest_length_is_served(task, least):
+    data = _data(task, None, length=least, batch_size=4, steps_per_epoch=1)
+    assert len(data.test[0][0]) == (least if task == "adding" else least + 20)
+    with pytest.raises(UsageError, match=f"length must be at least {least}"):
+        _data(task, None, length=least - 1)
+
+
+@pytest.mark.parametrize("task", ["digits", "pdigits", "adding", "copying"])
+def test_a_task_says_the_sizes_of_its_batches(task):
+    data = _data(task, None, batch_size=4)
+    for x, y in (next(iter(data.train)), data.test[0], data.validation[0]):
+        assert x.shape[-1] == data.input_size
+        output = torch.zeros(*(x.shape[:2] if data.each_step else x.shape[1:2]), data.output_size)
+        assert data.loss(output, y).isfinite()
+        if task == "adding":
+            assert y.shape == output.shape
+        else:
+            assert int(y.max()) < data.output_size
+    classes = {"digits": 10, "pdigits": 10, "adding": 1, "copying": 9}  # eight symbols, a blank
+    assert data.output_size == classes[task]
+
+
+@pytest.mark.parametrize("task", ["digits", "pdigits", "adding", "copying", "mnist", "pmnist"])
+def test_smoke_takes_seconds(task):
+    recipe = training_recipe({"task": task, "model": "lstm", "scale": "smoke"}, 0)
+    assert (recipe.epochs, recipe.model_options["hidden_size"]) == (1, 16)
+    assert recipe.task_options.get("steps_per_epoch", 5) == 5
+
+
+def test_mnist_asks_for_its_files(monkeypatch, tmp_path):
+    """What the caller said of downloads reaches the loader and the check."""
+    found = []
+    monkeypatch.setattr(mnist_module, "load_mnist", lambda *a, **k: found.append((a, k)) or 1 / 0)
+    recipe = training_recipe({"task": "mnist", "model": "lstm"}, 0)
+    with pytest.raises(ZeroDivisionError):
+        task_of("mnist").load(recipe, tmp_path, offline=True)
+    assert found == [((tmp_path,), {"offline": True})]
+    with pytest.raises(UsageError, match="mnist"):
+        task_of("mnist").check_data(tmp_path, offline=True)
+
+
+def test_images_are_trained_on_by_cross_entropy_and_reported_by_errors(cifar_folder):
+    changes = {"model": "preresnet", "depth": 11, "batch_size": 10, "seed": 0}
+    recipe = training_recipe({"task": "cifar10-jpeg", **changes}, 0)
+    data = task_of("cifar10-jpeg").load(recipe, cifar_folder)
+    assert (data.validation, data.batch_dim) == ([], 0)
+    assert (data.loss, data.metric) == (nn.functional.cross_entropy, error_rate)
+    assert (data.metric_name, data.higher_is_better) == ("error", False)
+    assert (data.input_size, data.output_size) == (3, 10)
+    x, y = next(iter(data.train))
+    assert (x.shape, y.shape) == ((10, 3, 32, 32), (10,))
+
+
 # one's own data
 
 
@@ -240,6 +294,7 @@ def test_own_data_says_what_it_is():
     data = task.load(Training("x", "lstm", "adam"), None)
     assert (data.input_size, data.output_size, data.each_step) == (3, 2, False)
     assert (task.metric, task.higher_is_better) == ("accuracy", True)
+    assert task.recipe["lr"] == 1e-3
     x, y = next(iter(data.train))
     assert x.shape == (5, 8, 3)
     assert torch.equal((x.mean((0, 2)) > 0).long(), y)
@@ -297,7 +352,8 @@ def test_the_fingerprint_is_of_the_data():
         made(train=[(batch[0][0] + 1, batch[0][1])]),
         made(loss=lambda output, target: output.sum()),
     ]
-    found = [task.fingerprint() for task in (made(), *others)]
+    sizes = [made(train=torch.utils.data.DataLoader(range(n))) for n in (5, 6)]
+    found = [task.fingerprint() for task in (made(), *others, *sizes)]
     assert len({*found}) == len(found)
     assert made().fingerprint() == found[0]
 

@@ -47,8 +47,8 @@ class RunsProgress:
         self._bars.stop()
 
     def _show(self) -> None:
-        now = self._runs - (self._bars.tasks[0].total or 0) if self._bars.tasks else 0
-        done = self._finished - now + sum(self._under_way.values())
+        before = self._runs - (self._bars.tasks[0].total or 0)
+        done = self._finished - before + sum(self._under_way.values())
         count = f"{self._finished}/{self._runs}"
         self._bars.update(self._all, completed=done, count=count)
 

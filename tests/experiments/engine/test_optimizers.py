@@ -1,0 +1,89 @@
+"""What changes from epoch to epoch: the learning rate, and SRSGD's interval."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from torchmomentum.experiments.engine.optimizers import (
+    Schedule,
+    build_optimizer,
+    build_schedules,
+    optimizer_of,
+)
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import Training
+
+
+def _recipe(optimizer="srsgd", epochs=10, schedule=None, **options):
+    options = {"lr": 0.1, **options}
+    return Training(
+        "x", "y", optimizer, optimizer_options=options, schedule=schedule or {}, epochs=epochs
+    )
+
+
+def _followed(recipe):
+    """The learning rate and the restart interval of each epoch."""
+    optimizer = build_optimizer(recipe, [nn.Parameter(torch.ones(2))])
+    schedules, found = build_schedules(recipe, optimizer), []
+    for _ in range(recipe.epochs):
+        group = optimizer.param_groups[0]
+        found.append((group["lr"], group.get("restart_every")))
+        group["params"][0].grad = torch.ones(2)
+        optimizer.step()
+        for schedule in schedules:
+            schedule.step()
+    return found
+
+
+def test_rate_and_interval_change_at_the_milestones():
+    schedule = {"milestones": [4, 8], "restarts": [30, 60, 90]}
+    rates, intervals = zip(*_followed(_recipe(schedule=schedule)), strict=True)
+    np.testing.assert_allclose(rates, [0.1] * 4 + [0.01] * 4 + [0.001] * 2)
+    assert intervals == (30,) * 4 + (60,) * 4 + (90,) * 2
+    plain = _followed(_recipe("sgd", schedule={"milestones": [4]}, momentum=0.9))
+    np.testing.assert_allclose([rate for rate, _ in plain], [0.1] * 4 + [0.01] * 6)
+    assert build_schedules(_recipe(), None) == []
+
+
+@pytest.mark.parametrize(("first", "last", "epochs"), [(61, 80, 90), (3, 7, 5), (4, 9, 5)])
+def test_the_last_interval_fades_evenly_to_one(first, last, epochs):
+    schedule = Schedule((2, first), 0.1, (40, 50, last), restart_fades=True, epochs=epochs)
+    milestones, restarts = schedule.stages()
+    assert milestones == [2, first, *range(first + 1, epochs)]
+    even = np.linspace(last, 1, epochs - first) if epochs - first > 1 else [1]
+    assert restarts[:2] == [40, 50]
+    assert np.abs(np.array(restarts[2:]) - even).max() <= 0.5
+    assert restarts[-1] == 1
+    still = Schedule((2, first), 0.1, (40, 50, last), epochs=epochs)
+    assert still.stages() == ([2, first], [40, 50, last])
+
+
+def test_each_stage_begins_anew_unless_told_otherwise():
+    for anew in (True, False):
+        schedule = {"milestones": [1], "restarts": [9, 9], "restart_at_milestones": anew}
+        recipe = _recipe(epochs=2, schedule=schedule)
+        optimizer = build_optimizer(recipe, [nn.Parameter(torch.ones(2))])
+        schedules = build_schedules(recipe, optimizer)
+        for _ in range(3):
+            optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+            optimizer.step()
+        for each in schedules:
+            each.step()
+        assert (optimizer.param_groups[0]["cycle_step"] == 0) is anew
+
+
+class Own(torch.optim.SGD):
+    def __init__(self, params, lr=0.5, *, push=2.0):
+        super().__init__(params, lr * push)
+
+
+def test_an_own_optimizer_takes_what_its_signature_says(monkeypatch):
+    from torchmomentum.experiments.registry import OPTIMIZERS
+
+    monkeypatch.setattr(OPTIMIZERS, "_entries", {**OPTIMIZERS._entries, "own": Own})
+    assert optimizer_of("own").options == {"lr": 0.5, "push": 2.0}
+    made = build_optimizer(_recipe("own", push=3.0), [nn.Parameter(torch.ones(1))])
+    assert made.param_groups[0]["lr"] == pytest.approx(0.3)
+    with pytest.raises(UsageError, match=r"optimizer sgd: .*pull"):
+        build_optimizer(_recipe("sgd", pull=1), [nn.Parameter(torch.ones(1))])
