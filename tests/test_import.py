@@ -1,6 +1,10 @@
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import torchmomentum
 
 _HEAVY = (
     "lightning",
@@ -41,3 +45,20 @@ def test_subpackages_come_by_attribute():
     assert tm.nn.MomentumLSTM.__name__ == "MomentumLSTM"
     assert tm.optim.SRSGD.__name__ == "SRSGD"
     assert "nn" in dir(tm)
+
+
+def _private_names(path):
+    """Names of PyTorch's that begin with an underscore, in imports and dotted names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "torch":
+            yield from (alias.name for alias in node.names if alias.name.startswith("_"))
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and node.attr[1] != "_":
+            dotted = ast.unparse(node)
+            if dotted.startswith("torch."):
+                yield dotted
+
+
+def test_private_names_of_pytorch_stand_in_one_file():
+    source = Path(torchmomentum.__file__).parent
+    found = {path.name for path in source.rglob("*.py") if list(_private_names(path))}
+    assert found == {"_torch_private.py"}

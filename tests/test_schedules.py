@@ -62,3 +62,13 @@ def test_the_least_that_is_allowed():
         exponential_restarts(3, 0.0, 1)
     with pytest.raises(ValueError, match="ratio must be positive and finite, got inf"):
         exponential_restarts(3, float("inf"), 1)
+
+
+@pytest.mark.parametrize("wrong", [0, 2.0, True, "3"])
+def test_counts_are_whole_numbers_from_one_on(wrong):
+    for schedule in (linear_restarts, exponential_restarts):
+        with pytest.raises(ValueError, match="first must be an integer of at least 1 iteration"):
+            schedule(wrong, 1, 2)
+        with pytest.raises(ValueError, match="stages must be an integer of at least 1"):
+            schedule(3, 1, wrong)
+    assert linear_restarts(1, 0, 1) == [1]

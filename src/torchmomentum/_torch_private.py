@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.optimizer import _default_to_fused_or_foreach, _use_grad_for_differentiable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +35,7 @@ _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
 
 # The innermost transform of torch.func, or None. Without it a kernel would be handed tensors that
-# have no memory of their own. Since 2.0; torch.func has no question for it.
+# have no memory of their own. Since 2.0; torch.func has no public way to ask.
 _innermost_transform: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack
 
 # oneDNN's LSTM and its gradient. Without them nn.LSTM's kernel cannot be one node of a graph. Since
@@ -53,6 +54,12 @@ foreach_add = torch._foreach_add
 foreach_add_ = torch._foreach_add_
 foreach_mul_ = torch._foreach_mul_
 group_by_device_and_dtype = Optimizer._group_tensors_by_device_and_dtype
+
+# Whether torch.optim steps by lists where nothing is asked, and its decorator of step(). Without
+# the first a default would differ from optim.SGD's, without the second differentiable=True would
+# lose gradients, and torch.compile would break the graph at each step. Since 2.0.
+default_to_fused_or_foreach = _default_to_fused_or_foreach
+use_grad_for_differentiable = _use_grad_for_differentiable
 
 
 def constant_in_graphs(function: F) -> F:

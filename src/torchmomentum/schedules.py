@@ -38,9 +38,9 @@ def nesterov_momentum(step: Step, restart_every: int | None = None) -> Step | fl
 
 
 def _check_stages(first: float, stages: int) -> None:
-    if not (isinstance(first, int) and first >= 1):
+    if isinstance(first, bool) or not (isinstance(first, int) and first >= 1):
         raise ValueError(f"first must be an integer of at least 1 iteration, got {first!r}")
-    if not (isinstance(stages, int) and stages >= 1):
+    if isinstance(stages, bool) or not (isinstance(stages, int) and stages >= 1):
         raise ValueError(f"stages must be an integer of at least 1, got {stages!r}")
 
 

@@ -1,7 +1,10 @@
+from typing import NamedTuple
+
 import pytest
 import torch
 
 import torchmomentum.nn as tnn
+from torchmomentum.ops import Modifiers
 
 
 @pytest.mark.parametrize(
@@ -152,3 +155,89 @@ def test_a_rule_whose_output_is_its_memory():
     expected = cell(x)[2]
     with torch.no_grad():
         torch.testing.assert_close(cell(x)[2], expected.detach())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of sizes
+def test_a_step_is_not_traced_through_a_kernel():
+    """jit.trace and make_fx record operations: a kernel would read memory that is not there."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    cell, x = tnn.MomentumLSTMCell(3, 4), torch.randn(2, 3)
+    other = torch.randn(2, 3)
+    with torch.no_grad():
+        traced = torch.jit.trace(cell, x, check_trace=False)
+        captured = make_fx(cell, tracing_mode="real")(x)
+        for function in (traced, captured):
+            torch.testing.assert_close(function(other)[0], cell(other)[0])
+
+
+class OneState(NamedTuple):
+    v: torch.Tensor
+
+
+class Named(tnn.Rule):
+    """A state of one tensor that has a name."""
+
+    def initial_state(self, batch_size, width, *, device=None, dtype=None):
+        return OneState(torch.zeros(batch_size, width, device=device, dtype=dtype))
+
+    def step(self, drive, state):
+        v = 0.5 * state.v + drive
+        return v, OneState(v)
+
+
+def test_a_named_state_of_one_keeps_its_type():
+    cell, x = tnn.GRUCell(3, 4, momentum=Named()), torch.randn(5, 2, 3)
+    layer = tnn.GRU(3, 4, momentum=Named())
+    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in layer.state_dict().items()})
+    hidden = momentum = None
+    for x_t in x:
+        out, hidden, momentum = cell(x_t, hidden, momentum)
+    torch.testing.assert_close(out, layer(x)[0][-1])
+
+
+class Counting(Named):
+    """Reads the hidden state, and its first state is a count."""
+
+    reads_hidden = True
+
+    def initial_state(self, batch_size, width, **options):
+        return self.cell_state(batch_size, width, 0, **options)
+
+    def cell_state(self, batch_size, width, hidden_size, *, device=None, dtype=None):
+        steps = torch.zeros(batch_size, dtype=torch.long, device=device)
+        return steps, torch.zeros(batch_size, hidden_size, device=device, dtype=dtype)
+
+    def step(self, drive, state):
+        return drive, (state[0] + 1, state[1])
+
+    def modifiers(self, state):
+        return Modifiers(steps=state[0], previous=state[1])
+
+    def follow(self, state, hidden):
+        return state[0], hidden.to(state[1].dtype)
+
+
+def test_a_rules_first_state_may_be_a_count():
+    layer, x = tnn.LSTM(3, 4, momentum=Counting()), torch.randn(5, 2, 3)
+    cell = tnn.LSTMCell(3, 4, momentum=layer.momentum)
+    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in layer.state_dict().items()})
+    hidden = momentum = None
+    for x_t in x:
+        out, hidden, momentum = cell(x_t, hidden, momentum)
+    torch.testing.assert_close(out, layer(x)[0][-1])
+
+
+def test_what_is_missing_is_told():
+    class NoStep(tnn.Rule):
+        def initial_state(self, *sizes, **options):
+            return ()
+
+    class NoCell(tnn.RecurrentCell):
+        pass
+
+    with pytest.raises(TypeError, match="the rule NoStep must have a method step"):
+        tnn.LSTM(3, 4, momentum=NoStep())
+    with pytest.raises(TypeError, match="NoCell must name its cell"):
+        NoCell(3, 4, momentum=tnn.Adam())

@@ -176,7 +176,7 @@ def test_a_cell_never_computes_anothers_formula(dtype):
         (partial(Delay, 3, 4, layer_norm=True), ValueError, "DELAY has no layer normalization"),
         (partial(Delay, 3, 4, zoneout=(0.1, 0.2, 0.3)), ValueError, "one for each state, got 3"),
         (partial(tnn.Recurrent, 3, 4), TypeError, "Recurrent must name its cell"),
-        (partial(MGU, 3, 4, proj_size=2), ValueError, "only supported for LSTM"),
+        (partial(MGU, 3, 4, proj_size=2), ValueError, "the cell MGU has no projection"),
         (
             lambda: Delay(3, 4)(torch.zeros(2, 2, 3), torch.zeros(1, 2, 4)),
             TypeError,

@@ -266,3 +266,19 @@ def test_shown():
     assert repr(tnn.GRU(3, 4, zoneout=0.2)) == "GRU(3, 4, zoneout_h=0.2)"
     shown = repr(tnn.LSTM(3, 4, zoneout=(0.1, 0.2), layer_norm=True))
     assert shown == "LSTM(3, 4, zoneout_h=0.1, zoneout_c=0.2, layer_norm=True)"
+
+
+class Indifferent(tnn.NesterovLookahead):
+    """Asks for lookahead, and says the defaults of all the rest in numbers of its own."""
+
+    def modifiers(self, state):
+        return super().modifiers(state)._replace(keep_scale=float("1.0"), rate_h=float("0.0"))
+
+
+def test_a_rule_leaves_the_layers_options_alone():
+    found = []
+    for rule in (tnn.NesterovLookahead(0.9), Indifferent(0.9)):
+        torch.manual_seed(0)
+        layer = tnn.LSTM(3, 4, momentum=rule, recurrent_dropout=0.5)
+        found.append(layer(torch.ones(5, 2, 3))[0])
+    assert torch.equal(*found)

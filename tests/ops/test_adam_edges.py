@@ -132,3 +132,35 @@ def test_gradients_stop_at_a_sequences_end(rule):
     assert grads[0][2:].eq(0).all()
     for a, b in zip(grads[1:], own[1:], strict=True):
         torch.testing.assert_close(a[1:], b)
+
+
+@pytest.mark.parametrize("loud", [1e25, -3e38])
+def test_the_gain_s_gradient_is_of_the_bounded_drive(loud):
+    """As the definition's: what is clamped does not grow with the drive."""
+    found = []
+    for scan in (adam_scan, adam_scan_definition):
+        x = torch.full((2, 1, 3), loud)
+        mu, gain = torch.tensor(0.6), torch.tensor(0.9, requires_grad=True)
+        zero = torch.zeros(1, 3)
+        if scan is adam_scan:
+            y = scan(x, zero, zero, mu=mu, gain=gain, beta=0.9, eps=1e-8)[0]
+        else:
+            y = scan(x, zero, zero, mu, gain, None, 0.9, 1e-8)[0]
+        y.sum().backward()
+        found.append(gain.grad)
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.skipif(not available(), reason="no C++ compiler here")
+def test_the_compiled_gain_s_gradient_is_too():
+    found = []
+    for backend in ("cpu", "loop"):
+        x = torch.full((2, 1, 8), 1e25)
+        gain = torch.tensor(0.9, requires_grad=True)
+        zero = torch.zeros(1, 8)
+        moments = Moments(zero, zero, torch.tensor(0.6), gain, 0.9, 1e-8)
+        state = (torch.zeros(1, 8),)
+        problem = Problem(RNN_RELU, x, state, torch.zeros(8, 8), torch.eye(8), moments=moments)
+        run(problem, backend)[0].sum().backward()
+        found.append(gain.grad)
+    torch.testing.assert_close(*found)

@@ -1,7 +1,10 @@
 """What a cell of the user's own gets: its own formula, everywhere, and no other's."""
 
 import copy
+import dataclasses
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from torchmomentum.ops.cells import (
     RNN_TANH,
     Cell,
     Extra,
+    by_key,
     find,
     names,
     recurrent,
@@ -233,3 +237,47 @@ def test_weights_and_states_are_counted():
     problem = Problem(RNN_TANH, pre, state[:1], weights[0], extra={"leak": weights[2]})
     with pytest.raises(ValueError, match="RNN_TANH has no weight 'leak'"):
         run(problem)
+
+
+def test_a_cell_made_of_another_has_no_gradient_but_its_own():
+    """Or it would compute the other's formula."""
+    with pytest.raises(ValueError, match="the gradient of the cell 'MINE' is of another step"):
+        dataclasses.replace(LSTM, name="MINE", step=_mgu_step)
+    mine = dataclasses.replace(LSTM, name="MINE", step=_mgu_step, gradient=None)
+    assert mine.key != LSTM.key
+
+
+def test_an_unregistered_cell_is_not_another_process_s():
+    """Its key is of this process: a program loaded elsewhere finds none, not one of its name."""
+    code = "from torchmomentum.ops.cells import Cell; print(Cell('SAME', 1, step=len).key)"
+    keys = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert keys[0] != keys[1]
+    with pytest.raises(RuntimeError, match="the cell 'SAME' of this program is not known here"):
+        by_key(keys[0].strip())
+
+
+def test_a_normalization_that_a_cell_does_not_apply_is_refused():
+    pre, state = torch.zeros(T, B, 3 * H), (torch.zeros(B, H),)
+    weights = [torch.zeros(3 * H, H), None]
+    with pytest.raises(ValueError, match="the cell GRU does not apply the modifier norm_c"):
+        scan("GRU", pre, state, weights, modifiers=Modifiers(norm_c=torch.ones(H)))
+
+
+def test_a_bias_of_the_input_counts_without_input_weights():
+    """Every backend adds what it is given."""
+    torch.manual_seed(0)
+    problem = Problem(
+        *(LSTM, torch.randn(T, B, 4 * H), (torch.zeros(B, H),) * 2, torch.randn(4 * H, H)),
+        bias_ih=torch.randn(4 * H),
+        bias_hh=torch.randn(4 * H),
+    )
+    expected = run(problem, "loop")[0]
+    torch.testing.assert_close(run(problem, "aten")[0], expected)
+    alone = problem._replace(bias_hh=None)
+    with pytest.raises(ValueError, match="both biases or neither"):
+        run(alone, "aten")

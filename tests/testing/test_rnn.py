@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+import torchmomentum.nn as tnn
 from tests.testing.faults import is_found
+from torchmomentum.ops.cells import Cell, recurrent
 from torchmomentum.testing import check_rnn
 from torchmomentum.testing._rnn import CONTRACT
 
@@ -190,6 +192,22 @@ class NoMeta(nn.GRU):
         super().__init__(*args, **options)
 
 
+def _own(step, **options):
+    class Own(tnn.Recurrent):
+        cell = Cell("OWN", gates=1, step=step, **options)
+
+    return Own
+
+
+def _reads_the_state(pre, state, weights, operand, modifiers):
+    """The state itself, whatever recurrent dropout makes of it."""
+    return (torch.tanh(pre + recurrent(weights, state[0], modifiers)),)
+
+
+def _does_not_normalize(pre, state, weights, operand, modifiers):
+    return (torch.tanh(pre + operand @ weights.weight_hh.T),)
+
+
 def _is(dtype):
     return lambda layer, x: x.dtype == dtype
 
@@ -214,6 +232,8 @@ FAULTS = [
     ("non_contiguous", _faulty(out=_off, when=lambda layer, x: not x.is_contiguous()), "differs"),
     ("meta_device", DrawsOtherwise, "draws other values"),
     ("meta_device", NoMeta, "not on the meta device"),
+    ("options_of_a_cell", _own(_reads_the_state), "recurrent_dropout changes nothing"),
+    ("options_of_a_cell", _own(_does_not_normalize), "norm_hh has no part in the output"),
 ]
 
 

@@ -338,7 +338,41 @@ class PickledAnew(CopiedAnew):
         return self
 
 
+class FalseMoments(Plain):
+    """Says that the kernel of Adam's rule computes it."""
+
+    linear = False
+
+    def initial_state(self, batch_size, width, **options):
+        return tnn.Adam().initial_state(batch_size, width, **options)
+
+    def step(self, drive, state):
+        return 3 * drive, state
+
+    def moments(self, state):
+        return tnn.Adam().moments(state)
+
+    def from_moments(self, velocity, rms):
+        return tnn.Adam().from_moments(velocity, rms)
+
+
+class LosesTheHidden(tnn.NesterovLookahead):
+    def follow(self, state, hidden):
+        return state
+
+
+class FollowsLate(tnn.NesterovLookahead):
+    """Right in a layer as a whole, wrong step by step."""
+
+    def follow(self, state, hidden):
+        found = super().follow(state, hidden)
+        return found._replace(**{found._fields[2]: found[2] * 0.5})
+
+
 FAULTS = [
+    ("in_a_layer", FalseMoments, "a layer without the rule's kernel"),
+    ("in_a_layer", LosesTheHidden, "a layer that goes on from a state"),
+    ("in_a_layer", FollowsLate, "a layer that goes on from a state"),
     ("state", ListState, "not a tuple"),
     ("state", lambda: torch.nn.Identity(), "expected a torchmomentum.nn.Rule, got Identity"),
     ("state", NoTypes, "float32 state of torch.float64"),

@@ -10,6 +10,7 @@ from torch.nn.functional import linear
 
 from torchmomentum.nn._compute import run_step
 from torchmomentum.nn._rnn import elman
+from torchmomentum.nn._weights import check_cell_class
 from torchmomentum.nn.rules import Rule, RuleState, checked_rule
 from torchmomentum.ops import Cell
 from torchmomentum.ops.cells import GRU, LSTM, Weights
@@ -47,6 +48,7 @@ class RecurrentCell(nn.RNNCellBase):
         *,
         momentum: Rule,
     ) -> None:
+        check_cell_class(self)
         momentum = checked_rule(momentum, optional=False)
         for name, value in (("input_size", input_size), ("hidden_size", hidden_size)):
             if isinstance(value, bool) or not isinstance(value, int):
@@ -105,9 +107,7 @@ class RecurrentCell(nn.RNNCellBase):
         if v is None:
             dtype = torch.promote_types(input.dtype, torch.float32)
             return self.momentum.cell_state(*sizes, device=input.device, dtype=dtype)
-        state: RuleState = (v,) if isinstance(v, Tensor) else v
-        self.momentum.check_state(state, *sizes, "v")
-        return state
+        return self.momentum.check_state(v, *sizes, "v")
 
     def forward(self, input: Tensor, hidden: Any = None, v: Any = None) -> tuple[Tensor, Any, Any]:
         """One step.
@@ -115,8 +115,8 @@ class RecurrentCell(nn.RNNCellBase):
         Args:
             input: ``(B, I)``.
             hidden: ``(h, c)`` for an LSTM, ``h`` otherwise, each ``(B, H)``; zeros where None.
-            v: The momentum state in gate space, ``(B, G H)``: a tensor for the rule ``Momentum``,
-                the rule's named tuple for the others; the rule's initial state where None.
+            v: The momentum state in gate space, ``(B, G H)``: a tensor where the rule's state is
+                one tensor, else the rule's tuple; the rule's initial state where None.
 
         Returns:
             The new ``h``, the new ``hidden``, and the new ``v``.

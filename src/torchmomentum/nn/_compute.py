@@ -128,7 +128,8 @@ def _merged(modifiers: Modifiers, asked: Modifiers) -> Modifiers:
         return asked
     values: list[Any] = []
     for own, its, default in zip(modifiers, asked, PLAIN, strict=True):
-        values.append(own if its is default else its)
+        unset = its is None or (not isinstance(its, Tensor) and its == default)
+        values.append(own if unset else its)
     return Modifiers(*values)
 
 
@@ -222,7 +223,7 @@ def run_step(
     if not rule.reads_hidden:
         pre, momentum = rule.step(drive, momentum)
         return cell.step(pre.to(drive.dtype), state, weights, hidden, PLAIN), momentum
-    asked, wide = rule.modifiers(momentum), momentum[0].dtype
+    asked, wide = rule.modifiers(momentum), torch.promote_types(hidden.dtype, torch.float32)
     mu = asked.momenta(1, wide)
     operand = asked.operand(hidden.to(wide), asked.previous, None if mu is None else mu[0])
     operand = operand.to(drive.dtype)

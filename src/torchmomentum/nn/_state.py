@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 from torch import Tensor
 
 from torchmomentum.nn._sequence import PaddedBatch
-from torchmomentum.nn.rules import Rule, RuleState
+from torchmomentum.nn.rules import Rule, RuleState, with_parts
 
 States: TypeAlias = "tuple[Tensor, ...]"  # h, and c of an LSTM
 MomentumStates: TypeAlias = "tuple[RuleState, ...]"  # one for each layer and direction
@@ -99,8 +99,7 @@ def change_all(
         return states, None
     found: list[RuleState] = []
     for state in momentum:
-        parts = [change(part, 0) for part in state]
-        found.append(type(state)(*parts) if hasattr(state, "_fields") else tuple(parts))
+        found.append(with_parts(state, [change(part, 0) for part in state]))
     return states, tuple(found)
 
 

@@ -41,6 +41,18 @@ def _plainly_right(
     )
 
 
+def check_cell_class(made: nn.Module) -> None:
+    """Checks that a layer or a one-step cell says what it computes.
+
+    Raises:
+        TypeError: Its class has no ``cell``.
+    """
+    if not isinstance(getattr(made, "cell", None), Cell):
+        raise TypeError(
+            f"{type(made).__name__} must name its cell: cell = torchmomentum.ops.Cell(...)"
+        )
+
+
 class WeightedLayer(nn.RNNBase):
     """The weights of a recurrent layer of any cell, as ``torch.nn`` names, orders and draws them.
 
@@ -68,16 +80,16 @@ class WeightedLayer(nn.RNNBase):
         layer_norm: bool = False,
         proj_size: int = 0,
     ) -> None:
-        if not isinstance(getattr(self, "cell", None), Cell):
-            kind = type(self).__name__
-            raise TypeError(f"{kind} must name its cell: cell = torchmomentum.ops.Cell(...)")
+        check_cell_class(self)
         momentum = checked_rule(momentum, optional=True)
         if not isinstance(layer_norm, bool):
             raise TypeError(f"layer_norm must be a bool, got {type(layer_norm).__name__}")
         if layer_norm and "norm_hh" not in self.cell.norms:
             raise ValueError(f"the cell {self.cell.name} has no layer normalization")
         if proj_size and self.cell.projection is None:
-            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+            if self.cell.name in ("GRU", "RNN_TANH", "RNN_RELU"):  # as torch says it
+                raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+            raise ValueError(f"the cell {self.cell.name} has no projection")
         regularization = Regularization.checked(
             recurrent_dropout, weight_dropout, zoneout, len(self.cell.states)
         )

@@ -41,7 +41,7 @@ class Modifiers(NamedTuple):
         keep_mask: Of recurrent dropout, :math:`k`: where ``weight_hh`` sees :math:`h`, bool
             ``(B, H)``, the same at each step.
         zoneout_h: Where :math:`h` stays as it is, bool ``(T, B, H)``.
-        zoneout_c: Where :math:`c` stays as it is, bool ``(T, B, H)``.
+        zoneout_c: Where :math:`c` stays as it is, bool ``(T, B, H)``; nothing of a cell without it.
         norm_hh: Normalizes what ``weight_hh`` makes over all gates, with these gains ``(G H,)``.
         norm_c: Normalizes :math:`c` where :math:`h` is made of it, with these gains ``(H,)``.
         norm_c_bias: What is added to it then, ``(H,)``.
@@ -149,7 +149,7 @@ class Modifiers(NamedTuple):
     def zoned(self, t: int, new: tuple[Tensor, ...], old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The states of a step where parts of the old ones stay."""
         zones = (self.zoneout_h, self.rate_h), (self.zoneout_c, self.rate_c)
-        kept = list(new)  # states behind the second have no zoneout
+        kept = list(new)  # states after the second have no zoneout
         for i, (mask, rate) in enumerate(zones[: len(new)]):
             if mask is not None:
                 kept[i] = torch.where(mask[t], old[i], new[i])

@@ -136,11 +136,19 @@ class Problem(NamedTuple):
         if cell.extra or self.extra:
             expected += self._expected_extra(h, size)
         if not self.modifiers.is_plain():
+            self._check_modifiers()
             expected += self.modifiers.expected(time, batch, h, size, rows)
         if self.moments is not None:
             for moment in (self.moments.velocity, self.moments.rms):
                 expected.append(("moments", moment, (batch, rows), None))
         check_tensors(expected, self.x.dtype)
+
+    def _check_modifiers(self) -> None:
+        """Rejects modifiers that the cell's step would leave out."""
+        cell, modifiers = self.cell, self.modifiers
+        for name in ("norm_hh", "norm_c", "norm_c_bias"):
+            if getattr(modifiers, name) is not None and name not in cell.norms:
+                raise ValueError(f"the cell {cell.name} does not apply the modifier {name}")
 
     def _expected_extra(self, h: int, size: int) -> list[Expected]:
         known = {extra.name: extra for extra in self.cell.extra}

@@ -11,13 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import (
-    Optimizer,
-    ParamsT,
-    _default_to_fused_or_foreach,
-    _use_grad_for_differentiable,
-)
+from torch.optim.optimizer import Optimizer, ParamsT
 
+from torchmomentum._torch_private import default_to_fused_or_foreach, use_grad_for_differentiable
 from torchmomentum.optim._compiled import CompiledStep
 from torchmomentum.optim._restart import Policy, check_policy, interval_after
 from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
@@ -149,7 +145,7 @@ class NAG(Optimizer):
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
 
-    @_use_grad_for_differentiable
+    @use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | float | Tensor | None = None) -> Any:
         """Takes one step.
 
@@ -274,7 +270,7 @@ def _choose(
     if fused:
         return partial(step_fused, compiled=compiled)
     if foreach is None and fused is None:
-        _, foreach = _default_to_fused_or_foreach(params, group["differentiable"], use_fused=False)
+        _, foreach = default_to_fused_or_foreach(params, group["differentiable"], use_fused=False)
     if any(map(_is_sparse, grads)):
         return step_each
     return step_foreach if foreach and not group["differentiable"] else step_each

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from torchmomentum.nn import Recurrent
 from torchmomentum.testing._contract import (
     Contract,
     draw,
@@ -188,6 +189,28 @@ def _wrong_arguments(make: MakeLayer) -> None:
     require_error(lambda: make(_I, _H, num_layers=2, dropout=1.5), "dropout of 1.5")
     _, state = layer(draw(_T, _B, _I))
     require_error(lambda: layer(draw(_T, _B + 1, _I), state), "state of another batch")
+
+
+@CONTRACT.check
+def _options_of_a_cell(make: MakeLayer) -> None:
+    """What a layer of ours accepts, its cell's step does."""
+    plain = _layer(make)
+    if not isinstance(plain, Recurrent):
+        return
+    x = draw(_T, _B, _I)
+    expected = plain(x)[0]
+    for name in ("recurrent_dropout", "zoneout"):
+        layer = _layer(make, **{name: 0.5})
+        layer.load_state_dict(plain.state_dict(), strict=False)
+        require(not torch.equal(layer(x)[0], expected), f"{name} changes nothing")
+    if "norm_hh" not in plain.cell.norms:
+        return
+    layer = plain if plain.layer_norm else _layer(make, layer_norm=True)
+    layer(x)[0].square().sum().backward()
+    for name in plain.cell.norms:
+        gradient = getattr(layer, f"{name}_l0").grad
+        told = f"{name} has no part in the output: say which norms the cell has"
+        require(gradient is not None and bool(gradient.ne(0).any()), told)
 
 
 def check_rnn(make: MakeLayer, *, skip: Sequence[str] = ()) -> list[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchmomentum.nn import Rule
+from torchmomentum.nn import LSTM, LSTMCell, Rule
+from torchmomentum.nn.rules import RuleState, with_parts
+from torchmomentum.ops import Modifiers
 from torchmomentum.testing._contract import Contract, draw, require, require_close
 
 MakeRule = Callable[[], Rule]
@@ -93,7 +96,7 @@ def _lengths(make: MakeRule) -> None:
 
 def _part(state: tuple[Tensor, ...], i: int) -> tuple[Tensor, ...]:
     parts = [part[i : i + 1] for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return with_parts(state, parts)
 
 
 @CONTRACT.check
@@ -121,12 +124,15 @@ def _stays_finite(make: MakeRule) -> None:
     }
     for name, drives in cases.items():
         drives.requires_grad_()
-        y, state = make().scan(drives)
+        rule = make()
+        y, state = rule.scan(drives)
         require(bool(y.isfinite().all()), f"{name}: the output is not finite")
         for part in state:
             require(bool(part.isfinite().all()), f"{name}: the state is not finite")
-        (grad,) = torch.autograd.grad(y.sum(), drives)
-        require(bool(grad.isfinite().all()), f"{name}: the gradient is not finite")
+        learned = [p for p in rule.parameters() if p.requires_grad]
+        for grad in torch.autograd.grad(y.sum(), [drives, *learned], allow_unused=True):
+            finite = grad is None or bool(grad.isfinite().all())
+            require(finite, f"{name}: the gradient is not finite")
 
 
 class _Scan(nn.Module):
@@ -152,7 +158,7 @@ def _gradients(make: MakeRule) -> None:
         parts = list(start)
         for i, value in zip(learned, values[: len(learned)], strict=True):
             parts[i] = value
-        state = type(start)(*parts) if hasattr(start, "_fields") else tuple(parts)
+        state = with_parts(start, parts)
         parameters = dict(zip(names, values[len(learned) :], strict=True))
         out: tuple[Tensor, ...] = torch.func.functional_call(module, parameters, (drives, state))
         return out
@@ -191,6 +197,52 @@ def _leaves_its_input(make: MakeRule) -> None:
     rule.scan(drives, state, torch.tensor([2, _T, 1]))
     rule.step(drives[0], state)
     require_close([drives, *state], before, "drives or state were changed", 0.0)
+
+
+class _Steps(Rule):
+    """A rule that no kernel fuses: another's steps and hooks, without its moments."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        self.rule, self.reads_hidden = rule, rule.reads_hidden
+
+    def initial_state(self, *sizes: int, **options: Any) -> RuleState:
+        return self.rule.initial_state(*sizes, **options)
+
+    def cell_state(self, *sizes: int, **options: Any) -> RuleState:
+        return self.rule.cell_state(*sizes, **options)
+
+    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, RuleState]:
+        return self.rule.step(drive, state)
+
+    def modifiers(self, state: RuleState) -> Modifiers:
+        return self.rule.modifiers(state)
+
+    def follow(self, state: RuleState, hidden: Tensor) -> RuleState:
+        return self.rule.follow(state, hidden)
+
+
+@CONTRACT.check
+def _in_a_layer(make: MakeRule) -> None:
+    """By its kernel and by its steps, whole and in parts, a layer and a cell compute the same."""
+    rule = _rule(make)
+    layer = LSTM(3, _N, momentum=rule).double()
+    x = draw(_T, _B, 3)
+    expected, last = layer(x, layer.initial_state(_B))
+    plain = LSTM(3, _N, momentum=_Steps(rule)).double()
+    weights = {k: v for k, v in layer.state_dict().items() if not k.startswith("momentum.")}
+    plain.load_state_dict(weights, strict=False)
+    require_close(plain(x)[0], expected, "a layer without the rule's kernel")
+    first, state = layer(x[:3], layer.initial_state(_B))
+    second, state = layer(x[3:], state)
+    require_close(torch.cat([first, second]), expected, "a layer that goes on from a state")
+    require_close(state[0], last[0], "its last state")
+    cell = LSTMCell(3, _N, momentum=rule).double()
+    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in layer.state_dict().items()})
+    hidden = momentum = None
+    for x_t, wanted in zip(x, expected, strict=True):
+        out, hidden, momentum = cell(x_t, hidden, momentum)
+        require_close(out, wanted, "a cell step by step")
 
 
 @CONTRACT.check

@@ -3,7 +3,7 @@
 To add one, subclass :class:`Rule`: see its docstring for what may be said of a rule.
 """
 
-from torchmomentum.nn.rules._rule import Rule, RuleState, checked_rule
+from torchmomentum.nn.rules._rule import Rule, RuleState, checked_rule, with_parts
 from torchmomentum.nn.rules._scaled import bounded
 from torchmomentum.nn.rules.adam import Adam
 from torchmomentum.nn.rules.lookahead import NesterovLookahead
@@ -21,4 +21,5 @@ __all__ = [
     "RuleState",
     "bounded",
     "checked_rule",
+    "with_parts",
 ]

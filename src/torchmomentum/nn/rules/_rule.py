@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import torch
@@ -28,13 +28,18 @@ def last_step(values: Tensor, lengths: Tensor | None) -> Tensor:
     return values[lengths - 1, torch.arange(values.shape[1], device=values.device)]  # (B, N)
 
 
+def with_parts(state: RuleState, parts: Iterable[Tensor]) -> RuleState:
+    """A state of the same type as another, of other tensors."""
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
 def _keep_ended(alive: Tensor, new: RuleState, old: RuleState) -> RuleState:
     """The new state of the sequences that still run, the old one of those that have ended."""
     kept = (
         torch.where(alive.view(-1, *[1] * (a.dim() - 1)), a, b)
         for a, b in zip(new, old, strict=True)
     )
-    return type(new)(*kept) if hasattr(new, "_fields") else tuple(kept)
+    return with_parts(new, kept)
 
 
 def _one_step_of(scan: Callable[..., tuple[Tensor, RuleState]]) -> Any:
@@ -71,8 +76,8 @@ class Rule(nn.Module):
 
     linear: bool = False
     reads_hidden: bool = False
-    # the sizes asked for last, and what a state for them is made of
-    _expected: tuple[tuple[int, ...], str, list[tuple[int, ...]]] = ((), "", [])
+    # the sizes asked for last, and a state for them on the meta device
+    _expected: tuple[tuple[int, ...], RuleState] = ((), ())
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -185,9 +190,11 @@ class Rule(nn.Module):
         return self.initial_state(*drives.shape[1:], device=drives.device, dtype=dtype)
 
     def check_state(
-        self, state: RuleState, batch_size: int, width: int, hidden_size: int, name: str
-    ) -> None:
-        """Checks that a state has the structure of :meth:`cell_state`.
+        self, state: Tensor | RuleState, batch_size: int, width: int, hidden_size: int, name: str
+    ) -> RuleState:
+        """A state as a caller passed it, in the type of :meth:`cell_state`.
+
+        A lone tensor stands for a state of one.
 
         Raises:
             TypeError: It has another number of tensors.
@@ -195,17 +202,19 @@ class Rule(nn.Module):
         """
         sizes = batch_size, width, hidden_size
         if self._expected[0] != sizes:  # a stream asks the same at each step
-            like = self.cell_state(*sizes, device="meta")
-            shapes = [tuple(part.shape) for part in like]
-            self._expected = sizes, type(like).__name__, shapes
-        _, kind, expected = self._expected
-        if not isinstance(state, (tuple, list)) or len(state) != len(expected):
+            self._expected = sizes, self.cell_state(*sizes, device="meta")
+        expected = self._expected[1]
+        parts = (state,) if isinstance(state, Tensor) else state
+        if not isinstance(parts, (tuple, list)) or len(parts) != len(expected):
             raise TypeError(
-                f"{name} must be {len(expected)} tensor(s), {kind}, got {type(state).__name__}"
+                f"{name} must be {len(expected)} tensor(s), {type(expected).__name__}, got "
+                f"{type(state).__name__}"
             )
-        for found, wanted in zip(state, expected, strict=True):
-            if tuple(found.shape) != wanted:
-                raise RuntimeError(f"Expected {name} size {wanted}, got {list(found.shape)}")
+        for found, wanted in zip(parts, expected, strict=True):
+            if found.shape != wanted.shape:
+                size = tuple(wanted.shape)
+                raise RuntimeError(f"Expected {name} size {size}, got {list(found.shape)}")
+        return parts if type(parts) is type(expected) else with_parts(expected, parts)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Keeps its own values where a state dict has none, as that of the torch namesake."""
@@ -220,9 +229,14 @@ def checked_rule(rule: Any, *, optional: bool) -> Any:
     """The argument ``momentum`` of a layer or a cell.
 
     Raises:
-        TypeError: It is not a rule.
+        TypeError: It is not a rule, or lacks a step or an initial state.
     """
-    if isinstance(rule, Rule) or (optional and rule is None):
+    if isinstance(rule, Rule):
+        for name in ("initial_state", "step"):
+            if getattr(type(rule), name) is getattr(Rule, name):
+                raise TypeError(f"the rule {type(rule).__name__} must have a method {name}")
+        return rule
+    if optional and rule is None:
         return rule
     expected = "a rule such as torchmomentum.nn.Momentum(0.6, 0.6)" + " or None" * optional
     found = type(rule).__name__

@@ -239,7 +239,8 @@ def _refusal(problem: Problem) -> str:
         return "PyTorch's layers have no modifiers and no rule"
     if problem.lengths is not None and problem.batch_sizes is None:
         return "PyTorch's layers take lengths only of packed input"
-    if (problem.bias_ih is None) != (problem.bias_hh is None) and problem.weight_ih is not None:
+    lacks_one = (problem.bias_ih is None) != (problem.bias_hh is None)
+    if lacks_one and (problem.weight_ih is not None or problem.bias_ih is not None):
         return "PyTorch's layers have both biases or neither"
     # PyTorch's functions would be unrolled over time in a graph, and know no transforms
     if (torch.compiler.is_compiling() or transformed()) and not _on_onednn(problem):
@@ -252,7 +253,9 @@ def _run(problem: Problem) -> State:
     if weight_ih is None:
         # there is no such function: weights that change nothing make of the input pre-activations
         weight_ih = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-        bias_ih = None if bias_hh is None else torch.zeros_like(bias_hh)
+        bias_ih = problem.bias_ih
+        if bias_ih is None and bias_hh is not None:
+            bias_ih = torch.zeros_like(bias_hh)
         problem = changed(problem, weight_ih=weight_ih, bias_ih=bias_ih)
     if _on_onednn(problem):
         return _run_onednn(problem, weight_ih)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -51,6 +52,7 @@ class Gradient(NamedTuple):
     """A cell's loop over time and its gradient, both written out in PyTorch operations.
 
     Attributes:
+        step: The definition that it is the gradient of.
         forward: Takes pre-activations, state, weights and a mask ``(T, B, 1)`` or None. Returns the
             outputs, the last state, and what the backward needs.
         backward: Takes the first state, weights, mask, ``(outputs, *kept)``, and the gradients of
@@ -61,6 +63,7 @@ class Gradient(NamedTuple):
         kept: How many these are.
     """
 
+    step: Step
     forward: Callable[[Tensor, State, Weights, Tensor | None], tuple[Tensor, ...]]
     backward: Callable[..., list[Tensor]]
     keep: Callable[[Tensor, State], tuple[Tensor, ...]]
@@ -68,6 +71,7 @@ class Gradient(NamedTuple):
 
 
 _numbers = itertools.count(1)
+_PROCESS = secrets.token_hex(4)  # so that no other process takes an unregistered cell for its own
 _by_key: dict[str, Cell] = {}
 _prepare: list[Callable[[Cell], None]] = []
 
@@ -88,10 +92,12 @@ class Cell:
             state. ``pre`` is what the input contributes, ``(B, G H)``; ``state`` a tuple with
             ``h`` first, each ``(B, H)``; ``operand`` is what ``weight_hh`` multiplies: ``h``, or
             what the modifiers make of it. :func:`recurrent` makes the product.
-        states: The names of the states, the first of them that which is put out.
+        states: The names of the states, the first is the output.
         extra: Further weights.
         projection: Which of these projects ``h``, if any: ``h`` has another width with it.
-        norms: Which normalizations of :class:`~torchmomentum.ops.Modifiers` the step applies.
+        norms: Which normalizations of :class:`~torchmomentum.ops.Modifiers` the step applies;
+            :func:`recurrent` applies the default. :func:`~torchmomentum.testing.check_rnn` finds a
+            step that leaves one out.
         gradient: The loop over time with its gradient written out, where there is one.
 
     Example:
@@ -121,7 +127,9 @@ class Cell:
             raise ValueError(f"gates must be at least 1, got {self.gates}")
         if not self.states or self.states[0] != "h":
             raise ValueError(f"a cell's first state must be 'h', got {self.states}")
-        self._enter(f"{self.name}/{next(_numbers)}")
+        if self.gradient is not None and self.gradient.step is not self.step:
+            raise ValueError(f"the gradient of the cell {self.name!r} is of another step")
+        self._enter(f"{self.name}/{_PROCESS}-{next(_numbers)}")
         for prepare in _prepare:
             prepare(self)
 

@@ -94,5 +94,5 @@ def _keep(pre: Tensor, state: State) -> tuple[Tensor, ...]:
 
 
 GRU = register(
-    Cell("GRU", gates=3, step=_step, gradient=Gradient(_forward, _backward, _keep, kept=2))
+    Cell("GRU", gates=3, step=_step, gradient=Gradient(_step, _forward, _backward, _keep, kept=2))
 )

@@ -141,6 +141,6 @@ LSTM = register(
         extra=(Extra("weight_hr", lambda h, width: (h, width), required=False),),
         projection="weight_hr",
         norms=("norm_hh", "norm_c", "norm_c_bias"),
-        gradient=Gradient(_forward, _backward, _keep, kept=3),
+        gradient=Gradient(_step, _forward, _backward, _keep, kept=3),
     )
 )

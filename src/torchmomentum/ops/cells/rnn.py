@@ -75,8 +75,9 @@ def _keep(pre: Tensor, state: State) -> tuple[Tensor, ...]:
 
 
 def _make(name: str, activation: Callable[[Tensor], Tensor], relu: bool) -> Cell:
-    written = Gradient(partial(_forward, relu), partial(_backward, relu), _keep, kept=0)
-    return register(Cell(name, gates=1, step=partial(_step, activation), gradient=written))
+    step = partial(_step, activation)
+    written = Gradient(step, partial(_forward, relu), partial(_backward, relu), _keep, kept=0)
+    return register(Cell(name, gates=1, step=step, gradient=written))
 
 
 RNN_TANH = _make("RNN_TANH", torch.tanh, False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchmomentum._torch_private import transformed
+from torchmomentum._torch_private import plain
 from torchmomentum.ops._problem import Moments
 from torchmomentum.ops.cells import Cell, State
 from torchmomentum.ops.cpu.layer import ACTIVATIONS, rule_numbers
@@ -23,8 +23,7 @@ def step_serves(cell: Cell, tensors: Sequence[Tensor | None]) -> bool:
         cell.key not in _STEPPED
         or torch.is_grad_enabled()
         or torch.is_autocast_enabled("cpu")
-        or torch.compiler.is_compiling()
-        or transformed()
+        or not plain()
     ):
         return False
     for t in tensors:

@@ -120,7 +120,7 @@ static inline void adam_backward(const Problem &p, const Adam &rule, const float
         store(grad + at, absolute(x) > splat(rule.limit) ? Vector{} : dx, left);
         if (sums) {
           mu_sum += grad_v * load(past + t * wide + at, LANES);
-          gain_sum += grad_v * x;
+          gain_sum += grad_v * at_least(at_most(x, rule.limit), -rule.limit);
         }
         store(dv + state + at, grad_v * rule.mu, left);
         Vector before = load(past + half + t * wide + at, LANES);

@@ -128,7 +128,7 @@ def _backward(
     grad_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
     dv = torch.zeros_like(v0) if grad_v is None else grad_v.clone()
     dr = torch.zeros_like(r0) if grad_r is None else grad_r.clone()
-    largest = largest_drive(x)
+    largest, limit = largest_drive(x), largest_drive(x, scale)
     sums = torch.zeros(2, dtype=torch.float64, device=x.device)
     for t in range(x.shape[0] - 1, -1, -1):
         y, r = outputs[t], roots[t]
@@ -149,12 +149,11 @@ def _backward(
         if learned:
             before_v = velocities[t - 1] if t else v0
             sums[0] += (dv * before_v).sum(dtype=torch.float64)
-            sums[1] += (dv * x[t]).sum(dtype=torch.float64)
+            sums[1] += (dv * x[t].clamp(-limit, limit)).sum(dtype=torch.float64)
         dv = dv * kept
         dr = (before_r / safe).mul_(dr).mul_(beta)
         if held_v is not None and held_r is not None:
             dv, dr = dv + held_v, dr + held_r
-    limit = largest_drive(x, scale)
     if roots.numel() and roots.amax() >= math.sqrt(1 - beta) * limit:
         grad_x.masked_fill_(x.abs() > limit, 0)
     return [grad_x, dv, dr, *sums.to(mu.dtype).unbind(0)]
