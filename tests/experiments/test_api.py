@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchmomentum.experiments import Task, compare
+from torchmomentum.experiments import Task, api, compare
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import MODELS, TASKS
@@ -223,3 +223,12 @@ def test_files_from_the_command_line(tmp_path, jobs, capsys):
 def test_a_task_that_says_nothing_is_refused():
     with pytest.raises(NotImplementedError):
         Task().load(None, None)
+
+
+def test_what_is_missing_is_downloaded_unless_told_otherwise(monkeypatch, tmp_path):
+    places = []
+    monkeypatch.setattr(api, "run_study", lambda study, runs, place, *_, **__: places.append(place))
+    compare("pdigits", ["lstm"])
+    compare("pdigits", ["lstm"], offline=True, data_dir=tmp_path)
+    assert [place.offline for place in places] == [False, True]
+    assert places[1].data == tmp_path

@@ -1,7 +1,10 @@
 """Names: found, refused, registered, taken from files."""
 
+import os
+import sys
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,3 +145,16 @@ def test_entries_are_lent_for_a_while():
         raise KeyError
     assert known.find("a") == 1
     assert list(known) == ["a"]
+
+
+def test_installed_packages_register_what_they_declare(monkeypatch):
+    """By entry points; and what the environment names is imported, for processes started here."""
+    loaded = []
+    point = SimpleNamespace(load=lambda: loaded.append("point"))
+    monkeypatch.setattr(
+        registry.metadata, "entry_points", lambda group: [point] * (group == "torchmomentum")
+    )
+    monkeypatch.setenv(registry.USE, os.pathsep.join(["this", "json"]))
+    registry.load_used()
+    assert loaded == ["point"]
+    assert "this" in sys.modules

@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import marshal
 import os
@@ -111,12 +110,10 @@ def _checksum(content: bytes) -> str:
 def _load(path: Path, checksum: str) -> ModuleType:
     """A file as a module; one that was edited is loaded anew."""
     name = f"torchmomentum_user_{path.stem}_{_checksum(bytes(path))[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
-    code = compile(path.read_bytes(), path, "exec")  # not a cached one: a second may not tell them
+    code = compile(path.read_bytes(), path, "exec")  # importlib would take a cached one
     exec(code, vars(module))
     return module
 

@@ -3,15 +3,27 @@
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import torch
 from filelock import FileLock
 
-from torchmomentum.experiments.engine.compute import Busy, compute, finished, folder_of
+from torchmomentum.experiments.engine.compute import (
+    Busy,
+    begun,
+    compute,
+    finished,
+    folder_of,
+    forget,
+)
 from torchmomentum.experiments.engine.place import Place
-from torchmomentum.experiments.engine.pool import compute_all
+from torchmomentum.experiments.engine.pool import compute_all, told_of
+from torchmomentum.experiments.engine.progress import RunsProgress
+from torchmomentum.experiments.engine.provenance import provenance
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Recipe, Training
 from torchmomentum.experiments.result import Result
@@ -98,6 +110,80 @@ def test_a_run_that_another_process_computes_is_left_to_it(tmp_path):
     assert compute(recipe, place).values["twice"] == 6.0
 
 
+def test_a_run_says_what_it_is_before_it_is_computed(tmp_path, monkeypatch):
+    """So that a stopped one is known; one that could not begin leaves nothing."""
+    place, recipe = Place(tmp_path), Double(4.0)
+    file = folder_of(recipe, place) / "recipe.json"
+    seen = []
+
+    def look(recipe, place, tell):
+        seen.append(json.loads(file.read_text()))
+        if len(seen) == 1:
+            raise UsageError("no data")
+        return Result(recipe={}, values={})
+
+    monkeypatch.setitem(globals(), "double", look)
+    with pytest.raises(UsageError, match="no data"):
+        compute(recipe, place)
+    assert not begun(recipe, place)
+    compute(recipe, place)
+    assert seen == [recipe.to_dict()] * 2
+    assert begun(recipe, place)
+    forget(recipe, place)
+    assert finished(recipe, place) is None
+
+
+def test_jobs_wait_for_a_run_that_another_process_computes(tmp_path):
+    recipes, place = [Double(1.0), Double(2.0)], Place(tmp_path)
+    folder = folder_of(recipes[0], place)
+    folder.mkdir(parents=True)
+    lock = FileLock(folder / ".lock", thread_local=False)
+    lock.acquire()
+    threading.Timer(2.0, lock.release).start()
+    results = compute_all(recipes, place, jobs=2, quiet=True)
+    assert [results[recipe.key].values["twice"] for recipe in recipes] == [2.0, 4.0]
+
+
+def test_progress_of_each_run_is_shown(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(RunsProgress, "update", lambda self, *news: told.append(news))
+    recipe = Double(3.0)
+    compute_all([recipe], Place(tmp_path), quiet=True)
+    assert told == [(recipe.folder, "half", 1, 2)]
+
+
+def test_a_finished_run_in_words():
+    result = Result(
+        recipe={},
+        values={"best": 0.91234, "n": 3, "last": 0.9, "chosen": 0.85, "more": 1.0},
+        costs={"train_seconds": 12.4},
+        warning="exploded",
+    )
+    assert told_of(result) == "best 0.9123, last 0.9, chosen 0.85, trained 12 s, exploded"
+    assert told_of(Result(recipe={}, failed="diverged")) == "diverged"
+    assert told_of(Result(recipe={})) == "done"
+
+
+def test_provenance_names_the_machine_and_the_commit():
+    found = provenance(["a", "b"])
+    assert found["command"] == "a b"
+    models = (
+        [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if Path("/proc/cpuinfo").exists()
+        else [found["cpu"]]
+    )
+    assert found["cpu"] in models
+    assert found["threads"] == torch.get_num_threads()
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    ).stdout.strip()
+    assert found["commit"] in (head or None, None)
+
+
 def test_two_processes_share_the_work(tmp_path):
     """Neither repeats what the other did, and both have all results."""
     code = (
@@ -158,8 +244,6 @@ def test_a_damaged_result_is_named(tmp_path, text, message):
 
 
 def test_progress_counts_what_is_under_way():
-    from torchmomentum.experiments.engine.progress import RunsProgress
-
     bars = RunsProgress(5, 2, quiet=True)
     task = bars._bars.tasks[0]
     assert (task.total, task.completed) == (3, 0)
@@ -173,8 +257,6 @@ def test_progress_counts_what_is_under_way():
 
 def test_progress_is_on_the_error_stream(capsys):
     """So that a table can be piped; and the runs that ended stay to be read."""
-    from torchmomentum.experiments.engine.progress import RunsProgress
-
     with RunsProgress(1) as bars:
         bars.update("task-model-seed-0-abc", "accuracy 0.5", 1, 2)
         bars.finish("task-model-seed-0-abc", "accuracy 0.9")

@@ -159,6 +159,33 @@ def test_a_stopped_run_resumes_bit_for_bit(tmp_path, stop):
     assert without_seconds(resumed.curves) == without_seconds(whole.curves)
 
 
+def test_schedules_go_on_too(tmp_path):
+    schedule = {"milestones": [1, 2], "restarts": [3, 4, 5], "restart_at_milestones": False}
+    recipe = _recipe(optimizer="srsgd", lr=0.05, epochs=3, schedule=schedule)
+    _, expected = train(recipe, Place(tmp_path / "whole"))
+    place = Place(tmp_path / "cut", checkpoint_every=1)
+    with pytest.raises(Stop):
+        train(recipe, place, stop_at(10))
+    assert_equal(train(recipe, place)[1], expected)
+
+
+def test_every_evaluation_is_in_the_log(tmp_path):
+    """And only once, where a run was killed between a checkpoint and its records."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe, place = _recipe(epochs=3), Place(tmp_path, checkpoint_every=1)
+    with pytest.raises(Stop):
+        train(recipe, place, stop_at(9))
+    result, _ = train(recipe, place)
+    log = EventAccumulator(str(folder_of(recipe, place) / "tensorboard"))
+    log.Reload()
+    for name in ("test_metric", "train_loss"):
+        events = log.Scalars(name)
+        assert [event.step for event in events] == result.curves["step"]
+        found = torch.tensor([event.value for event in events])
+        torch.testing.assert_close(found, torch.tensor(result.curves[name]))
+
+
 def test_a_killed_run_resumes_bit_for_bit(tmp_path):
     """SIGKILL, as the machine would be lost, from the command line."""
     command = [

@@ -1,5 +1,8 @@
 """The slides' figures: problems, methods, the command that makes them."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,7 @@ from torchmomentum.experiments.report.iterations import curve, rates, window
 from torchmomentum.experiments.report.tables import table
 from torchmomentum.experiments.studies.run import load_results, run_study
 from torchmomentum.experiments.studies.slides import chains, regression
+from torchmomentum.experiments.studies.slides.figures import METHODS
 from torchmomentum.experiments.studies.slides.images import load
 from torchmomentum.experiments.studies.slides.methods import (
     EXACT_SCHEDULE,
@@ -31,6 +35,7 @@ from torchmomentum.experiments.studies.slides.problems import (
 from torchmomentum.experiments.studies.slides.recipes import Chain, Regression
 from torchmomentum.optim import NAG
 
+ROOT = Path(__file__).parents[3]
 SLIDES = [name for name in STUDIES if name.startswith("slides-")]
 ITERATIVE = [name for name in SLIDES if name not in ("slides-logistic", "slides-bnn")]
 
@@ -352,3 +357,82 @@ def test_wrong_use_is_told_in_one_line(arguments, words, tmp_path, capsys):
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+
+
+def test_the_frequencies_are_restarts_and_never_is_none():
+    found = METHODS["frequencies"]
+    assert found["never"] == Method()
+    assert {name: method.restart for name, method in found.items() if name != "never"} == {
+        f"F = {f}": f for f in (1, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+    }
+
+
+def test_what_samples_are_measured_by():
+    """By hand: two of four are right; the likelihood of the labels; confidence against accuracy."""
+    p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
+    labels = torch.tensor([0, 1, 1, 0])
+    error, nll, calibration = chains.measure(p, labels)
+    assert error == 0.5
+    assert nll == pytest.approx(-np.log([0.9, 0.4, 0.8, 0.3]).mean())
+    # each confidence is in a bin of its own: |1 - 0.9|, |0 - 0.6|, |1 - 0.8|, |0 - 0.7|
+    assert calibration == pytest.approx((0.1 + 0.6 + 0.2 + 0.7) / 4)
+
+
+def test_the_potential_is_the_negative_log_posterior():
+    """With a standard normal prior on each weight, up to its constant, over the training images."""
+    torch.manual_seed(0)
+    net = chains.network(3)
+    x, y = torch.randn(8, 3), torch.arange(8) % 10
+    likelihood = torch.distributions.Categorical(logits=net(x)).log_prob(y).mean()
+    prior = sum(torch.distributions.Normal(0.0, 1.0).log_prob(p).sum() for p in net.parameters())
+    constant = sum(p.numel() for p in net.parameters()) * -0.5 * np.log(2 * np.pi)
+    expected = -(likelihood + (prior - constant) / 40)
+    torch.testing.assert_close(chains._potential(net, x, y, 40), expected.float())
+
+
+def test_a_chain_is_of_the_whole_potential(tmp_path, monkeypatch):
+    """The mean over a batch stands for the sum over all images."""
+    made = []
+
+    def samplers(images):
+        def make(parameters, **options):
+            made.append((images, options["potential_scale"]))
+            return chains.LMC(parameters, lr=1e-6, **options)
+
+        return {"LMC": make}
+
+    monkeypatch.setattr(chains, "samplers", samplers)
+    chains.follow(Chain("digits", "LMC", 20, 0, at=(10,)), Place(tmp_path), silent)
+    assert made == [(1347, 1347.0)]
+
+
+def test_constant_momentum_is_torchs_in_both_forms():
+    """v_k = w_{k-1} - s g, w_k = v_k + 0.9 (v_k - v_{k-1}); and the heavy ball."""
+    for name, heavy in (("GD + momentum", False), ("heavy ball", True)):
+        w = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+        optimizer = regression.OPTIMIZERS[name]([w], lr=0.1)
+        point = before = 1.0
+        for _ in range(4):
+            w.grad = 2 * w.detach()  # of w^2
+            optimizer.step()
+            if heavy:
+                point, before = point - 0.2 * point + 0.9 * (point - before), point
+            else:
+                new = point - 0.2 * point
+                point, before = new + 0.9 * (new - before), new
+            assert w.item() == pytest.approx(point)
+
+
+@pytest.mark.parametrize("name", SLIDES)
+def test_recorded_figures_are_of_the_studies_in_the_code(name):
+    results, study = load_results(ROOT / "results" / name), STUDIES.find(name)
+    view = json.loads(json.dumps(study.view))
+    assert {key: results.view[key] for key in view} == view
+    assert (results.title, results.metric, results.table) == (
+        study.title,
+        study.metric,
+        study.table,
+    )
+    assert results.axes == json.loads(json.dumps(dict(study.axes)))
+    keys = [run.recipe.to_dict() for run in study.plan()]
+    assert [run.recipe for run in results.runs] == keys
