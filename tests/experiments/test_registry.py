@@ -151,9 +151,8 @@ def test_installed_packages_register_what_they_declare(monkeypatch):
     """By entry points; and what the environment names is imported, for processes started here."""
     loaded = []
     point = SimpleNamespace(load=lambda: loaded.append("point"))
-    monkeypatch.setattr(
-        registry.metadata, "entry_points", lambda group: [point] * (group == "torchmomentum")
-    )
+    declared = {"torchmomentum": [point]}
+    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: declared[group])
     monkeypatch.setenv(registry.USE, os.pathsep.join(["this", "json"]))
     registry.load_used()
     assert loaded == ["point"]

@@ -282,3 +282,21 @@ def test_a_rule_leaves_the_layers_options_alone():
         layer = tnn.LSTM(3, 4, momentum=rule, recurrent_dropout=0.5)
         found.append(layer(torch.ones(5, 2, 3))[0])
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("rates", [(0.25, 0.0), (0.0, 0.25), (1.0, 1.0)])
+def test_zoneout_s_means_are_those_of_each_state_alone(rates):
+    """In evaluation, against a step by hand; where all stays, nothing moves."""
+    torch.manual_seed(0)
+    layer = tnn.LSTM(3, 4, zoneout=rates).eval()
+    x, h, c = torch.randn(5, 2, 3), torch.randn(2, 4), torch.randn(2, 4)
+    out, (last_h, last_c) = layer(x, (h[None], c[None]))
+    plain = torch.nn.LSTMCell(3, 4)
+    plain.load_state_dict({k.removesuffix("_l0"): v for k, v in layer.state_dict().items()})
+    for x_t in x:
+        new_h, new_c = plain(x_t, (h, c))
+        h, c = (
+            new + rate * (old - new)
+            for new, old, rate in zip((new_h, new_c), (h, c), rates, strict=True)
+        )
+    torch.testing.assert_close((out[-1], last_h[0], last_c[0]), (h, h, c))

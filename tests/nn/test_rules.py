@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import pytest
@@ -322,3 +323,48 @@ def test_a_users_rule_keeps_its_buffers_in_a_state_dict():
     assert other.momentum.offset == 7.0
     other.load_state_dict(torch.nn.LSTM(2, 3).state_dict())
     assert other.momentum.offset == 7.0
+
+
+def test_the_defaults_are_the_documented_ones():
+    """A rule without arguments is the paper's with a step of one, and nothing is learned."""
+    found = {
+        rule.__name__: {
+            name: p.default
+            for name, p in inspect.signature(rule).parameters.items()
+            if p.default is not p.empty
+        }
+        for rule in (Momentum, Nesterov, NesterovLookahead, Adam, RMSProp)
+    }
+    assert found == {
+        "Momentum": {"mu": 0.6, "step_size": 1.0, "learnable": False},
+        "Nesterov": {"step_size": 1.0, "restart": None, "learnable": False},
+        "NesterovLookahead": {"step_size": 1.0, "restart": None, "learnable": False},
+        "Adam": {"mu": 0.6, "step_size": 1.0, "beta": 0.99, "eps": 1e-8, "learnable": False},
+        "RMSProp": {"step_size": 1.0, "beta": 0.9, "eps": 1e-8, "learnable": False},
+    }
+
+
+def test_a_rule_is_linear_only_where_it_says_so():
+    class Own(Rule):
+        def initial_state(self, batch_size, width, **options):
+            return (torch.zeros(batch_size, width, **options),)
+
+        def step(self, drive, state):
+            return drive.relu(), state
+
+    assert Own.linear is False
+    assert Own.reads_hidden is False
+    torch.manual_seed(0)
+    layer, x = LSTM(3, 4, momentum=Own()), torch.randn(5, 2, 3)
+    drive = torch.nn.functional.linear(x, layer.weight_ih_l0, layer.bias_ih_l0).relu()
+    zero = torch.zeros(2, 4)
+    expected = lstm_scan(drive, zero, zero, layer.weight_hh_l0, layer.bias_hh_l0)[0]
+    torch.testing.assert_close(layer(x)[0], expected)
+
+
+def test_a_lookahead_state_without_a_cell_has_no_hidden_units():
+    assert [tuple(p.shape) for p in NesterovLookahead().initial_state(2, 3)] == [
+        (2, 3),
+        (2,),
+        (2, 0),
+    ]

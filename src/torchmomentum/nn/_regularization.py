@@ -31,9 +31,9 @@ class Regularization(NamedTuple):
         zoneout_c: The same of ``c``.
     """
 
-    recurrent_dropout: float = 0.0
-    weight_dropout: float = 0.0
-    zoneout_h: float = 0.0
+    recurrent_dropout: float
+    weight_dropout: float
+    zoneout_h: float
     zoneout_c: float = 0.0
 
     @classmethod
@@ -46,7 +46,7 @@ class Regularization(NamedTuple):
     ) -> Regularization:
         """From a layer's arguments, where one number for zoneout is that of all its states.
 
-        States behind the second have no zoneout.
+        States after the second have no zoneout.
 
         Raises:
             TypeError: One of them is not a number.
