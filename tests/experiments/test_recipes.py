@@ -1,10 +1,12 @@
 """Recipes: put together from tasks, models and what the user changed."""
 
+from pathlib import Path
+
 import pytest
 
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import model_names
-from torchmomentum.experiments.registry import RULES
+from torchmomentum.experiments.registry import RULES, STUDIES
 from torchmomentum.experiments.studies.compare import (
     CONTROLS,
     comparison,
@@ -12,9 +14,11 @@ from torchmomentum.experiments.studies.compare import (
     named,
     with_controls,
 )
+from torchmomentum.experiments.studies.run import load_results
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.study import SCALES, Scale, Study
 
+RESULTS = Path(__file__).parents[2] / "results"
 SEQUENCES = ("digits", "pdigits", "mnist", "pmnist", "adding", "copying")
 
 
@@ -162,3 +166,30 @@ def test_a_study_is_all_combinations_on_its_axes():
         study.plan(seeds=0)
     with pytest.raises(UsageError, match="unknown scale 'desk'"):
         study.plan("desk")
+
+
+@pytest.mark.parametrize(
+    ("task", "changes"), [("pdigits", {"epochs": 40}), ("adding", {"length": 100, "steps": 600})]
+)
+def test_recorded_comparisons_are_of_the_recipes_in_the_code(task, changes):
+    """A recipe that differs in any number is another run: then the results are to be made anew."""
+    results = load_results(RESULTS / task)
+    study, runs = comparison(task, named(results.axes["model"]), changes={**changes, "threads": 1})
+    assert [run.recipe for run in results.runs] == [run.recipe.to_dict() for run in runs]
+    assert (results.metric, results.higher_is_better) == (study.metric, study.higher_is_better)
+    assert (results.title, results.table, results.figure) == (
+        study.title,
+        study.table,
+        study.figure,
+    )
+
+
+IMAGES = ("cifar10", "cifar100", "imagenet", "fewer-epochs", "error-vs-depth")
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_recorded_image_figures_are_of_the_recipes_in_the_code(name):
+    results, study = load_results(RESULTS / name), STUDIES.find(name)
+    runs = study.plan("desk", changes={"data": "cifar10-jpeg", "threads": 1})
+    assert [run.recipe for run in results.runs] == [run.recipe.to_dict() for run in runs]
+    assert [run.arm for run in results.runs] == [run.arm for run in runs]

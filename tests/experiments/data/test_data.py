@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from torchmomentum.experiments.data import mnist, mnist_files, synthetic
-from torchmomentum.experiments.data.batches import generator, shuffled
+from torchmomentum.experiments.data.batches import generator, shuffled, some_of
 from torchmomentum.experiments.data.check import DATA_SETS, check_data
 from torchmomentum.experiments.data.cifar import load_cifar
 from torchmomentum.experiments.data.cifar_files import ARCHIVES, NAMES
@@ -160,6 +160,9 @@ def test_idx_files_are_parsed_and_checked():
         mnist.read_idx(_idx((2, 3), bytes(5)), "x")
     with pytest.raises(UsageError, match="x is not an IDX file"):
         mnist.read_idx(b"PK\x03\x04", "x")
+    for begin in (b"\1\0\x08\1", b"\0\1\x08\1", b"\0\0\x0d\1"):
+        with pytest.raises(UsageError, match=f"it begins '{begin.hex()}'"):
+            mnist.read_idx(begin + struct.pack(">I", 2) + bytes(2), "x")
     with pytest.raises(UsageError, match="cut off within its header"):
         mnist.read_idx(b"\0\0\x08\x03\0\0", "x")
 
@@ -295,3 +298,9 @@ def test_generators_of_different_numbers_are_unrelated():
         for n in [(0,), (1,), (0, 1), (1, 0), (-1,)]
     }
     assert len(draws) == 5
+
+
+def test_a_limit_leaves_the_same_samples_for_ever():
+    """Recorded results depend on which: a change here is a change of theirs."""
+    assert some_of(10, 4).tolist() == [9, 4, 5, 7]
+    assert sorted(some_of(10, None).tolist()) == list(range(10))

@@ -199,6 +199,20 @@ def test_a_module_is_given_what_it_names():
         of_module(3, "f")
 
 
+def test_a_model_without_more_takes_no_options():
+    assert Model(lambda data, options: nn.Linear(1, 1)).options == {}
+
+
+def test_a_models_check_is_of_its_rule_if_it_has_one():
+    sizes = {"hidden_size": 4, "init": "torch"}
+    model_of("lstm").check(sizes)
+    model_of("adam-lstm").check({**sizes, "rule": {"mu": 0.5}})
+    with pytest.raises(ValueError, match="mu must be in"):
+        model_of("adam-lstm").check({**sizes, "rule": {"mu": 2.0}})
+    with pytest.raises(ValueError, match="hidden_size must be at least 1, got 0"):
+        model_of("lstm").check({**sizes, "hidden_size": 0})
+
+
 def test_wrong_hyperparameters_name_the_model():
     recipe = Training(
         "pdigits", "momentum-lstm", "adam", model_options={"rule": {"mu": 2.0}, "hidden_size": 4}

@@ -156,5 +156,11 @@ def test_bars_are_ratios_with_quartiles_in_a_group_for_each_size(drawn):
     assert axes.get_xticks()[0] == pytest.approx(middle)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1, 2", "3, 4"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("T, B", f"ratio to {next(iter(values))}")
+    del runs[1].values["LSTM"]["ratio_quartiles"]  # whiskers of all, or of none
+    bare = drawn(results)["layers"].axes[0].containers
+    assert [group.errorbar is not None for group in bare if hasattr(group, "patches")] == [
+        True,
+        False,
+    ]
     # beside the bars, not on them
     assert axes.get_legend().get_bbox_to_anchor().x0 == pytest.approx(axes.bbox.x1)

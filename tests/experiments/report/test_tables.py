@@ -10,10 +10,10 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.report.comparison import baseline_of, comparison, difference
 from torchmomentum.experiments.report.document import document, insert
 from torchmomentum.experiments.report.figures import draw
-from torchmomentum.experiments.report.iterations import curve
+from torchmomentum.experiments.report.iterations import curve, rates
 from torchmomentum.experiments.report.tables import TABLES, table
 from torchmomentum.experiments.report.timings import fraction
-from torchmomentum.experiments.report.words import arm_name
+from torchmomentum.experiments.report.words import arm_name, signed
 from torchmomentum.experiments.result import Result, Results
 from torchmomentum.experiments.studies.images import published
 from torchmomentum.experiments.studies.run import load_results
@@ -170,6 +170,11 @@ def test_time_to_accuracy():
     assert table(results).rows[0][:3] == ["a", "2 of 2", "1"]
 
 
+def test_numbers_have_their_sign():
+    found = [signed(x) for x in (0.0, 0.5, -0.5, 1e-4)]
+    assert found == ["+0.0000", "+0.5000", "-0.5000", "+1.00e-04"]
+
+
 def test_a_file_is_named_without_its_folder():
     axes = {"model": ["lstm", "/a/long/folder/my.py:Net@x=2", "other/my.py:Other"]}
     results = _results([], axes)
@@ -255,7 +260,7 @@ def test_iterations_in_numbers():
         "x": "k",
         "y": "loss",
         "less": "minimum",
-        "shown": [10, 40, 500],
+        "shown": [10, 40, 200, 500],
         "quantity": "gap",
         "extras": ["extra"],
         "mixing": {"GD": {"R-hat": 1.01}},
@@ -264,6 +269,7 @@ def test_iterations_in_numbers():
     results = _results(runs, axes, table="iterations", view=view)
     found = table(results)
     assert found.head == ["method", "k = 10", "k = 40", "extra", "R-hat"]
+    assert "2 seed(s), mean (least-greatest)." in found.caption
     assert found.rows == [["GD", "0.75 (0.25-1.2)", "0.375 (-0.12-0.88)", "1", "1.01"]]
     np.testing.assert_array_equal(curve(results, {"method": "GD"})[1][0], [0.75, 0.25, 0.0, -0.125])
     one = _results(
@@ -275,6 +281,10 @@ def test_iterations_in_numbers():
     del one.view["less"], one.view["mixing"]
     cells = dict(zip(table(one).head, table(one).rows[0], strict=True))
     assert (cells["k = 10"], cells["slope"], cells["theorem"]) == ("0.4", "-1.00", "1/k")
+    assert "1 seed(s), mean." in table(one).caption
+    one.runs[0].recipe["iterations"] = 100  # fitted for k from 1 to 10: both ends count
+    one.runs[0].curves |= {"k": [1, 10, 40], "gap": [4.0, 0.4, 0.1]}
+    assert [f"{each:.2f}" for each in rates(one, one.arms()[0])] == ["-1.00", "0.77"]
 
 
 def _timing(item, ratio, table, **values):

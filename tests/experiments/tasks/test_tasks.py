@@ -1,5 +1,7 @@
 """Tasks mean what they say: tiny sets with known labels, and models that must reach or cannot."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from torchmomentum.experiments.engine.evaluation import evaluate
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.studies.training import training_recipe
-from torchmomentum.experiments.tasks import accuracy, error_rate, task_of
+from torchmomentum.experiments.tasks import Task, accuracy, error_rate, task_of
 from torchmomentum.experiments.tasks import digits as digits_module
 from torchmomentum.experiments.tasks import mnist as mnist_module
 from torchmomentum.experiments.tasks.own import LoaderStream, OwnData
@@ -216,6 +218,18 @@ def test_lengths_that_do_not_fit_are_refused():
         _data("adding", None, length=1)
 
 
+def test_a_rules_exception_is_of_all_its_sizes():
+    class Excepted(Task):
+        rules: ClassVar = {"adam": {"mu": 0.6, "beta": 0.9}}
+        exceptions = (("adam", {"length": 9, "hidden_size": 5}, {"mu": 0.1}),)
+
+    task = Excepted()
+    assert task.rule_options("adam", {"length": 9, "hidden_size": 5}) == {"mu": 0.1, "beta": 0.9}
+    for sizes in ({"length": 9, "hidden_size": 6}, {"length": 8, "hidden_size": 5}, {}):
+        assert task.rule_options("adam", sizes) == {"mu": 0.6, "beta": 0.9}
+    assert task.rule_options("momentum", {"length": 9, "hidden_size": 5}) == {}
+
+
 def test_measures():
     output = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 2.0]])
     target = torch.tensor([0, 1, 1, 1])
@@ -294,7 +308,8 @@ def test_own_data_says_what_it_is():
     data = task.load(Training("x", "lstm", "adam"), None)
     assert (data.input_size, data.output_size, data.each_step) == (3, 2, False)
     assert (task.metric, task.higher_is_better) == ("accuracy", True)
-    assert task.recipe["lr"] == 1e-3
+    recipe = {"optimizer": "adam", "lr": 1e-3, "epochs": 10, "batch_size": 1, "clip": 1.0}
+    assert task.recipe == recipe
     x, y = next(iter(data.train))
     assert x.shape == (5, 8, 3)
     assert torch.equal((x.mean((0, 2)) > 0).long(), y)
