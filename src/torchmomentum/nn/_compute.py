@@ -26,12 +26,12 @@ from torchmomentum.ops import (
     scan,
 )
 from torchmomentum.ops._modifiers import changed
-from torchmomentum.ops.cells import Weights as StepWeights
+from torchmomentum.ops.cells import Weights
 
 State: TypeAlias = "tuple[Tensor, ...]"  # each (B, H)
 
 
-class Weights(NamedTuple):
+class LayerWeights(NamedTuple):
     """The weights of one layer and direction.
 
     Attributes:
@@ -51,12 +51,12 @@ class Weights(NamedTuple):
     norm_ih: Tensor | None = None
 
 
-def filters_input(rule: Rule, weights: Weights) -> bool:
+def filters_input(rule: Rule, weights: LayerWeights) -> bool:
     """Whether a rule runs on the input: one that commutes with all that precedes the gates."""
     return rule.linear and weights.norm_ih is None
 
 
-def momentum_width(rule: Rule, weights: Weights) -> int:
+def momentum_width(rule: Rule, weights: LayerWeights) -> int:
     """How many channels a rule filters: the input's and one for the bias, or the gates'."""
     if filters_input(rule, weights):
         return weights.ih.shape[1] + (weights.bias_ih is not None)
@@ -67,7 +67,7 @@ def run_layer(
     cell: Cell,
     x: Tensor,
     state: State,
-    weights: Weights,
+    weights: LayerWeights,
     rule: Rule | None,
     momentum: RuleState | None,
     modifiers: Modifiers,
@@ -116,7 +116,7 @@ def run_layer(
     return found[0], found[1:], kept
 
 
-def _fresh_state(rule: Rule, x: Tensor, state: State, weights: Weights) -> RuleState:
+def _fresh_state(rule: Rule, x: Tensor, state: State, weights: LayerWeights) -> RuleState:
     wide = torch.promote_types(x.dtype, torch.float32)
     sizes = x.shape[1], momentum_width(rule, weights), state[0].shape[1]
     return rule.cell_state(*sizes, device=x.device, dtype=wide)
@@ -134,8 +134,8 @@ def _merged(modifiers: Modifiers, asked: Modifiers) -> Modifiers:
 
 
 def _filtered(
-    x: Tensor, weights: Weights, rule: Rule, momentum: RuleState | None, lengths: Tensor | None
-) -> tuple[Tensor, Weights, RuleState]:
+    x: Tensor, weights: LayerWeights, rule: Rule, momentum: RuleState | None, lengths: Tensor | None
+) -> tuple[Tensor, LayerWeights, RuleState]:
     """The input as a linear rule leaves it, weights that read it, and the rule's state.
 
     ``y_t = W v_t + b a_t``, where the rule makes ``v_t`` of ``x_t`` and ``a_t`` of ones.
@@ -148,7 +148,7 @@ def _filtered(
     return x, changed(weights, ih=ih, bias_ih=torch.zeros_like(weights.bias_ih)), kept
 
 
-def _drive(x: Tensor, weights: Weights) -> Tensor:
+def _drive(x: Tensor, weights: LayerWeights) -> Tensor:
     """What the input contributes to the gates before the rule, ``(T, B, G H)``."""
     norm, bias = weights.norm_ih, weights.bias_ih
     if norm is None:
@@ -161,7 +161,7 @@ def _recur(
     cell: Cell,
     x: Tensor,
     state: State,
-    weights: Weights,
+    weights: LayerWeights,
     modifiers: Modifiers,
     batch: PaddedBatch,
     moments: Moments | None = None,
@@ -183,7 +183,7 @@ def _recur_drive(
     cell: Cell,
     drive: Tensor,
     state: State,
-    weights: Weights,
+    weights: LayerWeights,
     modifiers: Modifiers,
     batch: PaddedBatch,
 ) -> State:
@@ -194,7 +194,7 @@ def _recur_drive(
 
 
 def run_step(
-    cell: Cell, drive: Tensor, state: State, weights: StepWeights, rule: Rule, momentum: RuleState
+    cell: Cell, drive: Tensor, state: State, weights: Weights, rule: Rule, momentum: RuleState
 ) -> tuple[State, RuleState]:
     """One step of a stream: of the rule on a drive ``(B, G H)``, then of the cell.
 

@@ -48,9 +48,9 @@ class Recurrent(WeightedLayer):
         dtype: Their type.
         momentum: A rule of :mod:`torchmomentum.nn`, or None.
         recurrent_dropout: See :class:`LSTM`, as for the next three.
-        weight_dropout: Of the recurrent weights.
-        zoneout: Of ``h`` and the state behind it.
-        layer_norm: Of what the weights make of input and state.
+        weight_dropout: Dropout probability for the recurrent weights.
+        zoneout: Zoneout probability for ``h`` and ``c``.
+        layer_norm: Normalizes ``W x`` and ``U h``.
         proj_size: Only an LSTM can project; others reject it, as in ``torch.nn``.
 
     Attributes:
@@ -73,7 +73,7 @@ class Recurrent(WeightedLayer):
                 float32 where this is shorter.
 
         Returns:
-            The state of the torch namesake, and behind it the momentum state, which has one entry
+            The state of the torch namesake, and after it the momentum state, which has one entry
             for each layer and direction.
 
         Raises:
@@ -128,10 +128,10 @@ class Recurrent(WeightedLayer):
         Args:
             input: ``(T, B, I)``, ``(B, T, I)`` with ``batch_first``, ``(T, I)`` unbatched, or a
                 ``PackedSequence``.
-            hx: The state as the torch namesake takes it, or the same with the momentum state behind
+            hx: The state as the torch namesake takes it, or the same with the momentum state after
                 it (see :meth:`initial_state`). None starts from zeros.
             lengths: How many steps of each sequence of a padded batch count, ``(B,)`` in any order:
-                an alternative to a ``PackedSequence``. The outputs behind them are zero, the state
+                an alternative to a ``PackedSequence``. The outputs after them are zero, the state
                 is that after each sequence's last step, and the padding's values do not matter.
                 None for all steps.
 

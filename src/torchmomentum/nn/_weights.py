@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmomentum._torch_private import adopt_weights
-from torchmomentum.nn._compute import Weights
+from torchmomentum.nn._compute import LayerWeights
 from torchmomentum.nn._regularization import Regularization
 from torchmomentum.nn._state import StateForm
 from torchmomentum.nn.rules import Rule, checked_rule
@@ -170,7 +170,7 @@ class WeightedLayer(nn.RNNBase):
             for name in norms
         ]
 
-    def _weights(self, k: int) -> Weights:
+    def _weights(self, k: int) -> LayerWeights:
         """The weights of one layer and direction."""
         suffix = self._suffixes[k]
         ih, hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
@@ -181,7 +181,7 @@ class WeightedLayer(nn.RNNBase):
         if self._extra:
             extra = {name: getattr(self, name + suffix) for name in self._extra}
         norm_ih = getattr(self, "norm_ih" + suffix) if self.layer_norm else None
-        return Weights(ih, hh, bias_ih, bias_hh, extra, norm_ih)
+        return LayerWeights(ih, hh, bias_ih, bias_hh, extra, norm_ih)
 
     def extra_repr(self) -> str:
         """What the torch namesake shows, and which of our options are on."""
