@@ -4,7 +4,9 @@ import pytest
 import torch
 
 import torchmomentum.nn as tnn
-from torchmomentum.ops import Modifiers
+from torchmomentum.nn import _compute
+from torchmomentum.ops import Modifiers, available, compiled_step
+from torchmomentum.ops.cells import Cell, Extra, recurrent
 
 
 @pytest.mark.parametrize(
@@ -241,3 +243,62 @@ def test_what_is_missing_is_told():
         tnn.LSTM(3, 4, momentum=NoStep())
     with pytest.raises(TypeError, match="NoCell must name its cell"):
         NoCell(3, 4, momentum=tnn.Adam())
+
+
+class Leaky(tnn.RecurrentCell):
+    """A cell with a weight of its own."""
+
+    cell = Cell(
+        "LEAKY",
+        gates=1,
+        step=lambda pre, state, weights, operand, modifiers: (
+            torch.tanh(pre + recurrent(weights, operand, modifiers)) * weights.extra["leak"],
+        ),
+        extra=(Extra("leak", lambda h, rows: (h,)),),
+    )
+
+
+def test_a_cells_own_weight_is_drawn_as_torchs_are():
+    torch.manual_seed(0)
+    drawn = Leaky(3, 400, momentum=tnn.Momentum()).leak.detach()
+    bound = 400**-0.5
+    assert drawn.abs().max() < bound
+    assert drawn.max() > 0.95 * bound > -0.95 * bound > drawn.min()
+    assert drawn.std() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("wrong", [2.0, True, "3"])
+def test_sizes_are_whole_numbers(wrong):
+    for sizes in ((wrong, 4), (3, wrong)):
+        with pytest.raises(TypeError, match="should be of type int, got"):
+            tnn.LSTMCell(*sizes, momentum=tnn.Adam())
+    with pytest.raises(ValueError, match="hidden_size must be greater than zero"):
+        tnn.LSTMCell(3, 0, momentum=tnn.Adam())
+
+
+def test_each_part_of_a_state_is_a_tensor():
+    cell = tnn.LSTMCell(3, 4, momentum=tnn.Adam())
+    for hidden in ((torch.zeros(2, 4), 0.0), (None, torch.zeros(2, 4)), torch.zeros(2, 4), [1]):
+        with pytest.raises(TypeError, match=r"hidden must be \(h, c\), got"):
+            cell(torch.zeros(2, 3), hidden)
+
+
+@pytest.mark.skipif(not available(), reason="no C++ compiler here")
+@pytest.mark.parametrize(
+    ("rule", "calls"), [(tnn.Momentum(), 1), (tnn.Adam(), 1), (tnn.NesterovLookahead(), 0)]
+)
+def test_a_stream_without_gradients_is_stepped_by_the_kernel(rule, calls, monkeypatch):
+    """But for what reads a hidden state of its own."""
+    called = []
+
+    def observed(*arguments):
+        called.append(arguments)
+        return compiled_step(*arguments)
+
+    monkeypatch.setattr(_compute, "compiled_step", observed)
+    cell, x = tnn.LSTMCell(3, 4, momentum=rule), torch.randn(2, 3)
+    expected = cell(x)[0]
+    assert called == []
+    with torch.no_grad():
+        torch.testing.assert_close(cell(x)[0], expected)
+    assert len(called) == calls
