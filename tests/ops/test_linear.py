@@ -107,3 +107,38 @@ def test_the_compiled_filter(decay, reverse, monkeypatch):
     exact = decay if isinstance(decay, float) else decay.double()
     expected = linear_scan_definition(x.double(), exact, initial.double(), 0.5, reverse)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "way"),
+    [
+        ((1, 2, 3), "_by_step"),
+        ((9, 2, 3), "_by_product"),
+        ((9, 1, _NARROW), "_by_product"),
+        ((9, 1, _NARROW + 1), "_by_step"),
+    ],
+)
+@pytest.mark.parametrize("decay", ["number", "of each step"])
+def test_short_and_wide_sequences_go_step_by_step(shape, way, decay, monkeypatch):
+    """In double precision, which has no kernel: a product of triangles pays for narrow ones."""
+    called = []
+    for name in ("_by_step", "_by_product"):
+        original = getattr(filters, name)
+
+        def observed(*arguments, name=name, original=original):
+            called.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(filters, name, observed)
+    x, initial = torch.randn(shape, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    each = 0.5 if decay == "number" else torch.full((shape[0], 1, 1), 0.5, dtype=torch.float64)
+    found = linear_scan(x, each, initial)
+    assert called == [way]
+    torch.testing.assert_close(found, linear_scan_definition(x, each, initial))
+
+
+def test_the_definition_by_hand():
+    x, start = torch.tensor([1.0, 2, 4]).view(3, 1, 1), torch.tensor(8.0)
+    assert linear_scan_definition(x, 0.5, start).flatten().tolist() == [5.0, 4.5, 6.25]
+    back = linear_scan_definition(x, 0.5, start, 2.0, True).flatten().tolist()
+    assert back == [2 + 0.5 * (4 + 0.5 * 12), 4 + 0.5 * 12, 8 + 0.5 * 8]
