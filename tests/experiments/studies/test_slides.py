@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.engine.place import Place, silent
@@ -17,23 +15,16 @@ from torchmomentum.experiments.report.iterations import curve, rates, window
 from torchmomentum.experiments.report.tables import table
 from torchmomentum.experiments.studies.run import load_results, run_study
 from torchmomentum.experiments.studies.slides import chains, regression
-from torchmomentum.experiments.studies.slides.figures import METHODS
 from torchmomentum.experiments.studies.slides.images import load
 from torchmomentum.experiments.studies.slides.methods import (
-    EXACT_SCHEDULE,
-    Method,
     run_methods,
     slides_methods,
 )
 from torchmomentum.experiments.studies.slides.problems import (
     Laplacian,
-    Logistic,
-    constant,
     decaying,
-    exact,
 )
 from torchmomentum.experiments.studies.slides.recipes import Chain, Regression
-from torchmomentum.optim import NAG
 
 ROOT = Path(__file__).parents[3]
 SLIDES = [name for name in STUDIES if name.startswith("slides-")]
@@ -46,126 +37,6 @@ def _run(name, folder, *, seeds=None, **changes):
     return run_study(study, runs, Place(folder / "runs"), folder / "out", quiet=True)
 
 
-def _dense(problem):
-    n = problem.size
-    matrix = 2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
-    if problem.cycle:
-        matrix[0, -1] = matrix[-1, 0] = -1
-    return matrix
-
-
-@settings(deadline=None, max_examples=20)
-@given(size=st.integers(3, 30), cycle=st.booleans())
-def test_the_laplacian_is_the_matrix(size, cycle):
-    problem = Laplacian(size, cycle)
-    matrix, w = _dense(problem), np.random.default_rng(0).standard_normal((2, size))
-    np.testing.assert_allclose(problem.product(w), w @ matrix, atol=1e-12)
-    np.testing.assert_allclose(problem.gradient(w), w @ matrix - problem.drive, atol=1e-12)
-    value = 0.5 * np.einsum("bi,ij,bj->b", w, matrix, w) - w @ problem.drive
-    np.testing.assert_allclose(problem.value(w), value, atol=1e-12)
-    np.testing.assert_allclose(problem.gradient(problem.minimum), 0, atol=1e-12)
-    np.testing.assert_allclose(
-        problem.gap(w), problem.value(w) - problem.value(problem.minimum), atol=1e-12
-    )
-    # some eigenvalues of the cycle are the bound itself, but for rounding
-    assert np.linalg.eigvalsh(matrix).max() <= problem.smoothness * (1 + 1e-12)
-    assert np.linalg.eigvalsh(_dense(Laplacian(200, cycle))).max() > 0.999 * problem.smoothness
-
-
-def test_where_the_released_curves_begin():
-    problem = Laplacian()
-    assert problem.gap(problem.start) == pytest.approx(0.4995, abs=1e-6)
-    assert abs(Laplacian(cycle=True).drive.sum()) < 1e-12
-
-
-def _released(kind, iterations):
-    """The published update on the path Laplacian, both sequences written out."""
-    n = 1000
-
-    def product(x):
-        found = 2 * x
-        found[1:] -= x[:-1]
-        found[:-1] -= x[1:]
-        return found
-
-    def value(x):
-        return 0.5 * x @ product(x) - x[0]
-
-    best = -0.5 * n / (n + 1)
-    x = y = np.zeros(n)
-    gaps, k, seen = [], 1, value(x)
-    for t in range(1, iterations + 1):
-        gaps.append(abs(value(y) - best))
-        gradient = product(y)
-        gradient[0] -= 1
-        new = y - gradient / 4
-        mu = {"gd": 0.0, "mgd": 0.9}.get(kind, (k - 1) / (k + 2))
-        y = new + mu * (new - x)
-        now = value(new)
-        if kind == "srnag":
-            every = 1000 if t < 2000 else 2000 if t < 10000 else 4000
-            k = 1 if k >= every else k + 1
-        else:
-            k = 1 if kind == "arnag" and now > seen else k + 1
-        x, seen = new, now
-    return np.array(gaps)
-
-
-def test_the_released_curves_to_six_digits():
-    methods, iterations = slides_methods(EXACT_SCHEDULE), 4500
-    found = run_methods(Laplacian(), methods, exact, iterations=iterations)
-    names = {"gd": "GD", "mgd": "GD + momentum", "nag": "NAG", "arnag": "ARNAG", "srnag": "SRNAG"}
-    for kind, name in names.items():
-        gaps, expected = found[name]["gaps"], _released(kind, iterations)
-        seen = expected > 1e-9  # below, the transcription's own differences cancel
-        np.testing.assert_allclose(gaps[seen], expected[seen], rtol=1e-6, err_msg=name)
-    assert found["SRNAG"]["restarts"] == 2  # after 1,000 and 3,000 steps
-    assert found["ARNAG"]["restarts"] > 0
-
-
-def test_the_optimizers_take_the_same_path():
-    problem, iterations = Laplacian(60), 400
-    schedule = [(100, 30), (1000, 70)]
-    methods = {
-        "momentum": Method(mu=0.9),
-        "heavy": Method(mu=0.9, heavy=True),
-        "nag": Method(),
-        "often": Method(restart=20),
-        "scheduled": Method(restart=schedule),
-    }
-    makers = {
-        "momentum": lambda p: torch.optim.SGD(p, 0.25, momentum=0.9, nesterov=True),
-        "heavy": lambda p: torch.optim.SGD(p, 0.25, momentum=0.9),
-        "nag": lambda p: NAG(p, 0.25),
-        "often": lambda p: NAG(p, 0.25, restart=20),
-        "scheduled": lambda p: NAG(p, 0.25, restart=schedule),
-    }
-    found = run_methods(problem, methods, exact, iterations=iterations)
-    for name, make in makers.items():
-        w = torch.nn.Parameter(torch.from_numpy(problem.start))
-        optimizer, gaps = make([w]), []
-        for _ in range(iterations):
-            gaps.append(problem.gap(w.detach().numpy()))
-            w.grad = torch.from_numpy(problem.gradient(w.detach().numpy()))
-            optimizer.step()
-        np.testing.assert_allclose(found[name]["gaps"], gaps, rtol=1e-6, atol=1e-15)
-
-
-def test_noise_has_the_slides_deviations_and_its_seed():
-    draw = np.random.default_rng
-    assert exact(5, draw(0), (3,)) == 0.0
-    for k, sigma in ((0, 0.1), (99, 0.1), (100, 0.05), (250, 0.1 / 3)):
-        assert decaying(k, draw(0), (100_000,)).std() == pytest.approx(sigma, rel=0.02)
-    assert constant(10**4, draw(0), (100_000,)).std() == pytest.approx(0.001, rel=0.02)
-    methods = slides_methods(100)
-    first, second, again = (
-        run_methods(Laplacian(50), methods, decaying, iterations=120, seed=s)["NAG"]["gaps"]
-        for s in (1, 2, 1)
-    )
-    assert not np.allclose(first, second)
-    np.testing.assert_array_equal(first, again)
-
-
 def test_nag_accumulates_what_restarts_do_not(tmp_path):
     results = _run("slides-noise-constant", tmp_path, seeds=2, iterations=6000)
     ends = {arm["method"]: curve(results, arm)[1].mean(0)[-1] for arm in results.arms()}
@@ -176,28 +47,6 @@ def test_fitted_rates():
     k = np.arange(1.0, 5001.0)
     assert fitted_slope(k, 3.0 / k**2) == pytest.approx(-2)
     assert fitted_factor(k[:1000], 0.5 * 0.99 ** k[:1000]) == pytest.approx(0.99)
-
-
-def test_logistic_regression():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((40, 3)), rng.integers(0, 3, 40)
-    problem = Logistic(x, y, penalty=0.01)
-    w = rng.standard_normal(problem.size)
-    slope = problem.gradient(w)
-    for i in range(problem.size):
-        step = np.zeros(problem.size)
-        step[i] = 1e-6
-        difference = (problem.value(w + step) - problem.value(w - step)) / 2e-6
-        assert slope[i] == pytest.approx(difference, abs=1e-6)
-    u = rng.standard_normal(problem.size)
-    distance = np.linalg.norm(problem.gradient(u) - slope)
-    assert distance <= problem.smoothness * np.linalg.norm(u - w)
-    assert regression.minimum(problem) <= problem.value(np.zeros(problem.size))
-    # every column tells its own class: this many are classified rightly
-    eye = np.eye(3)
-    perfect = np.vstack([10 * eye, np.zeros((1, 3))]).ravel()
-    assert problem.accuracy(perfect, np.eye(3), np.array([0, 1, 2])) == 1.0
-    assert problem.accuracy(perfect, np.eye(3), np.array([0, 2, 1])) == pytest.approx(1 / 3)
 
 
 def _images(*arguments, **options):
@@ -359,25 +208,6 @@ def test_wrong_use_is_told_in_one_line(arguments, words, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
-def test_the_frequencies_are_restarts_and_never_is_none():
-    found = METHODS["frequencies"]
-    assert found["never"] == Method()
-    assert {name: method.restart for name, method in found.items() if name != "never"} == {
-        f"F = {f}": f for f in (1, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-    }
-
-
-def test_what_samples_are_measured_by():
-    """By hand: two of four are right; the likelihood of the labels; confidence against accuracy."""
-    p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
-    labels = torch.tensor([0, 1, 1, 0])
-    error, nll, calibration = chains.measure(p, labels)
-    assert error == 0.5
-    assert nll == pytest.approx(-np.log([0.9, 0.4, 0.8, 0.3]).mean())
-    # each confidence is in a bin of its own: |1 - 0.9|, |0 - 0.6|, |1 - 0.8|, |0 - 0.7|
-    assert calibration == pytest.approx((0.1 + 0.6 + 0.2 + 0.7) / 4)
-
-
 def test_the_potential_is_the_negative_log_posterior():
     """With a standard normal prior on each weight, up to its constant, over the training images."""
     torch.manual_seed(0)
@@ -404,23 +234,6 @@ def test_a_chain_is_of_the_whole_potential(tmp_path, monkeypatch):
     monkeypatch.setattr(chains, "samplers", samplers)
     chains.follow(Chain("digits", "LMC", 20, 0, at=(10,)), Place(tmp_path), silent)
     assert made == [(1347, 1347.0)]
-
-
-def test_constant_momentum_is_torchs_in_both_forms():
-    """v_k = w_{k-1} - s g, w_k = v_k + 0.9 (v_k - v_{k-1}); and the heavy ball."""
-    for name, heavy in (("GD + momentum", False), ("heavy ball", True)):
-        w = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
-        optimizer = regression.OPTIMIZERS[name]([w], lr=0.1)
-        point = before = 1.0
-        for _ in range(4):
-            w.grad = 2 * w.detach()  # of w^2
-            optimizer.step()
-            if heavy:
-                point, before = point - 0.2 * point + 0.9 * (point - before), point
-            else:
-                new = point - 0.2 * point
-                point, before = new + 0.9 * (new - before), new
-            assert w.item() == pytest.approx(point)
 
 
 @pytest.mark.parametrize("name", SLIDES)

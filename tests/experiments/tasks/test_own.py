@@ -1,0 +1,160 @@
+"""A task of one's own data: loaders, lengths, targets."""
+
+import pytest
+import torch
+
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import Training
+from torchmomentum.experiments.tasks.own import LoaderStream, OwnData
+
+# one's own data
+
+
+def _loader(count=40, features=3, classes=2, lengths=False, batch=8, shuffle=True):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(count, 5, features, generator=draw)
+    y = (x.mean((1, 2)) > 0).long() if classes else x.mean((1, 2), keepdim=True)[:, 0]
+    parts = [x, torch.arange(count) % 5 + 1, y] if lengths else [x, y]
+    data = torch.utils.data.TensorDataset(*parts)
+    return torch.utils.data.DataLoader(data, batch, shuffle=shuffle)
+
+
+def test_own_data_says_what_it_is():
+    task = OwnData(_loader(), _loader(shuffle=False))
+    data = task.load(Training("x", "lstm", "adam"), None)
+    assert (data.input_size, data.output_size, data.each_step) == (3, 2, False)
+    assert (task.metric, task.higher_is_better) == ("accuracy", True)
+    recipe = {"optimizer": "adam", "lr": 1e-3, "epochs": 10, "batch_size": 1, "clip": 1.0}
+    assert task.recipe == recipe
+    x, y = next(iter(data.train))
+    assert x.shape == (5, 8, 3)
+    assert torch.equal((x.mean((0, 2)) > 0).long(), y)
+    numbers = OwnData(_loader(classes=0), _loader(classes=0)).load(Training("x", "l", "a"), None)
+    assert (numbers.output_size, numbers.higher_is_better) == (1, False)
+    ragged = OwnData(_loader(lengths=True), _loader(lengths=True), name="r")
+    (x, lengths), y = next(iter(ragged.load(Training("x", "l", "a"), None).train))
+    assert (x.shape[1], len(lengths)) == (8, 8)
+    each = [(torch.randn(4, 5, 3), torch.randint(0, 7, (4, 5)))]
+    steps = OwnData(each, each).load(Training("x", "l", "a"), None)
+    assert (steps.each_step, steps.output_size) == (True, int(each[0][1].max()) + 1)
+    assert torch.equal(steps.test[0][1], each[0][1].t())
+
+
+def test_a_loader_goes_on_from_any_batch_in_its_seeds_order():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    stream = LoaderStream(_loader(), 3, lambda given: given)
+    whole = [y for _, y in stream]
+    stream.start = 2
+    assert all(torch.equal(a, b) for (_, a), b in zip(stream, whole[2:], strict=True))
+    stream.start, stream.epoch = 0, 1
+    assert not all(torch.equal(a, b) for (_, a), b in zip(stream, whole, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)  # nobody else's random numbers are taken
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (torch.zeros(3), "a loader must give"),
+        ((1, 2), "a loader must give tensors"),
+        ((torch.zeros(1),), "got tuple of 1"),
+    ],
+)
+def test_other_loaders_are_refused(batch, words):
+    with pytest.raises(UsageError, match=words):
+        OwnData([batch], [batch])
+    with pytest.raises(UsageError, match="the test loader gives no batch"):
+        OwnData([1], [])
+    with pytest.raises(UsageError, match="the training loader gives no batch"):
+        OwnData([], [1])
+
+
+def test_the_fingerprint_is_of_the_data():
+    def made(train=None, loss=None, **loader):
+        return OwnData(
+            _loader() if train is None else train, _loader(shuffle=False, **loader), loss=loss
+        )
+
+    batch = [(torch.zeros(2, 5, 3), torch.zeros(2).long())]
+    others = [
+        made(count=41),
+        made(train=_loader(count=41)),
+        made(train=batch),
+        made(train=[(batch[0][0] + 1, batch[0][1])]),
+        made(loss=lambda output, target: output.sum()),
+    ]
+    sizes = [made(train=torch.utils.data.DataLoader(range(n))) for n in (5, 6)]
+    found = [task.fingerprint() for task in (made(), *others, *sizes)]
+    assert len({*found}) == len(found)
+    assert made().fingerprint() == found[0]
+
+
+def _load(*given, **options):
+    """The data of these batches, given as training, validation and test alike."""
+    return OwnData([given], [given], [given], **options).load(Training("x", "l", "a"), None)
+
+
+def test_a_number_for_each_sequence_is_a_regression_of_one():
+    data = _load(torch.randn(4, 5, 3), torch.arange(4.0))
+    (_, y), *_ = data.train
+    assert (data.output_size, data.each_step, y.shape) == (1, False, (4, 1))
+    output = torch.zeros(4, 1)
+    assert data.loss(output, y).item() == (0 + 1 + 4 + 9) / 4
+    with pytest.raises(UsageError, match=r"must have the target's shape \(4, 1\), got \(4,\)"):
+        data.loss(output[:, 0], y)
+
+
+def test_targets_that_may_be_of_steps_or_not_need_a_word():
+    x, y = torch.randn(4, 5, 3), torch.randn(4, 5)
+    with pytest.raises(UsageError, match=r"shape \(4, 5\) may be one for each step or 5 for each"):
+        _load(x, y)
+    steps, whole = _load(x, y, each_step=True), _load(x, y, each_step=False)
+    assert (steps.output_size, steps.test[0][1].shape) == (1, (5, 4, 1))
+    assert (whole.output_size, whole.test[0][1].shape) == (5, (4, 5))
+    assert torch.equal(steps.test[0][1][..., 0], y.t())
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_steps_after_a_sequences_end_do_not_count(kind):
+    x, lengths = torch.randn(2, 3, 1), torch.tensor([3, 1])
+    y = (
+        torch.tensor([[0, 1, 1], [1, 9, 9]])
+        if kind == "classes"
+        else torch.tensor([[[1.0], [2.0], [3.0]], [[4.0], [99.0], [99.0]]])
+    )
+    data = _load(x, lengths, y, output_size=10 if kind == "classes" else None)
+    (inputs, target), *_ = data.train
+    assert torch.equal(inputs[1], lengths)
+    if kind == "classes":
+        output = torch.zeros(3, 2, 10)
+        output[..., 1] = 1.0
+        assert data.metric(output, target).item() == 3 / 4
+        logits = output[0, 0].log_softmax(0)
+        expected = -(logits[0] + 3 * logits[1]) / 4
+        torch.testing.assert_close(data.loss(output, target), expected)
+    else:
+        output = torch.zeros(3, 2, 1, requires_grad=True)
+        loss = data.loss(output, target)
+        assert loss.item() == (1 + 4 + 9 + 16) / 4
+        loss.backward()
+        assert output.grad[1:, 1].eq(0).all()
+
+
+def test_a_class_of_the_training_data_alone_is_told():
+    train = [(torch.zeros(2, 5, 3), torch.tensor([0, 4]))]
+    test = [(torch.zeros(2, 5, 3), torch.tensor([0, 2]))]
+    data = OwnData(train, test).load(Training("x", "l", "a"), None)
+    with pytest.raises(UsageError, match="the class 4 is not among the 3 of the test data"):
+        next(iter(data.train))
+    assert OwnData(train, test, output_size=5).load(Training("x", "l", "a"), None).output_size == 5
+
+
+def test_a_loaders_own_generator_follows_the_seed():
+    x = torch.arange(40.0).view(40, 1, 1)
+    data = torch.utils.data.TensorDataset(x, x[:, 0, 0].long())
+    loader = torch.utils.data.DataLoader(data, 8, shuffle=True, generator=torch.Generator())
+    stream = LoaderStream(loader, 3, lambda given: given)
+    first, again = ([y for _, y in stream] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    stream.epoch = 1
+    assert not all(torch.equal(a, b) for a, (_, b) in zip(first, stream, strict=True))
