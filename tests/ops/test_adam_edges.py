@@ -164,3 +164,28 @@ def test_the_compiled_gain_s_gradient_is_too():
         run(problem, backend)[0].sum().backward()
         found.append(gain.grad)
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "eager", "definition", "loop"])
+def test_each_sequence_ends_with_its_own_moments(backend):
+    """With lengths, a sequence is what it would be alone: output, velocity and root."""
+    if backend == "cpu" and not available():
+        pytest.skip("no C++ compiler here")
+    torch.manual_seed(0)
+    x, lengths = torch.randn(5, 3, 4), torch.tensor([5, 2, 1])
+    zero = torch.zeros(3, 4)
+    weights = torch.randn(4, 4) / 2, torch.eye(4)
+
+    def computed(x, lengths, rows):
+        moments = Moments(zero[rows], zero[rows], 0.6, 0.9, 0.8, 1e-3)
+        problem = Problem(
+            *(RNN_RELU, x[:, rows], (zero[rows],), *weights), lengths=lengths, moments=moments
+        )
+        return run(problem, backend)
+
+    out, h, *last = computed(x, lengths, slice(None))
+    for i, length in enumerate(lengths.tolist()):
+        one, *ends = computed(x[:length], None, slice(i, i + 1))
+        torch.testing.assert_close(out[:length, i : i + 1], one)
+        for found, end in zip((h, *last), ends, strict=True):
+            torch.testing.assert_close(found[i : i + 1], end)
