@@ -1,6 +1,6 @@
 """Plots as files."""
 
-from torchmomentum.experiments.report.canvas import new_axes, save
+from torchmomentum.experiments.report.canvas import marker, new_axes, save
 
 
 def test_a_figure_is_the_same_file_again(tmp_path):
@@ -15,3 +15,7 @@ def test_a_figure_is_the_same_file_again(tmp_path):
             (tmp_path / name / f"curves.{ending}").read_bytes() for name in ("first", "second")
         )
         assert first == second
+
+
+def test_a_curve_of_one_point_has_a_marker():
+    assert (marker(1), marker(2), marker(0)) == ("o", None, None)

@@ -87,6 +87,7 @@ def test_errors_by_depth_are_means_with_deviations_in_percent(drawn):
     np.testing.assert_allclose(spread, np.sqrt(2.0))
     assert (found.get_xlabel(), found.get_ylabel()) == ("depth", "test error, %")
     assert "which stands in for cifar100" in found.get_title()
+    assert [text.get_text() for text in found.get_legend().get_texts()] == list(bars)
     results.view = {**view, "axis": "epoch"}
     lines = _lines(drawn(results)["curves"].axes[0])
     np.testing.assert_allclose(lines["depth 20, sgd"][1], [31.0])
