@@ -110,3 +110,28 @@ def test_failures_are_told(fresh, tmp_path):
     fresh.setenv("TORCHMOMENTUM_CACHE", str(blocked))
     with pytest.raises(_build.BuildError, match="cannot be written"):
         _build.build()
+
+
+def test_a_command_that_does_not_run_is_named():
+    with pytest.raises(_build.BuildError, match="/no/such/compiler did not run"):
+        _build._run(["/no/such/compiler"])
+    with pytest.raises(_build.BuildError, match="more about it"):
+        _build._run([sys.executable, "-c", "import sys; sys.exit('more about it')"])
+    assert _build._run([sys.executable, "-c", "print(3)"]) == "3\n"
+
+
+@compiler
+def test_the_time_of_each_kernel_is_kept():
+    from torchmomentum.ops.cpu import library
+
+    a, out = torch.ones(4, 4), torch.empty(4, 4)
+    with library.timed() as seconds:
+        library.product(out, a, a, torch.zeros(4))
+        first = seconds["matrix_product"]
+        library.product(out, a, a, torch.zeros(4))
+    assert 0 < first < seconds["matrix_product"] < 0.5
+    thirds = torch.full((4, 4), 1 / 3)
+    library.product(out, thirds, a, torch.zeros(4))
+    torch.testing.assert_close(
+        out, torch.full((4, 4), 4 / 3)
+    )  # of float32, as nothing else is said

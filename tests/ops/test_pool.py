@@ -64,3 +64,15 @@ def test_steps_of_one_kind_take_no_new_memory(pool, monkeypatch):
         kept = [blocks.empty(LIKE, rows, 1000) for rows in (410, 300, 2000)]
         del kept
     assert len(made) == 3
+
+
+def test_what_is_taken_and_returned_is_recorded(pool):
+    with blocks.memory_changes() as changes:
+        large = blocks.empty(LIKE, LARGE)
+        del large
+        gc.collect()
+        blocks.empty(LIKE, 3)  # small: PyTorch's own, which PyTorch sees
+    assert [change for _, change in changes] == [4 * LARGE, -4 * LARGE]
+    assert changes[0][0] <= changes[1][0]
+    blocks.empty(LIKE, LARGE)
+    assert len(changes) == 2  # no longer
