@@ -180,6 +180,13 @@ def test_copying_repeats_the_first_ten():
         return 30.0 * nn.functional.one_hot(answer, classes).float()
 
     assert _score(data, copy) < 1e-6
+    for x, y in (next(iter(data.train)), data.test[0]):
+        seen = x.argmax(-1)
+        start = data.input_size - 1  # a symbol of its own, where the answer begins
+        assert torch.equal((seen == start).sum(0), torch.ones(x.shape[1], dtype=torch.long))
+        assert (seen[-10] == start).all() or (seen[-11] == start).all()
+        assert set(seen[:10].unique().tolist()) == set(range(1, 9))
+        assert set(y[-10:].unique().tolist()) == set(range(1, 9))
 
     def blank(x):  # knows where the ten are, and nothing of them
         scores = torch.zeros(*x.shape[:2], classes)
