@@ -174,12 +174,17 @@ def test_state_dicts_go_both_ways(original, ours):
     ],
 )
 def test_errors_read_as_torchs(original, ours, call):
-    with pytest.raises((TypeError, ValueError, RuntimeError)) as expected:
+    try:
         call(original)
-    with pytest.raises(expected.type) as found:
+    except (TypeError, ValueError, RuntimeError) as error:
+        expected = error
+    else:  # torch 2.8 has no check of some
+        call(ours)
+        pytest.skip("this torch accepts it, and so do we")
+    with pytest.raises(type(expected)) as found:
         call(ours)
     # torch.nn.RNN alone ends one of them with "tensor"
-    assert str(found.value) == str(expected.value).replace("D tensor instead", "D instead")
+    assert str(found.value) == str(expected).replace("D tensor instead", "D instead")
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,14 @@ def test_an_own_optimizer_takes_what_its_signature_says(monkeypatch):
     assert made.param_groups[0]["lr"] == pytest.approx(0.3)
     with pytest.raises(UsageError, match=r"optimizer sgd: .*pull"):
         build_optimizer(_recipe("sgd", pull=1), [nn.Parameter(torch.ones(1))])
+
+
+def test_the_rates_where_no_recipe_names_one():
+    names = ("rmsprop", "adam", "sgd", "nag", "srsgd")
+    assert {name: optimizer_of(name).options["lr"] for name in names} == {
+        "rmsprop": 1e-3,
+        "adam": 1e-3,
+        "sgd": 0.1,
+        "nag": 0.1,
+        "srsgd": 0.1,
+    }
