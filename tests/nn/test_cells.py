@@ -159,7 +159,7 @@ def test_a_rule_whose_output_is_its_memory():
         torch.testing.assert_close(cell(x)[2], expected.detach())
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace")  # is deprecated
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of sizes
 def test_a_step_is_not_traced_through_a_kernel():
     """jit.trace and make_fx record operations: a kernel would read memory that is not there."""
