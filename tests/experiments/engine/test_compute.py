@@ -23,7 +23,7 @@ from torchmomentum.experiments.engine.compute import (
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.pool import compute_all, told_of
 from torchmomentum.experiments.engine.progress import RunsProgress
-from torchmomentum.experiments.engine.provenance import provenance
+from torchmomentum.experiments.engine.provenance import _git, provenance
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Recipe, Training
 from torchmomentum.experiments.result import Result
@@ -182,6 +182,11 @@ def test_provenance_names_the_machine_and_the_commit():
         ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
     ).stdout.strip()
     assert found["commit"] in (head or None, None)
+
+
+def test_what_git_says_is_read():
+    assert _git("--version").startswith("git version")
+    assert _git("no-such-command") is None
 
 
 def test_two_processes_share_the_work(tmp_path):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -294,6 +295,23 @@ def test_a_training_keeps_its_time_and_its_threads(tmp_path, monkeypatch):
     assert result.costs["parameters"] == 4 * 8 * (1 + 8 + 2) + 8 * 10 + 10
     # the gates and states of all 64 steps, and in the backward at least one gradient of each gate
     assert result.costs["peak_memory_bytes"] > 64 * 64 * 4 * 8 * 4 * 1.5
+
+
+def test_the_step_whose_memory_is_measured_has_a_backward(tmp_path, monkeypatch):
+    backward, called = torch.Tensor.backward, []
+
+    def observed(self, *arguments, **options):
+        called.append(1)
+        return backward(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.Tensor, "backward", observed)
+    result, _ = train(_recipe(), Place(tmp_path))
+    assert len(called) == result.curves["step"][-1] + 2  # one to warm up, one that is measured
+
+
+def test_an_unknown_precision_is_refused_of_any_recipe(tmp_path):
+    with pytest.raises(UsageError, match="unknown precision 'float16'"):
+        replace(_recipe(), precision="float16").check(Place(tmp_path))
 
 
 def test_without_validation_samples_there_is_no_validation(tmp_path):
