@@ -193,3 +193,19 @@ def test_recorded_image_figures_are_of_the_recipes_in_the_code(name):
     runs = study.plan("desk", changes={"data": "cifar10-jpeg", "threads": 1})
     assert [run.recipe for run in results.runs] == [run.recipe.to_dict() for run in runs]
     assert [run.arm for run in results.runs] == [run.arm for run in runs]
+
+
+@pytest.mark.parametrize("wrong", ["abc", 2.5, True])
+def test_counts_are_whole_numbers(wrong):
+    with pytest.raises(UsageError, match=f"epochs must be a whole number, got {wrong!r}"):
+        training_recipe({"task": "digits", "model": "lstm", "epochs": wrong}, 0)
+    if not isinstance(wrong, float):
+        with pytest.raises(UsageError, match=f"lr must be a number, got {wrong!r}"):
+            training_recipe({"task": "digits", "model": "lstm", "lr": wrong}, 0)
+
+
+def test_the_papers_scale_has_five_seeds():
+    for name, task in (("cifar10", "cifar10"), ("imagenet", "imagenet")):
+        runs = STUDIES.find(name).plan("paper")
+        assert {run.seed for run in runs} == set(range(5))
+        assert {run.recipe.task for run in runs} == {task}

@@ -1,6 +1,7 @@
 """The slides' figures: problems, methods, the command that makes them."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +250,23 @@ def test_recorded_figures_are_of_the_studies_in_the_code(name):
     assert results.axes == json.loads(json.dumps(dict(study.axes)))
     keys = [run.recipe.to_dict() for run in study.plan()]
     assert [run.recipe for run in results.runs] == keys
+
+
+def test_the_samplers_steps_shrink_as_the_potential_grows():
+    one, four = chains.samplers(1347), chains.samplers(4 * 1347)
+    assert one["LMC"].keywords == {"lr": 3e-4}
+    assert one["HMC"].keywords == {"lr": 1e-2, "friction": 10.0}
+    assert four["LMC"].keywords == {"lr": pytest.approx(7.5e-5)}
+    assert four["HMC"].keywords == {"lr": pytest.approx(5e-3), "friction": pytest.approx(20.0)}
+
+
+def test_looking_is_no_part_of_the_time_of_sampling(tmp_path, monkeypatch):
+    def slow(*arguments):
+        time.sleep(0.05)
+        return 0.0, 0.0, 0.0
+
+    monkeypatch.setattr(chains, "measure", slow)
+    recipe = Chain("digits", "LMC", 20, 0, at=(2, 10, 19))
+    result = chains.follow(recipe, Place(tmp_path), silent)
+    seconds = result.curves["seconds"]
+    assert 0 < seconds[0] < seconds[1] < seconds[2] < 0.1  # and not three times as long
