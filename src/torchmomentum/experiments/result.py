@@ -120,6 +120,10 @@ class Results:
                 found.append(run.arm)
         return found
 
+    def has_validation(self) -> bool:
+        """Whether any run was evaluated on validation samples."""
+        return any("validation_metric" in run.curves for run in self.runs)
+
     def of(self, arm: Mapping[str, Any]) -> list[Result]:
         """The runs of one arm, in the order of the seeds."""
         return sorted((run for run in self.runs if run.arm == arm), key=lambda run: run.seed)

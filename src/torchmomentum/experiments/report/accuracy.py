@@ -23,8 +23,7 @@ class Reached(NamedTuple):
 
 
 def _column(results: Results) -> str:
-    held_out = any("validation_metric" in run.curves for run in results.runs)
-    return "validation_metric" if held_out else "test_metric"
+    return "validation_metric" if results.has_validation() else "test_metric"
 
 
 def target_of(results: Results) -> float:

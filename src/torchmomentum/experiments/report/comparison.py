@@ -74,8 +74,11 @@ def comparison(results: Results) -> Table:
     baselines = [baseline_of(results, arm) for arm in results.arms()]
     one = all(each == baselines[0] for each in baselines)
     baseline = words.arm_name(results, baselines[0]) if one else "its baseline"
-    held_out = any("validation_metric" in run.curves for run in results.runs)
-    chosen = "chosen on validation samples" if held_out else "chosen, the last without validation"
+    chosen = (
+        "chosen on validation samples"
+        if results.has_validation()
+        else "chosen, the last without validation"
+    )
     caption = (
         f"Test {results.metric} ({direction} is better), mean ± standard deviation over "
         f"{len(results.seeds)} seeds: best over epochs, after the last epoch, and at the epoch "
