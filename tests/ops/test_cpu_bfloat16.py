@@ -33,7 +33,7 @@ def test_products_in_bfloat16(shape, order, threads):
         "neither": (torch.stack([a, a], -1)[..., 0], torch.stack([b, b], -1)[..., 0]),
     }[order]
     out = torch.full((rows, columns), float("nan"))
-    product(out, *given, start, halves=True)
+    product(out, *given, start, bfloat16=True)
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
 
 
@@ -48,7 +48,7 @@ def test_products_in_bfloat16_of_odd_depth_read_nothing_beside(depth):
     expected = a.bfloat16().double() @ b.bfloat16().double()
     for first, second in ((a, b), (b.t(), a.t())):
         out = torch.zeros(len(first), second.shape[1])
-        product(out, first, second, halves=True)
+        product(out, first, second, bfloat16=True)
         wanted = expected if first is a else expected.t()
         torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-4, check_dtype=False)
 
@@ -56,7 +56,7 @@ def test_products_in_bfloat16_of_odd_depth_read_nothing_beside(depth):
 def test_bfloat16_keeps_what_no_number_is():
     special = torch.tensor([float("inf"), -float("inf"), float("nan"), 3.3895e38, 0.0])
     out = torch.zeros(5, 1)
-    product(out, special[:, None], torch.ones(1, 1), None, halves=True)
+    product(out, special[:, None], torch.ones(1, 1), None, bfloat16=True)
     torch.testing.assert_close(
         out[:, 0], special.bfloat16().float(), equal_nan=True, rtol=0, atol=0
     )

@@ -1,8 +1,8 @@
 """The one place that decides in which type a problem is computed.
 
 Autocast's type is that of input, states and weights. Half precision is computed in float32 inside,
-states and sums above all, and returned in its own type: kernels that multiply halves take the
-products from the input's type. A rule's moments are float32 at least.
+states and sums above all, and returned in its own type: kernels that multiply in bfloat16 take
+the products from the input's type. A rule's moments are float32 at least.
 """
 
 from __future__ import annotations

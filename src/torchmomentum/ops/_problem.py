@@ -63,7 +63,7 @@ class Problem(NamedTuple):
         train: Whether a gradient may be asked for, as far as the forward can see. An operator fills
             in this and the two below.
         input_grad: Whether the input needs a gradient.
-        halves: Whether products are in bfloat16, of what is in float32 otherwise.
+        bfloat16_products: Whether products are in bfloat16, of what is in float32 otherwise.
     """
 
     cell: Cell
@@ -80,7 +80,7 @@ class Problem(NamedTuple):
     batch_sizes: Tensor | None = None
     train: bool = False
     input_grad: bool = False
-    halves: bool = False
+    bfloat16_products: bool = False
 
     def weights(self) -> Weights:
         """The recurrent weights, as a cell's step takes them."""
@@ -162,7 +162,7 @@ class Problem(NamedTuple):
 
     # --- an operator's arguments --------------------------------------------------------------
 
-    def flat(self, *, halves: bool = False) -> list[Any]:
+    def flat(self, *, bfloat16_products: bool = False) -> list[Any]:
         """The arguments of an operator with this problem's :class:`Layout`.
 
         Whether the forward and its input may need a gradient is seen here.
@@ -184,13 +184,13 @@ class Problem(NamedTuple):
             for x in given:
                 if isinstance(x, Tensor) and x.requires_grad:
                     train = True
-        flags = (train, self.x.requires_grad, halves)
+        flags = (train, self.x.requires_grad, bfloat16_products)
         return [*given, self.cell.key, *flags, beta, eps, learned, *rest[TENSORS:]]
 
 
 _CONSTANTS = (
-    "str cell, bool train, bool input_grad, bool halves, float beta, float eps, bool learned, "
-    + CONSTANT_SCHEMA
+    "str cell, bool train, bool input_grad, bool bfloat16_products, "
+    "float beta, float eps, bool learned, " + CONSTANT_SCHEMA
 )
 _COUNT = len(_CONSTANTS.split(","))
 
@@ -240,7 +240,8 @@ class Layout(NamedTuple):
         extras = states + 4 + self.extras
         begin = extras + 1 + TENSORS
         weight_ih, weight_hh, bias_ih, bias_hh = args[states : states + 4]
-        key, train, input_grad, halves, beta, eps, learned, *numbers = args[len(args) - _COUNT :]
+        constants = args[len(args) - _COUNT :]
+        key, train, input_grad, bfloat16_products, beta, eps, learned, *numbers = constants
         cell, extra, moments = by_key(key), NO_EXTRA, None
         if self.extras:
             names = [e.name for e in cell.extra]
@@ -263,7 +264,7 @@ class Layout(NamedTuple):
             moments,
             train=train,
             input_grad=input_grad,
-            halves=halves,
+            bfloat16_products=bfloat16_products,
         )
 
 

@@ -37,7 +37,7 @@ class _Sums:
         """Of the recurrent weights, from the gradients of what they made."""
         flat = local.view(-1, self.layer.width)
         read = self.layer.read(steps, out).view(-1, self.layer.hidden)
-        product(self.weight_hh, flat.t(), read, None, self.layer.problem.halves)
+        product(self.weight_hh, flat.t(), read, None, self.layer.problem.bfloat16_products)
         if self.modrelu is not None:
             self.modrelu += (local * torch.sign(made[steps])).sum((0, 1))
         if self.bias_hh is not None:
@@ -46,7 +46,7 @@ class _Sums:
     def add_input(self, steps: slice, local: Tensor) -> None:
         """Of the input and its weights, from the gradients of the drives."""
         layer, flat = self.layer, local.view(-1, self.layer.width)
-        weight_ih, halves = layer.problem.weight_ih, layer.problem.halves
+        weight_ih, bfloat16 = layer.problem.weight_ih, layer.problem.bfloat16_products
         if self.bias_ih is not None:
             self.bias_ih += flat.sum(0)
         if weight_ih is None or self.weight_ih is None:
@@ -55,10 +55,10 @@ class _Sums:
         if self.narrow:
             self.weight_ih.addmm_(layer.rows(steps).t(), flat)
         else:
-            product(self.weight_ih, flat.t(), layer.rows(steps), None, halves)
+            product(self.weight_ih, flat.t(), layer.rows(steps), None, bfloat16)
         if layer.problem.input_grad:
             rows = self.x[steps].view(-1, layer.inputs)
-            product(rows, flat, weight_ih, self.no_bias, halves)
+            product(rows, flat, weight_ih, self.no_bias, bfloat16)
 
     def found(self, state: Sequence[Tensor]) -> list[Tensor]:
         """All gradients in the order of the arguments, those of the state among them."""
@@ -169,16 +169,16 @@ def _run_cell(
 ) -> None:
     """The gradients of a chunk's pre-activations, and of what ``weight_hh`` made, into buffers."""
     out, made, kept = results
-    pulled, packed, halves, local, recurrent, *carried = arrays
+    pulled, packed, bfloat16, local, recurrent, *carried = arrays
     before, state = steps.start - 1, layer.problem.state
     sizes, tail = layer.sizes(steps, layer.hidden), layer.modified(steps, operands)
     args: list[Any]
     if layer.kernel == "lstm":
         cell = kept[before] if steps.start else state[1].contiguous()
-        args = [made[steps], kept[steps], cell, pulled, packed, halves, local]
+        args = [made[steps], kept[steps], cell, pulled, packed, bfloat16, local]
     elif layer.kernel == "gru":
         h = out[before] if steps.start else state[0].contiguous()
-        args = [made[steps], out[steps], kept[steps], h, pulled, packed, halves, local, recurrent]
+        args = [made[steps], out[steps], kept[steps], h, pulled, packed, bfloat16, local, recurrent]
     else:
-        args = [made[steps], pulled, packed, halves, local, layer.activation]
+        args = [made[steps], pulled, packed, bfloat16, local, layer.activation]
     call(f"{layer.kernel}_backward", *sizes, *args, *carried, *tail)

@@ -56,7 +56,7 @@ class Layer:
         self.width, self.hidden = problem.weight_hh.shape
         self.threads = torch.get_num_threads()
         # whether the products read something else than h
-        self.leads = modifiers.steps is not None or modifiers.keep_mask is not None
+        self.leads = modifiers.changes_operand()
         gated = self.kernel != "rnn"
         self.keeps_gates = problem.train and (gated or modifiers.has_zoneout())
         self.mu: Tensor | None = None
@@ -75,7 +75,7 @@ class Layer:
         if len(rows) < FEW:
             torch.addmm(bias, rows, weight_ih.t(), out=flat)
         else:
-            product(flat, rows, weight_ih.t(), bias, self.problem.halves)
+            product(flat, rows, weight_ih.t(), bias, self.problem.bfloat16_products)
 
     def rows(self, steps: slice) -> Tensor:
         """The input of these steps, ``(T B, I)``."""
@@ -136,9 +136,9 @@ class Layer:
 
     def pack(self, direction: str) -> tuple[Tensor, bool]:
         """The recurrent weights in the order in which a kernel reads them; whether in bfloat16."""
-        weight, halves = self.problem.weight_hh, self.problem.halves
+        weight, bfloat16 = self.problem.weight_hh, self.problem.bfloat16_products
         gates = self.width // self.hidden
         packed = weight.new_empty(_packed_size(gates, self.hidden))
-        tail = gates, self.hidden, halves, self.threads
+        tail = gates, self.hidden, bfloat16, self.threads
         call(f"pack_{direction}", packed, weight.contiguous(), *tail)
-        return packed, halves
+        return packed, bfloat16

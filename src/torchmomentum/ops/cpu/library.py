@@ -80,7 +80,7 @@ def timed() -> Iterator[dict[str, float]]:
 
 
 def product(
-    out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None, halves: bool = False
+    out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None, bfloat16: bool = False
 ) -> None:
     """``out = start + a @ b`` for float32 matrices, ``out`` contiguous.
 
@@ -89,7 +89,7 @@ def product(
         a: ``(M, K)``, of any strides.
         b: ``(K, N)``, of any strides.
         start: What each row begins from, ``(N,)``.
-        halves: Rounds ``a`` and ``b`` to bfloat16, and sums in float32.
+        bfloat16: Rounds ``a`` and ``b`` to bfloat16, and sums in float32.
     """
     strides, size = (a, *a.stride(), b, *b.stride()), (*out.shape, a.shape[1])
-    call("matrix_product", out, *strides, *size, start, halves, torch.get_num_threads())
+    call("matrix_product", out, *strides, *size, start, bfloat16, torch.get_num_threads())

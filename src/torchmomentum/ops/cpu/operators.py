@@ -87,7 +87,7 @@ def layer(problem: Problem) -> State:
     if moments is not None:
         problem = changed(problem, moments=_scalars(moments, problem.x))
     operator = OPERATORS[problem.cell.key, moments is not None]
-    args = problem.flat(halves=dtype == torch.bfloat16)
+    args = problem.flat(bfloat16_products=dtype == torch.bfloat16)
     count = 1 + len(problem.state)
     found: State = operator(*args)[: count + 2 * (moments is not None)]
     if dtype in HALF:

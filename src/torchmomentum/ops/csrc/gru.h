@@ -102,21 +102,21 @@ extern "C" {
 
 void gru_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                  int64_t threads, float *gates, float *out, float *inner, const float *h0,
-                 const float *weights, int64_t halves, const float *bias, float *operands,
+                 const float *weights, int64_t bfloat16, const float *bias, float *operands,
                  const float *mu, const uint8_t *kept, double scale, const uint8_t *zone,
                  double rate) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Gru{gates, out, inner, h0, Packed{weights, hidden, halves != 0}, bias,
+              Gru{gates, out, inner, h0, Packed{weights, hidden, bfloat16 != 0}, bias,
                   Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}});
 }
 
 void gru_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, const float *gates, const float *out, const float *inner,
-                  const float *h0, const float *grad_out, const float *weights, int64_t halves,
+                  const float *h0, const float *grad_out, const float *weights, int64_t bfloat16,
                   float *local, float *recurrent, float *dh, float *operands, const float *mu,
                   const uint8_t *kept, double scale, const uint8_t *zone, double rate) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               GruGradient{gates, out, inner, h0, Packed{weights, 3 * hidden, halves != 0}, local,
+               GruGradient{gates, out, inner, h0, Packed{weights, 3 * hidden, bfloat16 != 0}, local,
                            recurrent,
                            Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
                            Zone{zone, (float)rate}});

@@ -20,8 +20,8 @@
 
 extern "C" {
 
-// The recurrences stand in a header for each cell. Their weights are packed, with halves in
-// bfloat16. Behind what a cell needs stand the modifiers: for a forward the operands, mu and what
+// The recurrences stand in a header for each cell. Their weights are packed, with bfloat16 in
+// pairs. Behind what a cell needs stand the modifiers: for a forward the operands, mu and what
 // dropout keeps, for a backward the same with the operands' gradients, and zoneout for each state.
 
 // How many floats pack_* write for a weight_hh (gates * hidden, hidden).
@@ -31,38 +31,38 @@ int64_t packed_size(int64_t gates, int64_t hidden) {
 
 // For the forward product: the gates of one vector of units stand side by side.
 void pack_forward(float *packed, const float *weight, int64_t gates, int64_t hidden,
-                  int64_t halves, int64_t threads) {
-  const int64_t size = Packed::rows(hidden, halves) * LANES;
+                  int64_t bfloat16, int64_t threads) {
+  const int64_t size = Packed::rows(hidden, bfloat16) * LANES;
   threads = worth(threads, gates * hidden * hidden, 1 << 16);
   share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
     for (int64_t v = vectors.first; v < vectors.last; ++v)
       for (int64_t g = 0; g < gates; ++g) {
         const int64_t unit = v * LANES, left = hidden - unit;
         pack(packed + (v * gates + g) * size, weight + (g * hidden + unit) * hidden, hidden,
-             left < LANES ? left : LANES, 1, hidden, halves);
+             left < LANES ? left : LANES, 1, hidden, bfloat16);
       }
   });
 }
 
 // For the product of the gates' gradients with the weights.
 void pack_backward(float *packed, const float *weight, int64_t gates, int64_t hidden,
-                   int64_t halves, int64_t threads) {
-  const int64_t depth = gates * hidden, rows = Packed::rows(depth, halves);
+                   int64_t bfloat16, int64_t threads) {
+  const int64_t depth = gates * hidden, rows = Packed::rows(depth, bfloat16);
   threads = worth(threads, depth * hidden, 1 << 16);
   share_out((hidden + LANES - 1) / LANES, threads, [=](Share vectors, int64_t) {
     const int64_t first = vectors.first * LANES, last = vectors.last * LANES;
     pack(packed + first * rows, weight + first, depth, (last < hidden ? last : hidden) - first,
-         hidden, 1, halves);
+         hidden, 1, bfloat16);
   });
 }
 
 // c (rows, columns) = start + a (rows, depth) @ b (depth, columns), a and b by their strides and,
-// with halves, rounded to bfloat16. The start is one row for all; without one, c is added to.
+// with bfloat16, rounded to it. The start is one row for all; without one, c is added to.
 void matrix_product(float *c, const float *a, int64_t a_row, int64_t a_column, const float *b,
                     int64_t b_row, int64_t b_column, int64_t rows, int64_t columns, int64_t depth,
-                    const float *start, int64_t halves, int64_t threads) {
+                    const float *start, int64_t bfloat16, int64_t threads) {
   product(Matrix{a, a_row, a_column}, Matrix{b, b_row, b_column}, c, rows, columns, depth, start,
-          halves != 0, threads);
+          bfloat16 != 0, threads);
 }
 
 // The table has the tensors' sizes, then where the parameters lie, the buffers if there is

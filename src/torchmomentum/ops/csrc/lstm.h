@@ -105,23 +105,23 @@ extern "C" {
 
 void lstm_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, float *gates, float *out, float *cells, const float *h0,
-                  const float *c0, const float *weights, int64_t halves, float *operands,
+                  const float *c0, const float *weights, int64_t bfloat16, float *operands,
                   const float *mu, const uint8_t *kept, double scale, const uint8_t *zone_h,
                   double rate_h, const uint8_t *zone_c, double rate_c) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Lstm{gates, out, cells, h0, c0, Packed{weights, hidden, halves != 0},
+              Lstm{gates, out, cells, h0, c0, Packed{weights, hidden, bfloat16 != 0},
                    Operand{operands, mu, kept, (float)scale}, Zone{zone_h, (float)rate_h},
                    Zone{zone_c, (float)rate_c}});
 }
 
 void lstm_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                    int64_t threads, const float *gates, const float *cells, const float *c0,
-                   const float *grad_out, const float *weights, int64_t halves, float *local,
+                   const float *grad_out, const float *weights, int64_t bfloat16, float *local,
                    float *dh, float *dc, float *operands, const float *mu, const uint8_t *kept,
                    double scale, const uint8_t *zone_h, double rate_h, const uint8_t *zone_c,
                    double rate_c) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               LstmGradient{gates, cells, c0, Packed{weights, 4 * hidden, halves != 0}, local, dc,
+               LstmGradient{gates, cells, c0, Packed{weights, 4 * hidden, bfloat16 != 0}, local, dc,
                             Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
                             Zone{zone_h, (float)rate_h}, Zone{zone_c, (float)rate_c}});
 }

@@ -8,17 +8,17 @@
 struct Packed {
   const float *data;
   int64_t depth;
-  bool halves;
+  bool bfloat16;
 
-  static int64_t rows(int64_t depth, bool halves) { return halves ? (depth + 1) / 2 : depth; }
-  int64_t rows() const { return rows(depth, halves); }
-  Packed from(int64_t vector) const { return {data + vector * rows() * LANES, depth, halves}; }
+  static int64_t rows(int64_t depth, bool bfloat16) { return bfloat16 ? (depth + 1) / 2 : depth; }
+  int64_t rows() const { return rows(depth, bfloat16); }
+  Packed from(int64_t vector) const { return {data + vector * rows() * LANES, depth, bfloat16}; }
 };
 
 static inline void pack(float *packed, const float *matrix, int64_t depth, int64_t columns,
-                        int64_t row_stride, int64_t column_stride, bool halves) {
+                        int64_t row_stride, int64_t column_stride, bool bfloat16) {
   const int64_t BLOCK = 64; // rows at a time, so that what a line of the cache holds is all used
-  const int64_t rows = Packed::rows(depth, halves);
+  const int64_t rows = Packed::rows(depth, bfloat16);
   for (int64_t block = 0; block < depth; block += BLOCK)
     for (int64_t column = 0; column < columns; column += LANES) {
       const int64_t end = block + BLOCK < depth ? block + BLOCK : depth;
@@ -33,7 +33,7 @@ static inline void pack(float *packed, const float *matrix, int64_t depth, int64
         return v;
       };
       float *to = packed + column * rows;
-      if (!halves) {
+      if (!bfloat16) {
         for (int64_t k = block; k < end; ++k)
           store(to + k * LANES, row(k), LANES);
         continue;
@@ -69,10 +69,10 @@ static inline void multiply_floats(Vector (&acc)[M][N], const float *a, int64_t 
 constexpr int64_t DEPTH = 256; // of a product at a time: what the nearer caches hold
 
 // Some of the depth of M rows as bfloat16.
-template <int M> struct HalfRows {
+template <int M> struct PairRows {
   uint16_t numbers[M][DEPTH];
 
-  HalfRows(const float *a, int64_t row_stride, int64_t k_stride, int64_t count) {
+  PairRows(const float *a, int64_t row_stride, int64_t k_stride, int64_t count) {
     for (int m = 0; m < M; ++m) {
       const float *row = a + m * row_stride;
       float gathered[DEPTH];
@@ -89,7 +89,7 @@ template <int M> struct HalfRows {
 
 // The same for `count` of the depth from `first` on.
 template <int M, int N>
-static inline void multiply_halves(Vector (&acc)[M][N], const HalfRows<M> &a, const Packed &w,
+static inline void multiply_pairs(Vector (&acc)[M][N], const PairRows<M> &a, const Packed &w,
                                    int64_t first, int64_t count) {
   const int64_t vector_stride = w.rows() * LANES;
   const float *from = w.data + first / 2 * LANES;
@@ -115,8 +115,8 @@ __attribute__((noinline)) static void multiply_in_parts(Vector (&acc)[M][N], con
   std::memcpy(sums, acc, sizeof sums);
   for (int64_t k = 0; k < w.depth; k += DEPTH) {
     const int64_t count = w.depth - k < DEPTH ? w.depth - k : DEPTH;
-    const HalfRows<M> part(rows + k, stride, 1, count);
-    multiply_halves(sums, part, w, k, count);
+    const PairRows<M> part(rows + k, stride, 1, count);
+    multiply_pairs(sums, part, w, k, count);
   }
   std::memcpy(acc, sums, sizeof sums);
 }
@@ -125,7 +125,7 @@ __attribute__((noinline)) static void multiply_in_parts(Vector (&acc)[M][N], con
 template <int M, int N>
 static inline void multiply(Vector (&acc)[M][N], const float *rows, int64_t stride,
                             const Packed &w) {
-  if (!w.halves)
+  if (!w.bfloat16)
     return multiply_floats(acc, rows, stride, 1, w);
   Vector sums[M][N];
   std::memcpy(sums, acc, sizeof sums);
@@ -197,10 +197,10 @@ struct ProductBlock {
     const float *first = a.at(row, 0);
     const int64_t down = a.row_stride, along = a.column_stride, depth = packed.depth;
     float *to = c + row * stride;
-    if (packed.halves) {
-      const HalfRows<M> rows(first, down, along, depth);
+    if (packed.bfloat16) {
+      const PairRows<M> rows(first, down, along, depth);
       return tiles<M>(
-          [&](auto &acc, const Packed &w) { multiply_halves(acc, rows, w, 0, depth); }, to);
+          [&](auto &acc, const Packed &w) { multiply_pairs(acc, rows, w, 0, depth); }, to);
     }
     if (along == 1)
       return tiles<M>(
@@ -219,7 +219,7 @@ struct ProductBlock {
 // c (rows, columns) = start + a (rows, depth) @ b (depth, columns); without a start, c is added to.
 // Threads share out the rows, and each packs what it needs of b.
 static inline void product(Matrix a, Matrix b, float *c, int64_t rows, int64_t columns,
-                           int64_t depth, const float *start, bool halves, int64_t threads) {
+                           int64_t depth, const float *start, bool bfloat16, int64_t threads) {
   const int64_t wide = ProductBlock::VECTORS * LANES;
   threads = worth(threads, rows * columns * depth, 1 << 20);
   share_out(rows, threads, [&](Share share, int64_t) {
@@ -228,9 +228,9 @@ static inline void product(Matrix a, Matrix b, float *c, int64_t rows, int64_t c
       for (int64_t k = 0; k < depth; k += DEPTH) {
         const int64_t width = columns - column < wide ? columns - column : wide;
         const int64_t part = depth - k < DEPTH ? depth - k : DEPTH;
-        pack(packed, b.at(k, column), part, width, b.row_stride, b.column_stride, halves);
+        pack(packed, b.at(k, column), part, width, b.row_stride, b.column_stride, bfloat16);
         for_rows(share, ProductBlock{Matrix{a.at(0, k), a.row_stride, a.column_stride},
-                                     Packed{packed, part, halves}, c + column, columns, width,
+                                     Packed{packed, part, bfloat16}, c + column, columns, width,
                                      start && k == 0 ? start + column : nullptr});
       }
     delete[] packed;

@@ -98,21 +98,21 @@ extern "C" {
 
 void rnn_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                  int64_t threads, const float *pre, float *out, const float *h0,
-                 const float *weights, int64_t halves, int64_t activation, const float *bias,
+                 const float *weights, int64_t bfloat16, int64_t activation, const float *bias,
                  float *made, float *operands, const float *mu, const uint8_t *kept, double scale,
                  const uint8_t *zone, double rate) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
-              Rnn{pre, out, h0, Packed{weights, hidden, halves != 0}, activation, bias, made,
+              Rnn{pre, out, h0, Packed{weights, hidden, bfloat16 != 0}, activation, bias, made,
                   Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}});
 }
 
 void rnn_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, const float *made, const float *grad_out, const float *weights,
-                  int64_t halves, float *local, int64_t activation, float *dh, float *operands,
+                  int64_t bfloat16, float *local, int64_t activation, float *dh, float *operands,
                   const float *mu, const uint8_t *kept, double scale, const uint8_t *zone,
                   double rate) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
-               RnnGradient{made, Packed{weights, hidden, halves != 0}, local, activation,
+               RnnGradient{made, Packed{weights, hidden, bfloat16 != 0}, local, activation,
                            Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
                            Zone{zone, (float)rate}});
 }
