@@ -4,7 +4,7 @@ Each is one registered operator with a plain PyTorch definition beside it; this 
 modules.
 """
 
-from torchmomentum.ops._choose import CHOICES, choose
+from torchmomentum.ops._choose import CHOICES, choose, compiled_step_serves
 from torchmomentum.ops._definition import scan_definition, steps_alive
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
 from torchmomentum.ops._problem import Moments, Problem
@@ -14,7 +14,6 @@ from torchmomentum.ops.cells import Cell, modrelu
 from torchmomentum.ops.cpu.library import available, product, timed
 from torchmomentum.ops.cpu.pool import empty_cache, memory_changes
 from torchmomentum.ops.cpu.step import step as compiled_step
-from torchmomentum.ops.cpu.step import step_serves as compiled_step_serves
 from torchmomentum.ops.filters import (
     adam_scan,
     adam_scan_definition,

@@ -1,17 +1,22 @@
-"""The one place that picks a backend, as a table."""
+"""The one place that picks a backend: of a layer by a table, of one step of a stream."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from torchmomentum._torch_private import constant_in_graphs
+from torchmomentum._torch_private import constant_in_graphs, plain
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.backends import BACKENDS, Backend
+from torchmomentum.ops.cells import Cell
+from torchmomentum.ops.cpu.library import available
+from torchmomentum.ops.cpu.step import STEPPED
 
+_PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
 _SMALL = 64  # units up to which our GRU and RNN train faster than PyTorch's without AVX-512 too
 
 
@@ -85,6 +90,26 @@ CHOICES = (
     Choice("eager", "always", _always),
     Choice("definition", "always", _always),
 )
+
+
+def compiled_step_serves(cell: Cell, tensors: Sequence[Tensor | None]) -> bool:
+    """Whether one step of a stream is the compiled kernel's: float32 on a CPU, no gradient asked.
+
+    Args:
+        cell: What is stepped.
+        tensors: Drive, states and weights.
+    """
+    if (
+        cell.key not in STEPPED
+        or torch.is_grad_enabled()
+        or torch.is_autocast_enabled("cpu")
+        or not plain()
+    ):
+        return False
+    for t in tensors:
+        if t is not None and (t.dtype != torch.float32 or not t.is_cpu or type(t) not in _PLAIN):
+            return False
+    return available()
 
 
 def choose(problem: Problem, backend: str | None = None) -> Backend:

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from torchmomentum._torch_private import plain
 from torchmomentum.ops._problem import Moments
 from torchmomentum.ops.cells import Cell, State
 from torchmomentum.ops.cpu.layer import ACTIVATIONS, rule_numbers
-from torchmomentum.ops.cpu.library import available, call
+from torchmomentum.ops.cpu.library import call
 
-_STEPPED = ("LSTM", "RNN_TANH", "RNN_RELU")
-_PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
-
-
-def step_serves(cell: Cell, tensors: Sequence[Tensor | None]) -> bool:
-    """Whether :func:`step` runs a step on these: float32 on a CPU, no gradient asked for."""
-    if (
-        cell.key not in _STEPPED
-        or torch.is_grad_enabled()
-        or torch.is_autocast_enabled("cpu")
-        or not plain()
-    ):
-        return False
-    for t in tensors:
-        if t is not None and (t.dtype != torch.float32 or not t.is_cpu or type(t) not in _PLAIN):
-            return False
-    return available()
+STEPPED = ("LSTM", "RNN_TANH", "RNN_RELU")  # the cells that have such a kernel
 
 
 def step(
@@ -40,7 +21,7 @@ def step(
     bias_hh: Tensor | None,
     moments: Moments | None = None,
 ) -> State:
-    """One step, of what :func:`step_serves`.
+    """One step, of what :func:`torchmomentum.ops.compiled_step_serves`.
 
     Args:
         cell: LSTM, tanh or ReLU.
