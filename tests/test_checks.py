@@ -1,9 +1,16 @@
 """Checks of arguments: what they let through, and what they say."""
 
+import numpy as np
 import pytest
 import torch
 
-from torchmomentum._checks import check_choice, check_number, check_tensors
+from torchmomentum._checks import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    check_tensors,
+)
 from torchmomentum.ops import Modifiers
 
 
@@ -22,6 +29,39 @@ def test_a_number_is_in_its_range():
     with pytest.raises(ValueError, match=r"x must be in \(0, 1\), got 0"):
         check_number("x", 0, 0.0, 1.0, open_low=True)
     assert check_number("x", 0.5, 0.0, 1.0, open_low=True) == 0.5
+
+
+def test_the_upper_end_may_be_in_the_range():
+    assert check_number("x", 1, 0.0, 1.0, closed_high=True) == 1.0
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=rf"x must be in \[0, 1\], got {wrong}"):
+            check_number("x", wrong, 0.0, 1.0, closed_high=True)
+
+
+def test_an_integer_is_whole_and_at_least_so_much():
+    for right in (2, 3, np.int64(2)):
+        check_integer("x", right, 2)
+    for wrong in (True, 2.0, "2", torch.tensor(2)):
+        with pytest.raises(TypeError, match=f"x must be an int, got {type(wrong).__name__}"):
+            check_integer("x", wrong, 0)
+    with pytest.raises(ValueError, match=r"x must be at least 2, got 1$"):
+        check_integer("x", 1, 2)
+    with pytest.raises(ValueError, match=r"x must be at least 2 steps, got 1$"):
+        check_integer("x", 1, 2, "steps")
+
+
+def test_an_optional_integer_may_be_none():
+    check_integer("x", None, 1, optional=True)
+    with pytest.raises(TypeError, match=r"x must be an int, got NoneType"):
+        check_integer("x", None, 1)
+    with pytest.raises(TypeError, match=r"x must be an int or None, got float"):
+        check_integer("x", 0.5, 1, optional=True)
+
+
+def test_a_bool_is_true_or_false():
+    check_bool("x", False)
+    with pytest.raises(TypeError, match="x must be a bool, got int"):
+        check_bool("x", 1)
 
 
 def test_a_choice_is_one_of_its_names():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -33,9 +33,23 @@ def check_tensors(expected: Iterable[Expected], default: torch.dtype) -> None:
 
 
 def check_number(
-    name: str, value: object, low: float, high: float, *, open_low: bool = False
+    name: str,
+    value: object,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    closed_high: bool = False,
 ) -> float:
-    """Checks that a number lies in ``[low, high)``, or in ``(low, high)`` with ``open_low``.
+    """Checks that a number lies in ``[low, high)``.
+
+    Args:
+        name: What it is called.
+        value: The number.
+        low: The lower end of the range.
+        high: The upper one.
+        open_low: Whether the lower end is outside of the range.
+        closed_high: Whether the upper end is in the range.
 
     Returns:
         The number as a float.
@@ -52,10 +66,47 @@ def check_number(
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not (low < value < high if open_low else low <= value < high):
-        bracket = "(" if open_low else "["
-        raise ValueError(f"{name} must be in {bracket}{low:g}, {high:g}), got {value}")
+    above = low < value if open_low else low <= value
+    below = value <= high if closed_high else value < high
+    if not (above and below):
+        left, right = "(" if open_low else "[", "]" if closed_high else ")"
+        raise ValueError(f"{name} must be in {left}{low:g}, {high:g}{right}, got {value}")
     return float(value)
+
+
+def check_integer(
+    name: str, value: Any, least: float, unit: str = "", *, optional: bool = False
+) -> None:
+    """Checks that a value is an integer of at least so much. With ``optional`` it may be None.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is too small.
+
+    Example:
+        >>> check_integer("restart", 0, 1, "step")
+        Traceback (most recent call last):
+        ...
+        ValueError: restart must be at least 1 step, got 0
+    """
+    if optional and value is None:
+        return
+    # NumPy's and symbolic integers have an index too, and so has a tensor of one element
+    if isinstance(value, (bool, Tensor)) or not hasattr(value, "__index__"):
+        expected = "an int or None" if optional else "an int"
+        raise TypeError(f"{name} must be {expected}, got {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {f'{least} {unit}'.rstrip()}, got {value}")
+
+
+def check_bool(name: str, value: object) -> None:
+    """Checks that a value is True or False.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:

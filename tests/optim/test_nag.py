@@ -241,9 +241,34 @@ def test_an_optimizer_of_an_older_version_loads():
     assert optimizer.param_groups[0]["cycle_step"] == 1
 
 
-def test_a_group_may_name_its_restart_as_the_constructor_does():
-    optimizer = NAG([{"params": [torch.nn.Parameter(torch.ones(2))], "restart": 10}], lr=0.1)
-    assert optimizer.param_groups[0]["restart_every"] == 10
+@pytest.mark.parametrize(("make", "own"), [(NAG, "restart"), (SRSGD, "restart_every")])
+@pytest.mark.parametrize("name", ["restart", "restart_every"])
+def test_a_group_calls_its_policy_as_the_constructor_does(make, own, name):
+    optimizer = make([{"params": [torch.nn.Parameter(torch.ones(2))], name: 10}], lr=0.1)
+    assert optimizer.param_groups[0][own] == 10
+    assert {"restart", "restart_every"} & {*optimizer.param_groups[0], *optimizer.defaults} == {own}
+
+
+@pytest.mark.parametrize("make", [NAG, SRSGD])
+@pytest.mark.parametrize("name", ["restart", "restart_every"])
+def test_a_state_dict_may_call_the_policy_otherwise(make, name):
+    """As NAG's did before version 0.2, and as the other class does."""
+    w = torch.nn.Parameter(torch.ones(2))
+    w.grad = torch.ones(2)
+    optimizer = make([w], lr=0.1)
+    state = optimizer.state_dict()
+    group = state["param_groups"][0]
+    group.pop("restart", None), group.pop("restart_every", None)
+    group[name] = 2
+    optimizer.load_state_dict(state)
+    assert {"restart", "restart_every"} & {*optimizer.param_groups[0]} == {
+        "restart" if make is NAG else "restart_every"
+    }
+    counts = []
+    for _ in range(5):
+        optimizer.step()
+        counts.append(optimizer.param_groups[0]["cycle_step"])
+    assert counts == [1, 2, 1, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +279,7 @@ def test_a_group_may_name_its_restart_as_the_constructor_does():
         (lambda p: SRSGD(p, weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
         (lambda p: SRSGD(p, restart_every=0), ValueError, "at least 1 iteration, got 0"),
         (lambda p: SRSGD(p, restart_every=None), TypeError, "must be an int, got None"),
-        (lambda p: SRSGD(p, restart_every="gradient"), TypeError, "an int or None, got str"),
+        (lambda p: SRSGD(p, restart_every="gradient"), TypeError, "must be an int, got str"),
         (lambda p: SRSGD(p, lr=float("inf")), ValueError, "Invalid learning rate: inf"),
         (lambda p: NAG(p, fused=True, differentiable=True), RuntimeError, "not support `diff"),
         (
@@ -308,7 +333,7 @@ def test_defaults():
     shared = {"lr": 1e-3, "weight_decay": 0.0, "maximize": False, "foreach": None}
     shared |= {"differentiable": False, "fused": None, "cycle_step": 0, "iterations": 0}
     shared |= {"last_momentum": 0.0, "last_loss": None}
-    assert NAG([p]).defaults == shared | {"restart_every": None}
+    assert NAG([p]).defaults == shared | {"restart": None}
     assert SRSGD([p]).defaults == shared | {"restart_every": 40}
 
 

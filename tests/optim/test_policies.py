@@ -101,7 +101,7 @@ def test_an_equal_loss_and_a_first_one_restart_nothing():
     optimizer = NAG([w])
     for _ in range(3):
         optimizer.step()
-    optimizer.param_groups[0]["restart_every"] = "function"
+    optimizer.param_groups[0]["restart"] = "function"
     for done, loss in enumerate((2.0, 2.0, 1.0), 4):
         optimizer.step(loss)
         assert optimizer.param_groups[0]["cycle_step"] == done

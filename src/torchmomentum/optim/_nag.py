@@ -15,7 +15,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from torchmomentum._torch_private import default_to_fused_or_foreach, use_grad_for_differentiable
 from torchmomentum.optim._compiled import CompiledStep
-from torchmomentum.optim._restart import Policy, check_policy, interval_after
+from torchmomentum.optim._restart import POLICY_NAMES, Policy, check_policy, interval_after
 from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
 from torchmomentum.schedules import nesterov_momentum
 
@@ -60,7 +60,7 @@ class NAG(Optimizer):
 
     Args:
         params: Parameters, named parameters or groups of either. A group may have its own ``lr``,
-            ``restart_every`` and ``weight_decay``, and has its own counter.
+            ``restart`` and ``weight_decay``, and has its own counter.
         lr: Step size :math:`s`, a number or a tensor of one element, finite and at least 0.
         restart: When to restart the momentum: None, an integer of at least 1, pairs of a last
             iteration and an interval, ``"function"`` or ``"gradient"``.
@@ -88,6 +88,8 @@ class NAG(Optimizer):
         0.668
     """
 
+    _policy_name = "restart"
+
     def __init__(
         self,
         params: ParamsT,
@@ -102,7 +104,7 @@ class NAG(Optimizer):
     ) -> None:
         defaults = {
             "lr": lr,
-            "restart_every": check_policy("restart", restart),
+            self._policy_name: check_policy(self._policy_name, restart),
             "weight_decay": weight_decay,
             "maximize": maximize,
             "foreach": foreach,
@@ -118,11 +120,8 @@ class NAG(Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group of parameters with its own counter, and checks its hyperparameters."""
-        if "restart" in param_group:  # as the constructor names it
-            param_group = dict(param_group)
-            param_group["restart_every"] = param_group.pop("restart")
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
+        super().add_param_group(self._renamed(param_group))
+        group, name = self.param_groups[-1], self._policy_name
         try:
             if group["fused"] and group["differentiable"]:
                 raise RuntimeError("`fused` does not support `differentiable`")
@@ -130,7 +129,7 @@ class NAG(Optimizer):
                 raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
             _check_not_negative("lr", group["lr"])
             _check_not_negative("weight_decay", group["weight_decay"])
-            group["restart_every"] = check_policy("restart_every", group["restart_every"])
+            group[name] = check_policy(name, group[name])
             if group["foreach"] and isinstance(group["lr"], Tensor) and group["lr"].requires_grad:
                 raise ValueError("lr as a tensor that requires a gradient needs `foreach=False`")
         except (RuntimeError, TypeError, ValueError):
@@ -138,12 +137,22 @@ class NAG(Optimizer):
             raise
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Adds the defaults of what older state dicts lack."""
+        """Reads older state dicts too: other names, and defaults of what they lack."""
         super().__setstate__(state)
         self._compiled = defaultdict(CompiledStep)
+        self.defaults = self._renamed(self.defaults)
+        self.param_groups = [self._renamed(group) for group in self.param_groups]
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
+
+    def _renamed(self, group: dict[str, Any]) -> dict[str, Any]:
+        """A group with the policy under this class's name: it may come from the other class."""
+        other = next(name for name in POLICY_NAMES if name != self._policy_name)
+        if other not in group:
+            return group
+        kept = {name: value for name, value in group.items() if name != other}
+        return {self._policy_name: group[other], **kept}
 
     @use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | float | Tensor | None = None) -> Any:
@@ -207,7 +216,7 @@ class NAG(Optimizer):
             grads = [grad for grad in grads if grad is not None]
         if not params:
             return
-        policy, done = group["restart_every"], group["cycle_step"]
+        policy, done = group[self._policy_name], group["cycle_step"]
         interval = interval_after(policy, group["iterations"])
         if interval is not None and done >= interval:
             done = 0

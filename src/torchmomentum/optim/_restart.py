@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from torchmomentum._checks import check_choice
+from torchmomentum._checks import check_choice, check_integer
 
 ADAPTIVE = ("function", "gradient")
+POLICY_NAMES = ("restart", "restart_every")  # what constructors and groups call a policy
 
 # None never restarts; an integer F restarts every F iterations; in [(T_1, F_1), ...] F_i is the
 # interval up to iteration T_i; "function" and "gradient" restart when progress stops
@@ -17,13 +18,8 @@ Policy = int | str | list[tuple[int, int]] | None
 
 def check_interval(name: str, value: Any) -> int | None:
     """Checks a restart interval: None, or an integer of at least 1 iteration."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int or None, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1 iteration, got {value}")
-    return value
+    check_integer(name, value, 1, "iteration", optional=True)
+    return None if value is None else int(value)
 
 
 def check_policy(name: str, value: Any) -> Policy:
@@ -44,11 +40,9 @@ def check_policy(name: str, value: Any) -> Policy:
             raise TypeError(
                 f"{name} must be made of pairs (last iteration, interval), got {part!r}"
             )
-        last = check_interval(f"{name}: a last iteration", part[0])
-        interval = check_interval(f"{name}: an interval", part[1])
-        if last is None or interval is None:
-            raise TypeError(f"{name} must be made of pairs of integers, got {part!r}")
-        schedule.append((last, interval))
+        for what, number in zip(("a last iteration", "an interval"), part, strict=True):
+            check_integer(f"{name}: {what}", number, 1, "iteration")
+        schedule.append((int(part[0]), int(part[1])))
     if not schedule:
         raise ValueError(f"{name} must have at least one pair (last iteration, interval), got none")
     lasts = [last for last, _ in schedule]

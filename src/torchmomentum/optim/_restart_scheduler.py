@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
 from torch.optim import Optimizer
 
-from torchmomentum.optim._restart import check_interval
+from torchmomentum._checks import check_integer
+from torchmomentum.optim._restart import POLICY_NAMES, check_interval
 from torchmomentum.schedules import exponential_restarts, linear_restarts
 
 
@@ -18,20 +20,20 @@ class RestartScheduler:
 
     Intervals count iterations, that is steps of the optimizer. Milestones count calls of
     :meth:`step`: epochs if it is called once an epoch, iterations if it is called in each. All
-    parameter groups get the same interval. Only ``restart_every`` is changed, so any learning-rate
+    parameter groups get the same interval. Nothing else is changed, so any learning-rate
     scheduler can be used with it.
 
     A momentum cycle that is under way at a milestone continues and ends after the new interval. In
     the slides each interval I_i starts a new cycle: set ``restart_at_milestones``.
 
     Args:
-        optimizer: An optimizer with ``restart_every`` in its groups.
+        optimizer: An optimizer with ``restart_every`` or ``restart`` in its groups.
         milestones: The calls of :meth:`step` at which a new stage begins, at least 1, increasing.
         restart_every: The interval of each stage, one more than milestones; None never restarts.
         restart_at_milestones: Whether each milestone starts a new momentum cycle.
 
     Raises:
-        TypeError: The optimizer has no ``restart_every``, or a number is not an integer.
+        TypeError: The optimizer has neither, or a number is not an integer.
         ValueError: Milestones do not increase, an interval is below 1, or the number of intervals
             is wrong.
 
@@ -52,14 +54,15 @@ class RestartScheduler:
         *,
         restart_at_milestones: bool = False,
     ) -> None:
-        if not isinstance(optimizer, Optimizer) or "restart_every" not in optimizer.defaults:
+        known = optimizer.defaults if isinstance(optimizer, Optimizer) else ()
+        self._name = next((name for name in POLICY_NAMES if name in known), "")
+        if not self._name:
             raise TypeError(f"{type(optimizer).__name__} is no optimizer with scheduled restarts")
         milestones, intervals = list(milestones), list(restart_every)
         for value in milestones:
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"milestones must be integers, got {type(value).__name__}")
-        if any(b <= a for a, b in zip([0, *milestones], milestones, strict=False)):
-            raise ValueError(f"milestones must increase and be at least 1, got {milestones}")
+            check_integer("each milestone", value, 1)
+        if any(b <= a for a, b in itertools.pairwise(milestones)):
+            raise ValueError(f"milestones must increase, got {milestones}")
         if len(intervals) != len(milestones) + 1:
             raise ValueError(
                 "restart_every must have one interval for each of the "
@@ -120,7 +123,7 @@ class RestartScheduler:
 
     def _apply(self) -> None:
         for group in self.optimizer.param_groups:
-            group["restart_every"] = self.get_last_restart_every()
+            group[self._name] = self.get_last_restart_every()
 
     def step(self) -> None:
         """Advances the schedule by one. Call it once an epoch, or once an iteration."""
@@ -132,8 +135,8 @@ class RestartScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """The scheduler's state, without the optimizer's."""
-        kept = {key: value for key, value in self.__dict__.items() if key != "optimizer"}
-        return copy.deepcopy(kept)
+        own = "optimizer", "_name"
+        return copy.deepcopy({k: value for k, value in self.__dict__.items() if k not in own})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the result of :meth:`state_dict` and sets the interval in force."""

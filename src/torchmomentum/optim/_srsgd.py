@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from torchmomentum._checks import check_integer
 from torchmomentum.optim._nag import NAG
-from torchmomentum.optim._restart import check_interval
 
 
 class SRSGD(NAG):
@@ -49,6 +49,8 @@ class SRSGD(NAG):
         1
     """
 
+    _policy_name = "restart_every"
+
     def __init__(
         self,
         params: ParamsT,
@@ -57,7 +59,5 @@ class SRSGD(NAG):
         weight_decay: float = 0.0,
         **options: Any,
     ) -> None:
-        if restart_every is None:
-            raise TypeError("restart_every must be an int, got None; NAG never restarts")
-        check_interval("restart_every", restart_every)
+        check_integer("restart_every", restart_every, 1, "iteration")
         super().__init__(params, lr, restart_every, weight_decay, **options)

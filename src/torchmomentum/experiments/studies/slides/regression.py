@@ -55,7 +55,7 @@ def follow(recipe: Regression, place: Place, tell: Tell) -> Result:
     generator = np.random.default_rng(recipe.seed)
     w = torch.nn.Parameter(torch.from_numpy(problem.start))
     optimizer: Any = OPTIMIZERS[recipe.method]([w], lr=1.0 / problem.smoothness)
-    needs_loss = optimizer.param_groups[0].get("restart_every") == "function"
+    needs_loss = optimizer.param_groups[0].get("restart") == "function"
     point, losses, at = w.detach().numpy(), list[float](), set(recipe.at)
     for k in range(recipe.iterations):
         if k in at:
