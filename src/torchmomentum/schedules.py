@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from torchmomentum._checks import check_integer, check_number
+
 __all__ = ["exponential_restarts", "linear_restarts", "nesterov_momentum"]
 
 Step = TypeVar("Step", int, float, Tensor)
@@ -37,11 +39,10 @@ def nesterov_momentum(step: Step, restart_every: int | None = None) -> Step | fl
     return inside / (inside + 3)
 
 
-def _check_stages(first: float, stages: int) -> None:
-    if isinstance(first, bool) or not (isinstance(first, int) and first >= 1):
-        raise ValueError(f"first must be an integer of at least 1 iteration, got {first!r}")
-    if isinstance(stages, bool) or not (isinstance(stages, int) and stages >= 1):
-        raise ValueError(f"stages must be an integer of at least 1, got {stages!r}")
+def _check_intervals(intervals: list[int]) -> list[int]:
+    if min(intervals) < 1:
+        raise ValueError(f"every restart interval must be at least 1 iteration, got {intervals}")
+    return intervals
 
 
 def linear_restarts(first: int, increment: int, stages: int) -> list[int]:
@@ -56,19 +57,17 @@ def linear_restarts(first: int, increment: int, stages: int) -> list[int]:
         The interval of each stage.
 
     Raises:
-        ValueError: ``first``, ``stages`` or an interval is below 1, or an argument is no integer.
+        TypeError: An argument is no integer.
+        ValueError: ``first``, ``stages`` or an interval is below 1.
 
     Example:
         >>> linear_restarts(30, 30, 4)
         [30, 60, 90, 120]
     """
-    _check_stages(first, stages)
-    if not isinstance(increment, int):
-        raise ValueError(f"increment must be an integer, got {increment!r}")
-    intervals = [first + i * increment for i in range(stages)]
-    if min(intervals) < 1:
-        raise ValueError(f"every restart interval must be at least 1 iteration, got {intervals}")
-    return intervals
+    check_integer("first", first, 1, "iteration")
+    check_integer("increment", increment, -math.inf)
+    check_integer("stages", stages, 1)
+    return _check_intervals([first + i * increment for i in range(stages)])
 
 
 def exponential_restarts(first: int, ratio: float, stages: int) -> list[int]:
@@ -83,16 +82,14 @@ def exponential_restarts(first: int, ratio: float, stages: int) -> list[int]:
         The interval of each stage.
 
     Raises:
+        TypeError: ``first`` or ``stages`` is no integer, or ``ratio`` no number.
         ValueError: An argument is out of its range, or an interval is below 1.
 
     Example:
         >>> exponential_restarts(40, 1.25, 4)
         [40, 50, 63, 78]
     """
-    _check_stages(first, stages)
-    if not 0.0 < ratio < math.inf:
-        raise ValueError(f"ratio must be positive and finite, got {ratio!r}")
-    intervals = [math.floor(first * ratio**i + 0.5) for i in range(stages)]
-    if min(intervals) < 1:
-        raise ValueError(f"every restart interval must be at least 1 iteration, got {intervals}")
-    return intervals
+    check_integer("first", first, 1, "iteration")
+    check_number("ratio", ratio, 0.0, math.inf, open_low=True)
+    check_integer("stages", stages, 1)
+    return _check_intervals([math.floor(first * ratio**i + 0.5) for i in range(stages)])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
 
+from torchmomentum._checks import check_integer
 from torchmomentum.nn._compute import momentum_width, run_layer
 from torchmomentum.nn._sequence import PaddedBatch, flip, read_input
 from torchmomentum.nn._state import (
@@ -86,12 +87,7 @@ class Recurrent(WeightedLayer):
             device=weight.device if device is None else device,
             dtype=weight.dtype if dtype is None else dtype,
         )
-        if batch_size is not None:
-            if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
-                kind = type(batch_size).__name__
-                raise TypeError(f"batch_size must be an int or None, got {kind}")
-            if batch_size < 0:
-                raise ValueError(f"batch_size must be at least 0, got {batch_size!r}")
+        check_integer("batch_size", batch_size, 0, optional=True)
         batch = 1 if batch_size is None else batch_size
         states, momentum = self._form.zeros(batch, like), None
         rule = self.momentum

@@ -7,15 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from torchmomentum._checks import check_number
 from torchmomentum.ops import PLAIN, Modifiers
-
-
-def _probability(name: str, value: float, *, open_end: bool) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not (0 <= value < 1 if open_end else 0 <= value <= 1):
-        raise ValueError(f"{name} must be in [0, 1{')' if open_end else ']'}, got {value}")
-    return float(value)
 
 
 class Regularization(NamedTuple):
@@ -57,9 +50,9 @@ class Regularization(NamedTuple):
         if len(pair) != states:
             raise ValueError(f"zoneout must be a number or one for each state, got {len(pair)}")
         return cls(
-            _probability("recurrent_dropout", recurrent_dropout, open_end=True),
-            _probability("weight_dropout", weight_dropout, open_end=True),
-            *(_probability("zoneout", value, open_end=False) for value in pair),
+            check_number("recurrent_dropout", recurrent_dropout, 0, 1),
+            check_number("weight_dropout", weight_dropout, 0, 1),
+            *(check_number("zoneout", value, 0, 1, closed_high=True) for value in pair),
         )
 
     def draw(self, time: int, state: tuple[Tensor, ...], training: bool) -> Modifiers:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from torchmomentum._checks import check_bool
 from torchmomentum._torch_private import adopt_weights
 from torchmomentum.nn._compute import LayerWeights
 from torchmomentum.nn._regularization import Regularization
@@ -82,8 +83,7 @@ class WeightedLayer(nn.RNNBase):
     ) -> None:
         check_cell_class(self)
         momentum = checked_rule(momentum, optional=True)
-        if not isinstance(layer_norm, bool):
-            raise TypeError(f"layer_norm must be a bool, got {type(layer_norm).__name__}")
+        check_bool("layer_norm", layer_norm)
         if layer_norm and "norm_hh" not in self.cell.norms:
             raise ValueError(f"the cell {self.cell.name} has no layer normalization")
         if proj_size and self.cell.projection is None:

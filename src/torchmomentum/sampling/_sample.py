@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torchmomentum._checks import check_integer
+
 
 class DivergedError(RuntimeError):
     """The potential is infinite or NaN: the step size is too large."""
@@ -44,16 +46,13 @@ def sample(
         The samples, ``(count, ...)``.
 
     Raises:
-        ValueError: ``count``, ``burn_in`` or ``thinning`` is not an integer in its range.
+        TypeError: ``count``, ``burn_in`` or ``thinning`` is not an integer.
+        ValueError: One of them is out of its range.
         DivergedError: The potential is infinite or NaN.
     """
-    for name, given, least in (
-        ("count", count, 1),
-        ("burn_in", burn_in, 0),
-        ("thinning", thinning, 1),
-    ):
-        if isinstance(given, bool) or not isinstance(given, int) or given < least:
-            raise ValueError(f"{name} must be an integer of at least {least}, got {given!r}")
+    check_integer("count", count, 1)
+    check_integer("burn_in", burn_in, 0)
+    check_integer("thinning", thinning, 1)
 
     def closure() -> Tensor:
         sampler.zero_grad()

@@ -12,18 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchmomentum._checks import check_number
 from torchmomentum.nn import Momentum, Rule
+from torchmomentum.ops import steps_alive
 
 _EPS = 1e-5
 _KEPT = 0.9  # of a running statistic, at each training step
 
 
-def _counted(values: Tensor, lengths: Tensor | None) -> Tensor:
-    """The steps of all sequences that count, of ``(T, B, N)``, one below the other."""
-    if lengths is None:
-        return values.flatten(0, 1)
-    steps = torch.arange(len(values), device=values.device).unsqueeze(1)
-    return values[steps < lengths.to(values.device)]
+def _counted(values: Tensor, alive: Tensor | None) -> Tensor:
+    """The steps ``(T, B, 1)`` that count, of ``(T, B, N)``, one below the other."""
+    return values.flatten(0, 1) if alive is None else values[alive.squeeze(-1)]
+
+
+def _alive(values: Tensor, lengths: Tensor | None) -> Tensor | None:
+    return None if lengths is None else steps_alive(len(values), lengths.to(values.device))
 
 
 class Gain(Momentum):
@@ -44,11 +47,6 @@ class _NoState(Rule):
         """Nothing."""
         return ()
 
-    def step(self, drive: Tensor, state: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One step as a sequence of one."""
-        y, new = self.scan(drive.unsqueeze(0), state)
-        return y.squeeze(0), new
-
 
 class LearnedGain(_NoState):
     """The drive times one trained number, kept positive by an exponential.
@@ -59,9 +57,7 @@ class LearnedGain(_NoState):
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__()
-        if not 0.0 < gain < math.inf:
-            raise ValueError(f"gain must be positive and finite, got {gain}")
-        self._initial_gain = gain
+        self._initial_gain = check_number("gain", gain, 0.0, math.inf, open_low=True)
         self.log_gain = nn.Parameter(torch.tensor(math.log(gain)))
 
     def reset_parameters(self) -> None:
@@ -106,7 +102,7 @@ class UnitRMS(_NoState):
         if not self.training and held is not None:
             mean = held
         else:
-            mean = _counted(drives, lengths).float().square().mean(0)
+            mean = _counted(drives, _alive(drives, lengths)).float().square().mean(0)
         if self.training:
             seen = mean.detach()
             self.mean_square = seen.clone() if held is None else torch.lerp(seen, held, _KEPT)
@@ -128,9 +124,8 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """``(T, B, I)``, and lengths ``(B,)``, to the same; steps that do not count are zero."""
-        if lengths is None:
-            found: Tensor = self.norm(x.flatten(0, 1))
+        alive = _alive(x, lengths)
+        found: Tensor = self.norm(_counted(x, alive))
+        if alive is None:
             return found.view_as(x)
-        steps = torch.arange(len(x), device=x.device).unsqueeze(1)
-        alive = (steps < lengths.to(x.device)).unsqueeze(-1)  # (T, B, 1)
-        return torch.zeros_like(x).masked_scatter(alive, self.norm(_counted(x, lengths)))
+        return torch.zeros_like(x).masked_scatter(alive, found)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from torchmomentum._checks import check_number
+from torchmomentum._checks import check_bool, check_number
 from torchmomentum.nn.rules._rule import Rule, last_step
 from torchmomentum.ops import largest_drive, linear_scan
 
@@ -39,8 +39,7 @@ class ScaledRule(Rule):
         self._initial_step_size = check_number(
             "step_size", step_size, 0.0, LARGEST_STEP_SIZE, open_low=True
         )
-        if not isinstance(learnable, bool):
-            raise TypeError(f"learnable must be a bool, got {type(learnable).__name__}")
+        check_bool("learnable", learnable)
         self.learnable = learnable
         if learnable:
             self.log_step_size = nn.Parameter(torch.empty(()))

@@ -70,11 +70,6 @@ class Adam(ScaledRule):
         zero = torch.zeros(batch_size, width, **options)
         return AdamState(zero, zero.clone())
 
-    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, AdamState]:
-        """Equation (15)."""
-        y, new = Adam.scan(self, drive.unsqueeze(0), state)  # not a subclass's
-        return y.squeeze(0), new
-
     def scan(
         self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, AdamState]:

@@ -69,11 +69,6 @@ class NesterovLookahead(ScheduledRule):
         step = torch.zeros(batch_size, dtype=torch.long, device=drive.device)
         return LookaheadState(drive, step, hidden)
 
-    def step(self, drive: Tensor, state: RuleState) -> tuple[Tensor, LookaheadState]:
-        """The input's part of the released recurrence."""
-        y, new = NesterovLookahead.scan(self, drive.unsqueeze(0), state)  # not a subclass's
-        return y.squeeze(0), new
-
     def scan(
         self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, LookaheadState]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from torchmomentum._checks import check_integer
 from torchmomentum.nn.rules._rule import RuleState, in_float32
 from torchmomentum.nn.rules._scaled import ScaledRule
 from torchmomentum.schedules import nesterov_momentum
@@ -25,10 +26,7 @@ class ScheduledRule(ScaledRule):
     _learns_mu = False
 
     def __init__(self, step_size: float, restart: int | None, learnable: bool) -> None:
-        if restart is not None and (isinstance(restart, bool) or not isinstance(restart, int)):
-            raise TypeError(f"restart must be an int or None, got {type(restart).__name__}")
-        if restart is not None and restart < 1:
-            raise ValueError(f"restart must be at least 1 step, got {restart}")
+        check_integer("restart", restart, 1, "step", optional=True)
         super().__init__(0.0, step_size, learnable)
         self.restart = restart
 
