@@ -160,7 +160,7 @@ def digest(entry: Any) -> str | None:
     function or class typed in, its code. None for an object of this package: a result of ours does
     not depend on where it was computed.
     """
-    if hasattr(entry, "fingerprint"):
+    if hasattr(entry, "fingerprint") and not isinstance(entry, type):
         return str(entry.fingerprint())
     if isinstance(entry, functools.partial):
         parts = (digest(entry.func), entry.args, sorted(entry.keywords.items()))

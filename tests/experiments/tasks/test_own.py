@@ -1,10 +1,12 @@
 """A task of one's own data: loaders, lengths, targets."""
 
+import numpy as np
 import pytest
 import torch
 
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
+from torchmomentum.experiments.registry import digest
 from torchmomentum.experiments.tasks.own import LoaderStream, OwnData
 
 # one's own data
@@ -87,6 +89,79 @@ def test_the_fingerprint_is_of_the_data():
     found = [task.fingerprint() for task in (made(), *others, *sizes)]
     assert len({*found}) == len(found)
     assert made().fingerprint() == found[0]
+
+
+def _of(train):
+    return OwnData(train, [(torch.zeros(2, 5, 3), torch.zeros(2))]).fingerprint()
+
+
+class _Dataset(torch.utils.data.Dataset):
+    """One whose samples are no tensors of its own."""
+
+    def __init__(self, scale=1.0, transform=None, table=None):
+        self.scale, self.transform, self.table, self.file = scale, transform, table, object()
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.full((5, 3), self.scale * index), torch.tensor(0.0)
+
+
+def _weighted(weights):
+    draw = torch.utils.data.WeightedRandomSampler(weights, 8)
+    return torch.utils.data.DataLoader(_Dataset(), sampler=draw)
+
+
+def test_the_fingerprint_is_of_what_a_loader_draws():
+    """Whatever changes the batches; and no more, so that a run that was cut off is found again."""
+    load = torch.utils.data.DataLoader
+    array = np.arange(3.0)
+    different = [
+        load(_Dataset()),
+        load(_Dataset(), batch_size=2),
+        load(_Dataset(), batch_size=2, drop_last=True),
+        load(_Dataset(), shuffle=True),
+        load(_Dataset(), collate_fn=list),
+        load(_Dataset(scale=2.0)),
+        load(_Dataset(transform=abs)),
+        load(_Dataset(transform=lambda x: x)),
+        load(_Dataset(table={"a": array})),
+        load(_Dataset(table={"a": array + 1})),
+        load(_Dataset(table={"a": array.astype("float32")})),
+        load(_Dataset(table={"b": array})),
+        load(torch.utils.data.Subset(_Dataset(), [0, 1])),
+        load(torch.utils.data.Subset(_Dataset(), [0, 2])),
+        load(torch.utils.data.Subset(_Dataset(scale=2.0), [0, 1])),
+        _weighted([1.0, 2.0]),
+        _weighted([1.0, 3.0]),
+    ]
+    found = [_of(loader) for loader in different]
+    assert len({*found}) == len(found)
+
+    assert _of(load(_Dataset(), num_workers=2)) == found[0]
+    drawn = load(_Dataset(), generator=torch.Generator().manual_seed(3), shuffle=True)
+    before = _of(drawn)
+    list(drawn)
+    assert _of(drawn) == before
+
+
+def test_data_that_holds_itself_has_a_fingerprint():
+    data = _Dataset()
+    data.table = [data, {"loop": data}]
+    other = _Dataset()
+    other.table = [other, {"pool": other}]
+    assert _of(torch.utils.data.DataLoader(data)) != _of(torch.utils.data.DataLoader(other))
+
+
+def test_a_dataset_may_say_what_it_is():
+    class Named(_Dataset):
+        def fingerprint(self):
+            return "that"
+
+    first, second = (torch.utils.data.DataLoader(Named(scale=scale)) for scale in (1.0, 2.0))
+    assert _of(first) == _of(second)
+    assert digest(Named) != digest(Named())
 
 
 def _load(*given, **options):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import digest
+from torchmomentum.experiments.tasks._checksum import checksum
 from torchmomentum.experiments.tasks._metrics import IGNORED, accuracy, class_loss
 from torchmomentum.experiments.tasks._task import Task
 
@@ -218,20 +218,12 @@ class OwnData(Task):
         self.title, self.name = name, name  # type: ignore[misc]
 
     def fingerprint(self) -> str:
-        """A checksum: other data, or another loss, of the same name is another run's.
+        """A checksum: other data, another loader or another loss of the same name is another run's.
 
-        Of a training loader these are its batches, where it is a list, or its dataset's tensors;
-        of another the length alone.
+        A dataset without tensors of its own counts by its class and attributes; see ``checksum``.
         """
-        found = hashlib.sha256()
-        train = getattr(self._train, "dataset", self._train)
-        train = getattr(train, "tensors", train)
-        known = isinstance(train, (list, tuple))
-        for value in (self._test, self._validation, train if known else len(train)):
-            _add(found, value)
-        for function in (self._loss, self._metric):
-            found.update(str(digest(function)).encode())
-        return found.hexdigest()[:16]
+        functions = digest(self._loss), digest(self._metric)
+        return checksum(self._test, self._validation, self._train, functions)
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""
@@ -247,14 +239,3 @@ class OwnData(Task):
             output_size=self._output_size,
             each_step=self._each_step,
         )
-
-
-def _add(found: Any, value: Any) -> None:
-    """Adds tensors, and lists and tuples of them, to a checksum."""
-    if isinstance(value, Tensor):
-        found.update(value.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy().tobytes())
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            _add(found, part)
-    else:
-        found.update(repr(value).encode())
