@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torchmomentum.experiments import Scale, Study, register
 from torchmomentum.experiments.engine.place import Place
-from torchmomentum.experiments.report.tables import table
+from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.studies.run import run_study
 
 MOMENTUM_BY_LENGTH = Study(

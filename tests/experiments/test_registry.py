@@ -12,6 +12,7 @@ import torchmomentum.nn as tnn
 from torchmomentum.experiments import register, registry
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.data.task_data import Data
+from torchmomentum.experiments.digest import digest
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import model_of, parts_of, with_options
 from torchmomentum.experiments.models.controls import Standardize, UnitRMS
@@ -21,7 +22,6 @@ from torchmomentum.experiments.registry import (
     RULES,
     TASKS,
     Registry,
-    digest,
     from_file,
 )
 

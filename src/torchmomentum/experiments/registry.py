@@ -1,4 +1,4 @@
-"""One register for all that is known by a name: rules, cells, tasks, models, optimizers, studies.
+"""One register for all that is known by a name: rules, tasks, models, studies, tables and others.
 
 An entry of ours is the place where it is defined, ``"module:attribute"``, imported when it is first
 asked for: to list names imports nothing. Users register their own in one line::
@@ -16,8 +16,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import inspect
-import marshal
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -102,14 +100,15 @@ def is_file(name: str) -> bool:
     return ".py:" in name
 
 
-def _checksum(content: bytes) -> str:
+def hash_of(content: bytes) -> str:
+    """Sixteen hexadecimal digits that tell contents apart."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 @functools.cache
 def _load(path: Path, checksum: str) -> ModuleType:
     """A file as a module; one that was edited is loaded anew."""
-    name = f"torchmomentum_user_{path.stem}_{_checksum(bytes(path))[:8]}"
+    name = f"torchmomentum_user_{path.stem}_{hash_of(bytes(path))[:8]}"
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
@@ -128,50 +127,13 @@ def from_file(name: str, kind: str) -> Any:
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise UsageError(f"{kind} {name}: there is no file {path}")
-    module = _load(file, _checksum(file.read_bytes()))
+    module = _load(file, hash_of(file.read_bytes()))
     if not hasattr(module, wanted):
         own = [
             n for n, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__
         ]
         check_name(f"{kind} in {path}", wanted, own or ["nothing"])
     return getattr(module, wanted)
-
-
-def _code(entry: Any) -> bytes:
-    """The compiled code of a function, or of a class's functions: where there is no file."""
-    code = getattr(entry, "__code__", None)
-    if code is not None:
-        return marshal.dumps(code)
-    functions = vars(entry).values() if isinstance(entry, type) else ()
-    return b"".join(marshal.dumps(f.__code__) for f in functions if hasattr(f, "__code__"))
-
-
-def digest_of(name: str, registry: Registry) -> str | None:
-    """:func:`digest` of what a name stands for; of ``file.py:Name`` that of the file."""
-    if is_file(name):
-        return _checksum(Path(name.rpartition(":")[0]).expanduser().read_bytes())
-    return digest(registry.find(name))
-
-
-def digest(entry: Any) -> str | None:
-    """The checksum of what defines an object of a user's: what a recipe adds to its name.
-
-    The object's own ``fingerprint()`` if it has one, else that of the file that defines it; of a
-    function or class typed in, its code. None for an object of this package: a result of ours does
-    not depend on where it was computed.
-    """
-    if hasattr(entry, "fingerprint") and not isinstance(entry, type):
-        return str(entry.fingerprint())
-    if isinstance(entry, functools.partial):
-        parts = (digest(entry.func), entry.args, sorted(entry.keywords.items()))
-        return None if parts[0] is None else _checksum(repr(parts).encode())
-    named = entry if hasattr(entry, "__qualname__") else type(entry)
-    if named.__module__.partition(".")[0] == "torchmomentum":
-        return None
-    try:
-        return _checksum(Path(inspect.getsourcefile(named) or "").read_bytes())
-    except (OSError, TypeError):
-        return _checksum(_code(named))
 
 
 _HERE = "torchmomentum.experiments"
@@ -249,11 +211,35 @@ _BENCHMARKS = (
     *("gpu-correctness", "gpu-layers", "gpu-plans", "gpu-ensembles", "gpu-papers"),
 )
 BENCHMARKS = Registry("benchmark", _constants("bench.studies", _BENCHMARKS))
-REGISTRIES = {r.kind: r for r in (RULES, CELLS, MODELS, TASKS, OPTIMIZERS, STUDIES, BENCHMARKS)}
+TABLES = Registry(
+    "table",
+    {
+        **{n: f"{_HERE}.report.{n}:{n}" for n in ("comparison", "errors", "iterations")},
+        "time-to-accuracy": f"{_HERE}.report.accuracy:time_to_accuracy",
+        "timing-optim": f"{_HERE}.report.timings:optimizers",
+        "timing-gpu-correctness": f"{_HERE}.report.timings:correctness",
+        **{
+            f"timing-{n}": f"{_HERE}.report.timings:{n}"
+            for n in ("layers", "profile", "memory", "streaming", "papers", "gpu")
+        },
+    },
+)
+FIGURES = Registry(
+    "figure",
+    {
+        "curves": f"{_HERE}.report.curves:learning_curves",
+        "errors": f"{_HERE}.report.curves:errors",
+        "iterations": f"{_HERE}.report.panels:iterations",
+        "panels": f"{_HERE}.report.panels:quantities",
+        "ratios": f"{_HERE}.report.ratios:bars",
+    },
+)
+_ALL = RULES, CELLS, MODELS, TASKS, OPTIMIZERS, STUDIES, BENCHMARKS, TABLES, FIGURES
+REGISTRIES = {registry.kind: registry for registry in _ALL}
 
 
 def register(kind: str, name: str, entry: Any) -> None:
-    """Makes a rule, cell, model, task, optimizer, study or benchmark known by a name.
+    """Makes a rule, cell, model, task, optimizer, study, table or figure known by a name.
 
     Args:
         kind: One of :data:`REGISTRIES`.
@@ -285,7 +271,7 @@ def _use(name: str) -> None:
         file = Path(name).expanduser().resolve()
         if not file.is_file():
             raise UsageError(f"--use {name}: there is no such file")
-        _load(file, _checksum(file.read_bytes()))
+        _load(file, hash_of(file.read_bytes()))
         return
     try:
         importlib.import_module(name)

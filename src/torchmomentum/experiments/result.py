@@ -74,8 +74,8 @@ class Results:
         seeds: The repetitions.
         metric: What is measured, in words.
         higher_is_better: Which way it improves; None where that is not the question.
-        table: The name of its table, see :data:`~.report.tables.TABLES`.
-        figure: The name of its figure, see :data:`~.report.figures.FIGURES`; None for none.
+        table: The name of its table, see :data:`~.registry.TABLES`.
+        figure: The name of its figure, see :data:`~.registry.FIGURES`; None for none.
         view: What the table and the figure need besides the runs.
         runs: The results, seed by seed.
         jobs: Runs that were computed at the same time.

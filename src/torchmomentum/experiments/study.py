@@ -67,8 +67,8 @@ class Study:
         scale: The edition by default.
         metric: What is measured, in words.
         higher_is_better: Which way it improves; None where that is not the question.
-        table: See :data:`~.report.tables.TABLES`.
-        figure: See :data:`~.report.figures.FIGURES`; None for none.
+        table: Of :data:`~.registry.TABLES`: ``function(results)``.
+        figure: Of :data:`~.registry.FIGURES`: ``function(results, folder)``; None for none.
         view: What table and figure need besides the runs.
         options: The settings that a user may change: on the command line by an option of
             ``reproduce``, or ``--set NAME=VALUE``.

@@ -8,8 +8,7 @@ from torchmomentum.experiments.bench.measure import MEASURES
 from torchmomentum.experiments.bench.roofline import lstm_training_cost
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.cli import main
-from torchmomentum.experiments.registry import BENCHMARKS
-from torchmomentum.experiments.report.tables import TABLES
+from torchmomentum.experiments.registry import BENCHMARKS, TABLES
 from torchmomentum.experiments.studies.run import load_results
 from torchmomentum.ops import available
 

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from tests.experiments.report.test_tables import _image, _results, _run, _timing
 from torchmomentum.experiments.report import curves, panels, ratios
-from torchmomentum.experiments.report.figures import draw
+from torchmomentum.experiments.report.named import draw
 from torchmomentum.experiments.result import Result
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.registry import TABLES
 from torchmomentum.experiments.report.comparison import baseline_of, comparison, difference
 from torchmomentum.experiments.report.document import document, insert
-from torchmomentum.experiments.report.figures import draw
 from torchmomentum.experiments.report.iterations import curve, rates
-from torchmomentum.experiments.report.tables import TABLES, table
+from torchmomentum.experiments.report.named import draw, table
 from torchmomentum.experiments.report.timings import fraction
 from torchmomentum.experiments.report.words import arm_name, signed
 from torchmomentum.experiments.result import Result, Results

@@ -13,7 +13,7 @@ from torchmomentum.experiments.engine.place import Place, silent
 from torchmomentum.experiments.registry import STUDIES
 from torchmomentum.experiments.report.fits import fitted_factor, fitted_slope
 from torchmomentum.experiments.report.iterations import curve, rates, window
-from torchmomentum.experiments.report.tables import table
+from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.studies.run import load_results, run_study
 from torchmomentum.experiments.studies.slides import chains, regression
 from torchmomentum.experiments.studies.slides.images import load

@@ -1,12 +1,16 @@
 """A task of one's own data: loaders, lengths, targets."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import mse_loss
 
+from torchmomentum.experiments.digest import digest
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.registry import digest
 from torchmomentum.experiments.tasks.own import LoaderStream, OwnData
 
 # one's own data
@@ -144,6 +148,33 @@ def test_the_fingerprint_is_of_what_a_loader_draws():
     before = _of(drawn)
     list(drawn)
     assert _of(drawn) == before
+
+
+def test_the_fingerprint_is_of_what_a_loss_holds():
+    def bound(factor):
+        return lambda output, target: factor * output.sum()
+
+    class Scaled:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def loss(self, output, target):
+            return self.factor * output.sum()
+
+    batch = [(torch.zeros(2, 5, 3), torch.zeros(2))]
+    losses = [
+        nn.HuberLoss(delta=1.0),
+        nn.HuberLoss(delta=2.0),
+        bound(1.0),
+        bound(2.0),
+        partial(mse_loss, reduction="sum"),
+        partial(mse_loss, reduction="mean"),
+        Scaled(1.0).loss,
+        Scaled(2.0).loss,
+    ]
+    found = [OwnData(batch, batch, loss=loss).fingerprint() for loss in losses]
+    assert len({*found}) == len(found)
+    assert OwnData(batch, batch, loss=nn.HuberLoss(delta=2.0)).fingerprint() == found[1]
 
 
 def test_data_that_holds_itself_has_a_fingerprint():

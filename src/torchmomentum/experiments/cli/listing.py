@@ -10,10 +10,12 @@ from torchmomentum.experiments.cli.options import Commands
 from torchmomentum.experiments.registry import (
     BENCHMARKS,
     CELLS,
+    FIGURES,
     MODELS,
     OPTIMIZERS,
     RULES,
     STUDIES,
+    TABLES,
     TASKS,
 )
 
@@ -74,6 +76,8 @@ def run(options: argparse.Namespace) -> None:
     print(f"rules: {', '.join(RULES)}")
     print(f"models: each cell, RULE-CELL, {', '.join(MODELS)}")
     print(f"optimizers: {', '.join(OPTIMIZERS)}")
+    print(f"tables: {', '.join(TABLES)}")
+    print(f"figures: {', '.join(FIGURES)}")
     for line in _studies():
         print(line)
     for name in BENCHMARKS:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torchmomentum.experiments.cli.options import Commands
 from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.registry import TABLES
 
 
 def add(commands: Commands) -> None:
@@ -28,8 +29,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Prints recorded results, or puts them between the marks of a document."""
     from torchmomentum.experiments.report.document import document, insert
-    from torchmomentum.experiments.report.figures import draw
-    from torchmomentum.experiments.report.tables import TABLES
+    from torchmomentum.experiments.report.named import draw
     from torchmomentum.experiments.studies.run import load_results
 
     path: Path = options.results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchmomentum.experiments.report.tables import table
+from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.result import Results
 
 _WIDTH = 150  # a table cut off by a narrow terminal or a pipe would hide the interval

@@ -8,7 +8,7 @@ from pathlib import Path
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import write_text
 from torchmomentum.experiments.report import words
-from torchmomentum.experiments.report.tables import table
+from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.result import Results
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torchmomentum.experiments.report.accuracy import time_to_accuracy
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Result, Results
 
@@ -44,7 +43,8 @@ def fraction(cost: dict[str, int], most: dict[str, float], milliseconds: float) 
     return 1e3 * max(arithmetic, cost["bytes"] / most["bytes_per_s"]) / milliseconds
 
 
-def _layers(results: Results) -> Table:
+def layers(results: Results) -> Table:
+    """A layer's training step beside ``nn.LSTM`` or ``nn.GRU``."""
     names, rows = _beside(results, lambda lstm: f"{lstm['median_ms']:.1f}", _ratio)
     seen = [run.costs["ceilings"] for run in results.runs]
     most = {key: max(ceiling[key] for ceiling in seen) for key in seen[0]}
@@ -56,7 +56,8 @@ def _layers(results: Results) -> Table:
     return _made(results, head, rows, _RATIOS)
 
 
-def _profile(results: Results) -> Table:
+def profile(results: Results) -> Table:
+    """Where the time of a layer goes."""
     layers = results.runs[0].values
     parts = [key for key in next(iter(layers.values())) if key != "step_ms"]
     rows = []
@@ -69,7 +70,8 @@ def _profile(results: Results) -> Table:
     return _made(results, head, rows, " Behind a step's milliseconds the shares of its parts.")
 
 
-def _memory(results: Results) -> Table:
+def memory(results: Results) -> Table:
+    """What a layer keeps beside ``nn.LSTM``."""
     names, rows = _beside(
         results,
         lambda lstm: f"{lstm['peak_bytes'] / 2**20:.1f}",
@@ -79,12 +81,14 @@ def _memory(results: Results) -> Table:
     return _made(results, head, rows, " Behind the first, ratios to it.")
 
 
-def _streaming(results: Results) -> Table:
+def streaming(results: Results) -> Table:
+    """One step of a stream beside ``nn.LSTMCell``."""
     names, rows = _beside(results, lambda cell: f"{1e3 * cell['median_ms']:.0f}", _ratio)
     return _made(results, [results.view["item"], "nn.LSTMCell, us", *names], rows, _RATIOS)
 
 
-def _optimizers(results: Results) -> Table:
+def optimizers(results: Results) -> Table:
+    """A step of SRSGD beside SGD's."""
     kinds = ("loop", "foreach", "fused")
     head = [word for k in kinds for word in (f"SGD {k}, ms", f"SRSGD {k}, ms", f"ratio, {k}")]
     rows = []
@@ -101,7 +105,8 @@ def _optimizers(results: Results) -> Table:
     return _made(results, [results.view["item"], *head], rows)
 
 
-def _papers(results: Results) -> Table:
+def papers(results: Results) -> Table:
+    """Seconds beside those that the paper publishes."""
     (run,) = results.runs
     head, rows = list(run.values["nn.LSTM"]["published"]), []
     for name, found in run.values.items():
@@ -111,7 +116,7 @@ def _papers(results: Results) -> Table:
     return _made(results, ["", *(f"{k} (paper)" for k in head)], rows, told)
 
 
-def _gpu(results: Results) -> Table:
+def gpu(results: Results) -> Table:
     """Milliseconds and ratios; a row for each thing, as not all run everywhere."""
     rows = []
     for run in results.runs:
@@ -127,7 +132,8 @@ def _failed(run: Result) -> list[list[str]]:
     return [[run.arm["item"], name, "-", told.split("\n")[0]] for name, told in failed.items()]
 
 
-def _correctness(results: Results) -> Table:
+def correctness(results: Results) -> Table:
+    """Whether the kernels agree with their definition."""
     rows = [
         [run.arm["item"], name, f"{value['error']:.1e}", "yes" if value["right"] else "NO"]
         for run in results.runs
@@ -135,16 +141,3 @@ def _correctness(results: Results) -> Table:
     ]
     head = [results.view["item"], "type", "relative error", "within tolerance"]
     return _made(results, head, rows)
-
-
-TABLES: dict[str, Callable[[Results], Table]] = {
-    "timing-layers": _layers,
-    "timing-profile": _profile,
-    "timing-memory": _memory,
-    "timing-streaming": _streaming,
-    "timing-optim": _optimizers,
-    "timing-papers": _papers,
-    "timing-gpu": _gpu,
-    "timing-gpu-correctness": _correctness,
-    "time-to-accuracy": time_to_accuracy,
-}

@@ -16,7 +16,7 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import read_json, write_json, write_text
 from torchmomentum.experiments.registry import attribute
 from torchmomentum.experiments.report.document import document
-from torchmomentum.experiments.report.figures import draw
+from torchmomentum.experiments.report.named import draw
 from torchmomentum.experiments.result import Result, Results
 from torchmomentum.experiments.study import Run, Study
 

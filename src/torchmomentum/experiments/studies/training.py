@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from torchmomentum.experiments.digest import digest_of
 from torchmomentum.experiments.engine.optimizers import Optimizer, optimizer_of
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.models import (
@@ -24,7 +25,6 @@ from torchmomentum.experiments.registry import (
     RULES,
     TASKS,
     Registry,
-    digest_of,
 )
 from torchmomentum.experiments.study import SCALES
 from torchmomentum.experiments.tasks import Task, task_of

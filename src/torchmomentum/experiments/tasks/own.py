@@ -12,10 +12,9 @@ from torch.nn.functional import mse_loss
 
 from torchmomentum.experiments.data.batches import Batch, BatchStream, generator
 from torchmomentum.experiments.data.task_data import Data
+from torchmomentum.experiments.digest import checksum
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.registry import digest
-from torchmomentum.experiments.tasks._checksum import checksum
 from torchmomentum.experiments.tasks._metrics import IGNORED, accuracy, class_loss
 from torchmomentum.experiments.tasks._task import Task
 
@@ -220,10 +219,10 @@ class OwnData(Task):
     def fingerprint(self) -> str:
         """A checksum: other data, another loader or another loss of the same name is another run's.
 
-        A dataset without tensors of its own counts by its class and attributes; see ``checksum``.
+        A dataset without tensors of its own counts by its class and attributes: see
+        :func:`~.digest.checksum`.
         """
-        functions = digest(self._loss), digest(self._metric)
-        return checksum(self._test, self._validation, self._train, functions)
+        return checksum(self._test, self._validation, self._train, self._loss, self._metric)
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""

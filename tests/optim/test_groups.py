@@ -1,0 +1,36 @@
+"""What a group and a state dict call the restart policy."""
+
+import pytest
+import torch
+
+from torchmomentum.optim import NAG, SRSGD
+
+
+@pytest.mark.parametrize(("make", "own"), [(NAG, "restart"), (SRSGD, "restart_every")])
+@pytest.mark.parametrize("name", ["restart", "restart_every"])
+def test_a_group_calls_its_policy_as_the_constructor_does(make, own, name):
+    optimizer = make([{"params": [torch.nn.Parameter(torch.ones(2))], name: 10}], lr=0.1)
+    assert optimizer.param_groups[0][own] == 10
+    assert {"restart", "restart_every"} & {*optimizer.param_groups[0], *optimizer.defaults} == {own}
+
+
+@pytest.mark.parametrize("make", [NAG, SRSGD])
+@pytest.mark.parametrize("name", ["restart", "restart_every"])
+def test_a_state_dict_may_call_the_policy_otherwise(make, name):
+    """As NAG's did before version 0.2, and as the other class does."""
+    w = torch.nn.Parameter(torch.ones(2))
+    w.grad = torch.ones(2)
+    optimizer = make([w], lr=0.1)
+    state = optimizer.state_dict()
+    group = state["param_groups"][0]
+    group.pop("restart", None), group.pop("restart_every", None)
+    group[name] = 2
+    optimizer.load_state_dict(state)
+    assert {"restart", "restart_every"} & {*optimizer.param_groups[0]} == {
+        "restart" if make is NAG else "restart_every"
+    }
+    counts = []
+    for _ in range(5):
+        optimizer.step()
+        counts.append(optimizer.param_groups[0]["cycle_step"])
+    assert counts == [1, 2, 1, 2, 1]
