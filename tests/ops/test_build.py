@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,6 +111,26 @@ def test_failures_are_told(fresh, tmp_path):
     fresh.setenv("TORCHMOMENTUM_CACHE", str(blocked))
     with pytest.raises(_build.BuildError, match="cannot be written"):
         _build.build()
+
+
+@compiler
+def test_a_compiler_without_openmp_builds_for_one_thread(fresh, tmp_path):
+    real = " ".join(_build._compiler())
+    poor = tmp_path / "c++"
+    poor.write_text(
+        f'#!/bin/sh\ncase "$*" in *openmp*|*iomp*|*gomp*) exit 1;; esac\nexec {real} "$@"\n'
+    )
+    poor.chmod(0o755)
+    fresh.setenv("CXX", str(poor))
+    fresh.setenv("TORCHMOMENTUM_CACHE", str(tmp_path / "cache"))
+    assert _build._load(str(_build.build())).packed_size(2, 3) > 0
+
+
+def test_the_openmp_library_is_pytorchs_where_it_has_one(monkeypatch):
+    monkeypatch.setattr(_build, "openmp_library", lambda: None)
+    assert _build._openmp() == ["-fopenmp"]
+    monkeypatch.setattr(_build, "openmp_library", lambda: Path("lib/libgomp.so.1"))
+    assert _build._openmp() == ["lib/libgomp.so.1"]
 
 
 def test_a_command_that_does_not_run_is_named():

@@ -77,6 +77,7 @@ def test_a_processor_without_takes_pytorchs_where_ours_are_slower(key, avx2):
     assert [choose(problem).name for problem in kept] == ["cpu"] * len(kept)
     packed = {"lengths": torch.tensor([5, 2, 1]), "batch_sizes": torch.tensor([3, 2, 1, 1, 1])}
     assert choose(layer._replace(**packed)).name == "cpu"
+    assert choose(wide._replace(**packed)).name == "aten"
     with torch.no_grad():
         assert choose(layer._replace(**packed)).name == "aten"
         assert choose(layer._replace(lengths=packed["lengths"])).name == "cpu"

@@ -1,5 +1,7 @@
 """What a group and a state dict call the restart policy."""
 
+import pickle
+
 import pytest
 import torch
 
@@ -34,3 +36,14 @@ def test_a_state_dict_may_call_the_policy_otherwise(make, name):
         optimizer.step()
         counts.append(optimizer.param_groups[0]["cycle_step"])
     assert counts == [1, 2, 1, 2, 1]
+
+
+def test_an_optimizer_that_was_pickled_under_the_other_name_goes_on():
+    optimizer = NAG([torch.nn.Parameter(torch.ones(2))], restart=2)
+    for values in (optimizer.defaults, optimizer.param_groups[0]):
+        values["restart_every"] = values.pop("restart")
+    found = pickle.loads(pickle.dumps(optimizer))
+    assert found.defaults["restart"] == found.param_groups[0]["restart"] == 2
+    found.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))]})
+    for values in (found.defaults, *found.param_groups):
+        assert "restart_every" not in values

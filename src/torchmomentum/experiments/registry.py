@@ -208,7 +208,7 @@ STUDIES = Registry(
 )
 _BENCHMARKS = (
     *("layers", "layers-bfloat16", "profile", "optim", "memory", "streaming", "papers"),
-    *("gpu-correctness", "gpu-layers", "gpu-plans", "gpu-ensembles", "gpu-papers"),
+    *("backends", "gpu-correctness", "gpu-layers", "gpu-plans", "gpu-ensembles", "gpu-papers"),
 )
 BENCHMARKS = Registry("benchmark", _constants("bench.studies", _BENCHMARKS))
 TABLES = Registry(
@@ -220,7 +220,7 @@ TABLES = Registry(
         "timing-gpu-correctness": f"{_HERE}.report.timings:correctness",
         **{
             f"timing-{n}": f"{_HERE}.report.timings:{n}"
-            for n in ("layers", "profile", "memory", "streaming", "papers", "gpu")
+            for n in ("layers", "profile", "memory", "streaming", "papers", "backends", "gpu")
         },
     },
 )

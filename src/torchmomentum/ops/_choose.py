@@ -17,7 +17,7 @@ from torchmomentum.ops.cpu.library import available
 from torchmomentum.ops.cpu.step import STEPPED
 
 _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
-_SMALL = 64  # units up to which our GRU and RNN train faster than PyTorch's without AVX-512 too
+_FEW = 64  # units up to which ours train faster than PyTorch's without AVX-512 too, but an LSTM
 
 
 @constant_in_graphs
@@ -52,10 +52,10 @@ def _layer(problem: Problem) -> bool:
 
 
 def _faster_in_pytorch(problem: Problem) -> bool:
-    if torch.is_grad_enabled():  # what PyTorch trains slower than we do
-        small = problem.cell.key != "LSTM" and problem.state[0].shape[-1] <= _SMALL
-        if small or problem.lengths is not None:
-            return False
+    few = problem.state[0].shape[-1] <= _FEW
+    slow = few and (problem.cell.key != "LSTM" or problem.lengths is not None)
+    if slow and torch.is_grad_enabled():
+        return False
     return (
         problem.weight_ih is not None
         and problem.x.dtype == torch.float32
@@ -80,8 +80,8 @@ def _always(problem: Problem) -> bool:
 CHOICES = (
     Choice(
         "aten",
-        "a layer in float32 on a CPU without AVX-512; with lengths, and GRU and RNN of up to 64 "
-        "units, in evaluation only",
+        "a layer in float32 on a CPU without AVX-512; of up to 64 units GRU, RNN and packed input "
+        "in evaluation only",
         _faster_in_pytorch,
     ),
     Choice("cpu", "a CPU", _cpu),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from torchmomentum.experiments.bench import gpu
+from torchmomentum.experiments.bench.backends import time_backends
 from torchmomentum.experiments.bench.layers import measure_memory, time_layers
 from torchmomentum.experiments.bench.optimizers import time_optimizers
 from torchmomentum.experiments.bench.papers import measure_papers
@@ -46,6 +47,7 @@ MEASURES: dict[str, Measure] = {
     "memory": Measure(measure_memory),
     "streaming": Measure(time_streaming),
     "papers": Measure(measure_papers),
+    "backends": Measure(time_backends, needs="cpu"),
     "gpu-correctness": Measure(gpu.check_kernels, needs="cuda"),
     "gpu-layers": Measure(gpu.time_dtype, needs="cuda"),
     "gpu-plans": Measure(gpu.time_plans, needs="cuda"),
@@ -64,11 +66,12 @@ def check(recipe: Timing, place: Place) -> None:
         raise UsageError(f"the benchmark {recipe.benchmark} needs --device {needs}")
     if recipe.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device cuda: PyTorch sees no GPU here")
-    if recipe.benchmark == "profile":
+    if recipe.benchmark in ("profile", "backends"):
         from torchmomentum.ops import available
 
         if not available():
-            raise UsageError("the profile is that of the CPU kernels, which are not in use here")
+            told = f"{recipe.benchmark} measures the CPU kernels, which are not in use here"
+            raise UsageError(told)
 
 
 def _apart(run: Callable[..., Measured], item: Any, **options: Any) -> Measured:

@@ -16,4 +16,6 @@ PMNIST: Shape = (784, 128, 1, 256)
 LONG: Shape = (1024, 16, 768, 768)  # what FlashRNN is measured at
 SIZES = [(1, 128), (129, 158), (400, 400)]  # I, H of a stream
 TENSOR_SETS = ("ResNet-18, 62 tensors, 11.7 M", "500 small tensors, 0.47 M")
+# what the choice between our kernels and PyTorch's depends on: few units and many
+CHOSEN: list[Shape] = [(20, 32, 8, 32), (100, 16, 32, 64), (200, 32, 129, 158), (70, 20, 400, 400)]
 CHECKED = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU", "RNN_MODRELU")  # cells

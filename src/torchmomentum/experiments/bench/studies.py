@@ -7,6 +7,7 @@ from typing import Any
 
 from torchmomentum.experiments.bench.shapes import (
     CHECKED,
+    CHOSEN,
     LONG,
     PMNIST,
     SHAPES,
@@ -58,6 +59,13 @@ STREAMING = _benchmark(
 )
 PAPERS = _benchmark(
     "papers", "Tables 14 and 15 of the MomentumRNN paper", [PMNIST], ratio="training time"
+)
+BACKENDS = _benchmark(
+    "backends",
+    "time of our CPU kernels over that of PyTorch's",
+    tuple((cell, *shape) for cell in CHECKED[:3] for shape in CHOSEN),
+    figure=None,
+    item="cell, T, B, I, H",
 )
 GPU_CORRECTNESS = _benchmark(
     "gpu-correctness",

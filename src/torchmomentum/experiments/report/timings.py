@@ -17,7 +17,8 @@ def _ratio(value: dict[str, Any]) -> str:
 def _made(results: Results, head: list[str], rows: list[list[str]], what: str = "") -> Table:
     recipe = results.runs[0].recipe
     threads = recipe.get("threads") or results.runs[0].provenance.get("threads")
-    where = "on the GPU" if recipe["device"] == "cuda" else f"{threads} threads"
+    threads = "1 thread" if threads == 1 else f"{threads} threads"
+    where = "on the GPU" if recipe["device"] == "cuda" else threads
     return Table(head, rows, f"{results.title}, {where}.{what}")
 
 
@@ -114,6 +115,23 @@ def papers(results: Results) -> Table:
         rows.append([name, *cells])
     told = " Ratios to nn.LSTM; in brackets the paper's."
     return _made(results, ["", *(f"{k} (paper)" for k in head)], rows, told)
+
+
+def backends(results: Results) -> Table:
+    """Ours beside PyTorch's; a star where a layer goes to the slower one."""
+    names = list(dict.fromkeys(name for run in results.runs for name in run.values))
+    rows = []
+    for run in results.runs:
+        cells = [_chosen(run.values[name]) if name in run.values else "-" for name in names]
+        rows.append([run.arm["item"], *cells])
+    capability = ", ".join(dict.fromkeys(run.costs["capability"] for run in results.runs))
+    told = f"{_RATIOS} A star stands where a layer goes to the slower one. PyTorch's: {capability}."
+    return _made(results, [results.view["item"], *names], rows, told)
+
+
+def _chosen(value: dict[str, Any]) -> str:
+    faster = "cpu" if value["ratio"] < 1 else "aten"
+    return _ratio(value) + ("" if value["chosen"] == faster else "*")
 
 
 def gpu(results: Results) -> Table:

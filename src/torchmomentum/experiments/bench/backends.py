@@ -1,0 +1,80 @@
+"""Our CPU kernels beside PyTorch's on the same problem: what the table of backends is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchmomentum.experiments.bench.timing import interleave
+from torchmomentum.experiments.engine.place import Tell, silent
+from torchmomentum.ops import BACKENDS, Problem, choose, run
+from torchmomentum.ops.cells import find
+
+_BASELINE, _OURS = "aten", "cpu"
+_KINDS = {  # type, and whether sequences are packed
+    "float32": (torch.float32, False),
+    "packed": (torch.float32, True),
+    "bfloat16": (torch.bfloat16, False),
+}
+
+
+def _problem(
+    key: str, shape: tuple[int, ...], dtype: torch.dtype, packed: bool, train: bool
+) -> Problem:
+    time, batch, inputs, hidden = shape
+    cell = find(key)
+    rows = cell.gates * hidden
+
+    def drawn(*size: int, scale: float = 1.0) -> Tensor:
+        return (torch.randn(size) * scale).to(dtype).requires_grad_(train)
+
+    lengths = batch_sizes = None
+    if packed:
+        lengths = torch.linspace(time, time // 4, batch).long()
+        batch_sizes = (torch.arange(time).unsqueeze(1) < lengths).sum(1)
+    return Problem(
+        cell,
+        drawn(time, batch, inputs),
+        tuple(torch.zeros(batch, hidden, dtype=dtype) for _ in cell.states),
+        drawn(rows, hidden, scale=hidden**-0.5),
+        drawn(rows, inputs, scale=inputs**-0.5),
+        drawn(rows),
+        drawn(rows),
+        lengths=lengths,
+        batch_sizes=batch_sizes,
+    )
+
+
+def _step(problem: Problem, train: bool, backend: str) -> None:
+    with torch.set_grad_enabled(train):
+        out = run(problem, backend)[0]
+        if train:
+            out.sum().backward()
+
+
+def time_backends(
+    item: tuple[Any, ...], *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
+    """One row: a cell at a shape, in training and in evaluation, in each type and packed."""
+    key, *shape = item
+    found: dict[str, Any] = {}
+    for kind, (dtype, packed) in _KINDS.items():
+        for train in (True, False):
+            problem = _problem(key, tuple(shape), dtype, packed, train)
+            steps: dict[str, Callable[[], None]] = {
+                name: partial(_step, problem, train, name) for name in (_BASELINE, _OURS)
+            }
+            if any(BACKENDS[name].refusal(problem) for name in steps):
+                continue
+            each = seconds / (2 * len(_KINDS))
+            times = interleave(steps, seconds=each, device=device, tell=tell)
+            with torch.set_grad_enabled(train):
+                chosen = choose(problem).name
+            name = f"{kind}, {'training' if train else 'evaluation'}"
+            baseline = times[_BASELINE]["median_ms"]
+            found[name] = times[_OURS] | {"baseline_ms": baseline, "chosen": chosen}
+    return {"layers": found, "capability": torch.backends.cpu.get_cpu_capability()}
