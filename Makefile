@@ -91,6 +91,8 @@ readme: setup
 		$(REPORT) results/$$name --into docs/results.md --mark $$name || exit 1; done
 	for kind in $(KINDS); do \
 		$(REPORT) results/benchmarks/$$kind --into docs/results.md --mark $$kind || exit 1; done
+	$(REPORT) results/benchmarks/backends --into docs/kernels.md --mark backends
+	$(REPORT) results/benchmarks/avx2/backends --into docs/kernels.md --mark backends-avx2
 	$(REPORT) results/pdigits --table time-to-accuracy --into docs/results.md --mark time-to-accuracy
 	for name in $(SLIDES) $(MNIST:=-mnist); do \
 		$(REPORT) results/$$name --into docs/slides.md --mark $$name || exit 1; done

@@ -118,7 +118,7 @@ def test_a_compiler_without_openmp_builds_for_one_thread(fresh, tmp_path):
     real = " ".join(_build._compiler())
     poor = tmp_path / "c++"
     poor.write_text(
-        f'#!/bin/sh\ncase "$*" in *openmp*|*iomp*|*gomp*) exit 1;; esac\nexec {real} "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *-fopenmp*|*libgomp*|*libiomp*|*libomp*) exit 1;; esac\nexec {real} "$@"\n'
     )
     poor.chmod(0o755)
     fresh.setenv("CXX", str(poor))
