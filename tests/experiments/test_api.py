@@ -48,6 +48,7 @@ def test_own_loaders_and_modules():
     values = {run.arm["model"]: run.values["last"] for run in results.runs}
     assert values["mean"] == 1.0
     assert results.metric == "accuracy"
+    assert results.view["source"] == "own"
     assert all(len(run.curves["validation_metric"]) == 2 for run in results.runs)
 
 
@@ -232,3 +233,11 @@ def test_what_is_missing_is_downloaded_unless_told_otherwise(monkeypatch, tmp_pa
     compare("pdigits", ["lstm"], offline=True, data_dir=tmp_path)
     assert [place.offline for place in places] == [False, True]
     assert places[1].data == tmp_path
+
+
+def test_a_quiet_comparison_says_nothing(capsys):
+    task, options = _loaders(), {"epochs": 1, "seeds": 1, "hidden_size": 4}
+    compare(task, ["lstm"], **options, quiet=True)
+    assert capsys.readouterr() == ("", "")
+    compare(task, ["lstm"], **options)
+    assert "lstm" in "".join(capsys.readouterr())

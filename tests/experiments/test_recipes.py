@@ -209,3 +209,10 @@ def test_the_papers_scale_has_five_seeds():
         runs = STUDIES.find(name).plan("paper")
         assert {run.seed for run in runs} == set(range(5))
         assert {run.recipe.task for run in runs} == {task}
+
+
+def test_mnist_at_a_desk():
+    """The paper's 256 units and 150 epochs take days on two cores."""
+    for task in ("mnist", "pmnist"):
+        recipe = _recipe(task, "lstm")
+        assert (recipe.epochs, recipe.model_options["hidden_size"]) == (2, 128)

@@ -302,3 +302,23 @@ def test_a_stream_without_gradients_is_stepped_by_the_kernel(rule, calls, monkey
     with torch.no_grad():
         torch.testing.assert_close(cell(x)[0], expected)
     assert len(called) == calls
+
+
+def test_a_cell_without_a_rule_is_refused():
+    with pytest.raises(TypeError, match=r"momentum must be a rule such as .*, got NoneType"):
+        tnn.LSTMCell(3, 4, momentum=None)
+
+
+def test_a_cells_own_weight_is_made_where_the_others_are():
+    cell = Leaky(3, 4, device="meta", dtype=torch.float64, momentum=tnn.Momentum())
+    assert {(p.device.type, p.dtype) for p in cell.parameters()} == {("meta", torch.float64)}
+
+
+def test_a_count_in_a_rules_state_keeps_no_stream_from_the_kernel(monkeypatch):
+    served = []
+    monkeypatch.setattr(_compute, "compiled_step_serves", lambda *given: served.append(given))
+    with torch.no_grad():
+        tnn.LSTMCell(3, 4, momentum=tnn.Nesterov())(torch.randn(2, 3))
+    ((_, tensors),) = served
+    assert all(t is None or t.is_floating_point() for t in tensors)
+    assert len(tensors) == 1 + 2 + 1 + 2  # drive, states, velocity, weights

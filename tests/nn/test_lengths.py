@@ -114,3 +114,11 @@ def test_lengths_of_what_has_them_already():
 def test_the_original_takes_no_lengths():
     with pytest.raises(TypeError, match="lengths"):
         nn.LSTM(3, 4)(torch.randn(7, 4, 3), lengths=LENGTHS)
+
+
+def test_a_linear_rule_filters_the_input_and_one_more():
+    """It is narrower than the gates."""
+    for rule in (tnn.Momentum(), tnn.Nesterov(), tnn.NesterovLookahead()):
+        state = tnn.GRU(3, 4, momentum=rule).initial_state(2)[-1]
+        assert state[0][0].shape == (2, 4)
+    assert tnn.GRU(3, 4, momentum=tnn.Adam()).initial_state(2)[-1][0][0].shape == (2, 12)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import torchmomentum.nn as tnn
+from torchmomentum.nn.rules import bounded
 from torchmomentum.ops.backends import cpu
 from torchmomentum.ops.filters import linear
 
@@ -91,3 +92,10 @@ def test_autocast_follows_torchs_types():
         out, state = nonlinear(x, nonlinear.initial_state(2))
     assert out.dtype == torch.bfloat16
     assert state[2][0].rms.dtype == torch.float32
+
+
+def test_a_drive_is_bounded_by_the_root_of_the_largest_number():
+    root = torch.finfo(torch.float32).max ** 0.5
+    found = bounded(torch.tensor([-1e30, 1.0, 1e30]))
+    torch.testing.assert_close(found, torch.tensor([-root, 1.0, root]))
+    torch.testing.assert_close(bounded(torch.tensor([1e30]), 4.0), torch.tensor([root / 4]))

@@ -6,8 +6,19 @@ Triton's kernels run under its interpreter here, and on the device where there i
 import pytest
 import torch
 
-from torchmomentum.ops import BACKENDS, Modifiers, Plan, available, planned, scan
-from torchmomentum.ops.cells import find
+from torchmomentum.ops import (
+    BACKENDS,
+    Modifiers,
+    Moments,
+    Plan,
+    Problem,
+    available,
+    planned,
+    run,
+    scan,
+)
+from torchmomentum.ops._problem import Layout
+from torchmomentum.ops.cells import LSTM, Cell, find
 from torchmomentum.ops.triton.launch import CELLS
 
 MODES = list(CELLS)
@@ -205,3 +216,38 @@ def test_ensembles_in_one_launch(mode, modified, monkeypatch):
         for name, grad in torch.func.grad(loss)(member).items():
             torch.testing.assert_close(found[name][i], grad, rtol=1e-4, atol=1e-5)
     assert count <= (len(launches) - count) / 3 * 2  # the forward may be run once more
+
+
+@pytest.mark.parametrize("key", ["LSTM", "GRU", "RNN_TANH"])
+@pytest.mark.parametrize("backend", ["eager", "definition", "loop"])
+def test_a_last_state_shares_no_memory_with_the_outputs(key, backend):
+    cell = find(key)
+    pre, state = torch.randn(5, 2, cell.gates * 3), tuple(torch.zeros(2, 3) for _ in cell.states)
+    out, *last = scan(cell, pre, state, [torch.randn(cell.gates * 3, 3), None], backend=backend)
+    for part in last:
+        part.fill_(7.0)
+    assert not (out == 7.0).any()
+
+
+@pytest.mark.parametrize("backend", ["eager", "definition", "loop"])
+def test_moments_stop_where_their_sequence_ends(backend):
+    x, zero = torch.randn(5, 2, 4), torch.zeros(2, 4)
+    given = {"weight_hh": torch.randn(4, 4), "weight_ih": torch.eye(4)}
+    moments = Moments(zero, zero, torch.tensor(0.5), torch.tensor(1.0), 0.9, 1e-8)
+    problem = Problem(find("RNN_TANH"), x, (zero,), **given, moments=moments)
+    *_, velocity, rms = run(problem._replace(lengths=torch.tensor([5, 2])), backend)
+    for row, length in enumerate((5, 2)):
+        *_, v, r = run(problem._replace(x=x[:length]), backend)
+        torch.testing.assert_close((velocity[row], rms[row]), (v[row], r[row]))
+
+
+def test_products_are_in_bfloat16_only_where_an_operator_says_so():
+    problem = Problem(LSTM, torch.zeros(5, 2, 3), (torch.zeros(2, 4),) * 2, torch.zeros(16, 4))
+    layout = Layout.of(LSTM)
+    assert not layout.problem(problem.flat()).bfloat16_products
+    assert layout.problem(problem.flat(bfloat16_products=True)).bfloat16_products
+
+
+def test_an_operators_key_is_no_argument():
+    with pytest.raises(TypeError, match="key"):
+        Cell("Own", 1, lambda *given: None, key="LSTM")

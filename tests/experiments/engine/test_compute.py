@@ -1,9 +1,11 @@
 """The folder of runs: keyed by recipe, shared by studies and by processes."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -272,3 +274,28 @@ def test_progress_is_on_the_error_stream(capsys):
     with RunsProgress(1, quiet=True) as bars:
         bars.finish("a-b", "x")
     assert capsys.readouterr().err == ""
+
+
+@dataclass(frozen=True)
+class Patient(Recipe):
+    """One run fails at once, the others wait."""
+
+    computation: ClassVar[str] = f"{__name__}:wait"
+    seconds: float
+
+
+def wait(recipe, place, tell):
+    if not recipe.seconds:
+        raise RuntimeError("at once")
+    time.sleep(recipe.seconds)
+    return Result(recipe={}, values={})
+
+
+def test_a_run_that_fails_ends_the_others(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match="at once"):
+        compute_all([Patient(300.0), Patient(0.0)], Place(tmp_path), jobs=2, quiet=True)
+    for child in multiprocessing.active_children():
+        child.join(60)
+    assert not multiprocessing.active_children()
+    assert time.monotonic() - began < 200

@@ -15,12 +15,14 @@ from torch import nn
 import torchmomentum.nn as tnn
 from torchmomentum.experiments import files
 from torchmomentum.experiments.data.batches import Batches
+from torchmomentum.experiments.engine import training
 from torchmomentum.experiments.engine.checkpoints import checkpoints, newest_checkpoint
 from torchmomentum.experiments.engine.compute import compute, folder_of
 from torchmomentum.experiments.engine.evaluation import evaluate, summary
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.training import _warning, setup
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import TASKS
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.tasks import Data
@@ -353,3 +355,13 @@ def test_what_cannot_be_run_is_rejected_before_writing(tmp_path, changes, messag
         _recipe(**changes).check(Place(tmp_path))
     assert message in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("devices", "strategy"), [(1, "auto"), (3, "ddp")])
+def test_as_many_processes_as_devices(devices, strategy, monkeypatch):
+    asked = {}
+    fabric = SimpleNamespace(launch=lambda: None)
+    monkeypatch.setattr(training, "Fabric", lambda **given: asked.update(given) or fabric)
+    assert training._fabric(Training("x", "lstm", "adam", devices=devices)) is fabric
+    expected = {"accelerator": "cpu", "devices": devices, "strategy": strategy}
+    assert asked == {**expected, "precision": "32-true"}

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from torchmomentum.experiments.data import stored
+from torchmomentum.experiments.data.synthetic import BLANK, START, SYMBOLS
 from torchmomentum.experiments.engine.evaluation import evaluate
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.tasks import Task, accuracy, error_rate, task_of
 from torchmomentum.experiments.tasks import digits as digits_module
@@ -294,3 +297,21 @@ def test_images_are_trained_on_by_cross_entropy_and_reported_by_errors(cifar_fol
     assert (data.input_size, data.output_size) == (3, 10)
     x, y = next(iter(data.train))
     assert (x.shape, y.shape) == ((10, 3, 32, 32), (10,))
+
+
+def test_the_marks_of_copying_are_no_characters():
+    assert BLANK not in range(1, SYMBOLS + 1)
+    assert START not in (BLANK, *range(1, SYMBOLS + 1))
+
+
+def test_draws_are_of_kinds_that_recorded_runs_had():
+    """Others would train the recorded figures on other pictures."""
+    assert (stored._ORDER, stored._AUGMENTATION) == (-5, -6)
+
+
+def test_imagenets_settings_reach_its_batches(imagenet_folder):
+    found = task_of("imagenet")
+    options = {"size": 24, "workers": 0, "train_limit": None, "test_limit": None}
+    recipe = Training("imagenet", "resnet", "sgd", task_options=options, batch_size=3)
+    x, _ = next(iter(found.load(recipe, imagenet_folder).train))
+    assert x.shape == (3, 3, 24, 24)
