@@ -36,9 +36,8 @@ def _marks() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "mark"), _marks())
 def test_tables_are_those_of_the_recorded_results(page, mark):
     kind, _, held_to = mark.partition("-avx")
-    apart = (
-        RESULTS / "benchmarks" / f"avx{held_to}" / kind
-    )  # a benchmark with a processor held back
+    # a benchmark of a processor that is held back
+    apart = RESULTS / "benchmarks" / f"avx{held_to}" / kind
     folders = [RESULTS / mark, RESULTS / "benchmarks" / mark, apart]
     if mark == "time-to-accuracy":
         results = load_results(RESULTS / "pdigits")

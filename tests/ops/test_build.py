@@ -21,10 +21,18 @@ def fresh(monkeypatch):
     _build.library.cache_clear()
 
 
+def _stand_in(folder, refused="nothing"):
+    """A compiler that optimizes nothing, to be quick, and refuses some arguments."""
+    script, real = folder / "c++", " ".join(_build._compiler())
+    script.write_text(f'#!/bin/sh\ncase "$*" in {refused}) exit 1;; esac\nexec {real} "$@" -O0\n')
+    script.chmod(0o755)
+    return str(script)
+
+
 @compiler
 def test_builds_once_for_several_processes(tmp_path):
     command = [sys.executable, "-m", "torchmomentum.ops", "build"]
-    environment = os.environ | {"TORCHMOMENTUM_CACHE": str(tmp_path)}
+    environment = os.environ | {"TORCHMOMENTUM_CACHE": str(tmp_path), "CXX": _stand_in(tmp_path)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, env=environment, **pipes) for _ in range(3)]
     ended = [process.communicate(timeout=120) for process in started]
@@ -115,12 +123,7 @@ def test_failures_are_told(fresh, tmp_path):
 
 @compiler
 def test_a_compiler_without_openmp_builds_for_one_thread(fresh, tmp_path):
-    real = " ".join(_build._compiler())
-    poor = tmp_path / "c++"
-    refused = "*-fopenmp*|*libgomp*|*libiomp*|*libomp*"
-    poor.write_text(f'#!/bin/sh\ncase "$*" in {refused}) exit 1;; esac\nexec {real} "$@"\n')
-    poor.chmod(0o755)
-    fresh.setenv("CXX", str(poor))
+    fresh.setenv("CXX", _stand_in(tmp_path, "*-fopenmp*|*libgomp*|*libiomp*|*libomp*"))
     fresh.setenv("TORCHMOMENTUM_CACHE", str(tmp_path / "cache"))
     assert _build._load(str(_build.build())).packed_size(2, 3) > 0
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.registry import TABLES
+from torchmomentum.experiments.registry import FIGURES, TABLES
 from torchmomentum.experiments.report.comparison import baseline_of, comparison, difference
 from torchmomentum.experiments.report.document import document, insert
 from torchmomentum.experiments.report.iterations import curve, rates
@@ -364,13 +364,21 @@ RECORDED = sorted((ROOT / "results").glob("**/results.json"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
-def test_every_recorded_result_is_of_the_one_schema(path, tmp_path):
+def test_every_recorded_result_is_of_the_one_schema(path):
     results = load_results(path)
     assert results.table in TABLES
     assert table(results).rows
     again = Results.from_dict(results.to_dict(), "")
     assert again == results
-    assert draw(results, tmp_path) or results.figure is None
+    assert results.figure is None or results.figure in FIGURES
+
+
+@pytest.mark.parametrize(
+    "name", ["pdigits", "slides-quadratic", "benchmarks/optim", "fewer-epochs"]
+)
+def test_recorded_results_are_drawn(name, tmp_path):
+    """One of each figure."""
+    assert draw(load_results(ROOT / "results" / name), tmp_path)
 
 
 def test_another_form_is_refused():

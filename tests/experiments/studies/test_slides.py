@@ -2,6 +2,7 @@
 
 import json
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,8 @@ def test_reproduces_and_resumes(name, tmp_path, capsys):
     head = table(results).head
     assert len(results.runs) == 2 * len(results.axes["method"])
     if name == "slides-bnn":
-        assert {"effective samples", "R-hat"} <= set(head)
+        diagnosed = find_spec("arviz_stats") is not None  # there is none for Python 3.10
+        assert ({"effective samples", "R-hat"} <= set(head)) is diagnosed
 
 
 @pytest.mark.parametrize("name", ["slides-noise-decaying", "slides-logistic", "slides-bnn"])
