@@ -39,9 +39,11 @@ def test_the_upper_end_may_be_in_the_range():
 
 
 def test_an_integer_is_whole_and_at_least_so_much():
-    for right in (2, 3, np.int64(2)):
-        check_integer("x", right, 2)
-    for wrong in (True, 2.0, "2", torch.tensor(2)):
+    for right in (2, 3, np.int64(2), np.array(2)):
+        found = check_integer("x", right, 2)
+        assert type(found) is int
+        assert found == right
+    for wrong in (True, 2.0, "2", torch.tensor(2), np.array(2.7), np.array([2, 3])):
         with pytest.raises(TypeError, match=f"x must be an int, got {type(wrong).__name__}"):
             check_integer("x", wrong, 0)
     with pytest.raises(ValueError, match=r"x must be at least 2, got 1$"):

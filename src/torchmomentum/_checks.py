@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias
 
@@ -76,8 +77,11 @@ def check_number(
 
 def check_integer(
     name: str, value: Any, least: float, unit: str = "", *, optional: bool = False
-) -> None:
+) -> Any:
     """Checks that a value is an integer of at least so much. With ``optional`` it may be None.
+
+    Returns:
+        The value, NumPy's integers as Python's.
 
     Raises:
         TypeError: It is no integer.
@@ -90,13 +94,17 @@ def check_integer(
         ValueError: restart must be at least 1 step, got 0
     """
     if optional and value is None:
-        return
-    # NumPy's and symbolic integers have an index too, and so has a tensor of one element
-    if isinstance(value, (bool, Tensor)) or not hasattr(value, "__index__"):
+        return None
+    try:
+        if isinstance(value, (bool, Tensor)):
+            raise TypeError
+        number = value if isinstance(value, torch.SymInt) else operator.index(value)
+    except TypeError:
         expected = "an int or None" if optional else "an int"
-        raise TypeError(f"{name} must be {expected}, got {type(value).__name__}")
-    if value < least:
+        raise TypeError(f"{name} must be {expected}, got {type(value).__name__}") from None
+    if number < least:
         raise ValueError(f"{name} must be at least {f'{least} {unit}'.rstrip()}, got {value}")
+    return number
 
 
 def check_bool(name: str, value: object) -> None:

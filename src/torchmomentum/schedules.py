@@ -64,9 +64,9 @@ def linear_restarts(first: int, increment: int, stages: int) -> list[int]:
         >>> linear_restarts(30, 30, 4)
         [30, 60, 90, 120]
     """
-    check_integer("first", first, 1, "iteration")
-    check_integer("increment", increment, -math.inf)
-    check_integer("stages", stages, 1)
+    first = check_integer("first", first, 1, "iteration")
+    increment = check_integer("increment", increment, -math.inf)
+    stages = check_integer("stages", stages, 1)
     return _check_intervals([first + i * increment for i in range(stages)])
 
 
@@ -89,7 +89,7 @@ def exponential_restarts(first: int, ratio: float, stages: int) -> list[int]:
         >>> exponential_restarts(40, 1.25, 4)
         [40, 50, 63, 78]
     """
-    check_integer("first", first, 1, "iteration")
+    first = check_integer("first", first, 1, "iteration")
     check_number("ratio", ratio, 0.0, math.inf, open_low=True)
-    check_integer("stages", stages, 1)
+    stages = check_integer("stages", stages, 1)
     return _check_intervals([math.floor(first * ratio**i + 0.5) for i in range(stages)])

@@ -1,5 +1,6 @@
 """Comparisons from Python and on one's own tasks, models and data."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,9 +9,11 @@ from torch import nn
 
 from torchmomentum.experiments import Task, api, compare
 from torchmomentum.experiments.cli import main
+from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import MODELS, TASKS
-from torchmomentum.experiments.studies.run import load_results
+from torchmomentum.experiments.studies.compare import comparison
+from torchmomentum.experiments.studies.run import load_results, run_study
 from torchmomentum.experiments.tasks.own import OwnData
 
 QUIET = {"seeds": 1, "epochs": 2, "quiet": True, "threads": 1}
@@ -241,3 +244,18 @@ def test_a_quiet_comparison_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
     compare(task, ["lstm"], **options)
     assert "lstm" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("name", ["seed", "task", "model"])
+def test_what_a_comparison_varies_is_no_setting(name):
+    with pytest.raises(UsageError, match=f"none of lstm has {name}"):
+        comparison("digits", {"lstm": "lstm"}, changes={name: 7})
+
+
+@pytest.mark.parametrize("kind", ["table", "figure"])
+def test_a_study_with_an_unknown_view_is_told_before_it_computes(kind, tmp_path):
+    study, runs = comparison("digits", {"lstm": "lstm"}, scale="smoke")
+    study = replace(study, **{kind: "comparisons" if kind == "table" else "curvs"})
+    with pytest.raises(UsageError, match=f"unknown {kind} '.*'; did you mean"):
+        run_study(study, runs, Place(tmp_path / "runs"), tmp_path, quiet=True)
+    assert not [*tmp_path.rglob("*")]

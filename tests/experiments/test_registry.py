@@ -3,7 +3,6 @@
 import os
 import sys
 from contextlib import suppress
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +11,6 @@ import torchmomentum.nn as tnn
 from torchmomentum.experiments import register, registry
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.data.task_data import Data
-from torchmomentum.experiments.digest import digest
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import model_of, parts_of, with_options
 from torchmomentum.experiments.models.controls import Standardize, UnitRMS
@@ -119,22 +117,11 @@ def test_a_registered_cell_is_a_model_with_every_rule_and_control(monkeypatch):
     assert isinstance(model.standardize, Standardize)
 
 
-def test_what_a_users_object_is_known_by(tmp_path):
-    """By its file; typed in, by its code; one of ours by its name alone."""
-    assert digest(tnn.Adam) is None
-    assert digest(model_of("adam-lstm")) is None
+def test_an_edited_file_is_read_anew(tmp_path):
     file = tmp_path / "mine.py"
-    file.write_text("class Mine:\n    x = 1\n")
-    before = digest(from_file(f"{file}:Mine", "model"))
-    file.write_text("class Mine:\n    x = 2\n")
-    mine = from_file(f"{file}:Mine", "model")
-    assert mine.x == 2  # an edited file is read anew
-    assert digest(mine) != before
-    assert digest(partial(tnn.Adam, 0.5)) is None
-    made = [eval(code, {"__name__": "typed"}) for code in ("lambda a: a", "lambda a: -a")]
-    assert digest(made[0]) != digest(made[1])
-    assert digest(made[0]) == digest(eval("lambda a: a", {"__name__": "typed"}))
-    assert digest(partial(made[0], 1)) != digest(partial(made[0], 2))
+    for x in (1, 2):
+        file.write_text(f"class Mine:\n    x = {x}\n")
+        assert from_file(f"{file}:Mine", "model").x == x
 
 
 def test_entries_are_lent_for_a_while():
@@ -157,3 +144,10 @@ def test_installed_packages_register_what_they_declare(monkeypatch):
     registry.load_used()
     assert loaded == ["point"]
     assert "this" in sys.modules
+
+
+def test_objects_of_a_file_are_named_and_what_it_imports_is_not(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from torchmomentum.nn import GRU as TASKS\nTASK = [1]\n_HIDDEN = 2\n")
+    with pytest.raises(UsageError, match=r"unknown task in .*'TASKE'; did you mean TASK\?$"):
+        from_file(f"{file}:TASKE", "task")

@@ -1,6 +1,7 @@
 """Which backend a problem goes to: the table in the code, and the same in the documentation."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -48,6 +49,24 @@ def avx2(monkeypatch):
 @pytest.fixture
 def avx512(monkeypatch):
     monkeypatch.setattr(choosing, "has_avx512", lambda: True)
+
+
+@pytest.mark.skipif(not aten._HAS_ONEDNN, reason="this PyTorch has no oneDNN")
+def test_onednn_runs_what_pytorch_would_run_on_it(monkeypatch):
+    layer, empty = _layer(), _layer()._replace(x=torch.zeros(T, 0, N))
+    assert aten._on_onednn(layer)
+    assert not aten._on_onednn(empty)
+    monkeypatch.setattr(type(torch.backends.mkldnn), "enabled", False)
+    assert not aten._on_onednn(layer)
+
+
+def test_cudnns_persistent_kernels_take_padded_input_without_projection():
+    """What PyTorch asks of them; no GPU is needed to ask."""
+    cuda = SimpleNamespace(shape=(5, 3, 4), dtype=torch.float16, device=torch.device("cuda"))
+    layer = _layer()._replace(x=cuda, state=(torch.zeros(3, 128), torch.zeros(3, 128)))
+    assert aten.pads(layer)
+    assert not aten.pads(layer._replace(extra={"weight_hr": torch.zeros(2, 128)}))
+    assert not aten.pads(layer._replace(state=(torch.zeros(3, 100), torch.zeros(3, 100))))
 
 
 @compiled

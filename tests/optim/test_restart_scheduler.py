@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -116,3 +117,12 @@ def test_only_for_optimizers_with_restarts():
     sgd = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
     with pytest.raises(TypeError, match="SGD is no optimizer with scheduled restarts"):
         RestartScheduler(sgd, [2], [1, 2])
+
+
+def test_numpys_integers_are_kept_as_pythons():
+    optimizer = _optimizer()
+    scheduler = RestartScheduler(optimizer, np.array([1]), np.array([30, 60]))
+    kept = [optimizer.param_groups[0]["restart_every"], *scheduler.restart_every]
+    scheduler = RestartScheduler.linear(optimizer, scheduler.milestones, np.int64(3), 3)
+    kept += [*scheduler.milestones, *scheduler.restart_every]
+    assert {type(value) for value in kept} == {int}

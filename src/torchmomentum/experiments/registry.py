@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from torchmomentum.experiments.errors import UsageError, check_name
@@ -42,6 +42,7 @@ class Registry:
     def __init__(self, kind: str, entries: Mapping[str, Any]) -> None:
         self.kind = kind
         self._entries = dict(entries)
+        self._ours = dict(entries)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -85,8 +86,15 @@ class Registry:
             return from_file(name, self.kind)
         entry = self._entries[check_name(self.kind, name, self._entries)]
         if isinstance(entry, str):
+            ours = self.is_ours(name)
             entry = self._entries[name] = attribute(entry)
+            if ours:
+                self._ours[name] = entry
         return entry
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a name stands for what this package has under it."""
+        return name in self._ours and self._entries.get(name) is self._ours[name]
 
 
 def attribute(place: str) -> Any:
@@ -130,8 +138,12 @@ def from_file(name: str, kind: str) -> Any:
     module = _load(file, hash_of(file.read_bytes()))
     if not hasattr(module, wanted):
         own = [
-            n for n, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__
+            name
+            for name, found in vars(module).items()
+            if getattr(found, "__module__", module.__name__) == module.__name__
+            or not isinstance(found, (type, FunctionType, ModuleType))
         ]
+        own = [name for name in own if not name.startswith("_")]
         check_name(f"{kind} in {path}", wanted, own or ["nothing"])
     return getattr(module, wanted)
 
@@ -239,7 +251,7 @@ REGISTRIES = {registry.kind: registry for registry in _ALL}
 
 
 def register(kind: str, name: str, entry: Any) -> None:
-    """Makes a rule, cell, model, task, optimizer, study, table or figure known by a name.
+    """Makes what one of :data:`REGISTRIES` holds known by a name.
 
     Args:
         kind: One of :data:`REGISTRIES`.

@@ -2,7 +2,7 @@
 
 Its arms are all combinations of the values on its axes; the first value of each axis makes the
 baseline. One function turns an arm's settings and a seed into a :class:`~.recipe.Recipe`, which the
-engine computes, whatever it is. No torch here.
+engine computes, whatever it is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torchmomentum.experiments.digest import remembered
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.registry import attribute
@@ -136,8 +137,9 @@ class Study:
         make: Callable[[Settings, int], Recipe] = attribute(self.recipe)
         settings = {**self.settings, **edition.settings, **(changes or {})}
         runs = []
-        for seed in range(count):
-            for combination in itertools.product(*given.values()):
+        arms = [*itertools.product(*given.values())]
+        with remembered():
+            for seed, combination in itertools.product(range(count), arms):
                 arm = dict(zip(given, combination, strict=True))
                 made = make({**settings, **arm}, seed)
                 shown = attribute(self.shown)(made) if self.shown else {}

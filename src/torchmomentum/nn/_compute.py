@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm, linear, pad
 
+from torchmomentum._tuples import changed
 from torchmomentum.nn._sequence import PaddedBatch, before_last
 from torchmomentum.nn.rules import Rule, RuleState, bounded
 from torchmomentum.ops import (
@@ -25,7 +26,6 @@ from torchmomentum.ops import (
     run,
     scan,
 )
-from torchmomentum.ops._modifiers import changed
 from torchmomentum.ops.cells import Weights
 
 State: TypeAlias = "tuple[Tensor, ...]"  # each (B, H)

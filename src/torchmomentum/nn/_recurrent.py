@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 
 from torchmomentum._checks import check_integer
+from torchmomentum._tuples import changed
 from torchmomentum.nn._compute import momentum_width, run_layer
 from torchmomentum.nn._sequence import PaddedBatch, flip, read_input
 from torchmomentum.nn._state import (
@@ -22,7 +23,6 @@ from torchmomentum.nn._state import (
 from torchmomentum.nn._weights import WeightedLayer
 from torchmomentum.nn.rules import RuleState
 from torchmomentum.ops import PLAIN
-from torchmomentum.ops._modifiers import changed
 
 
 class Recurrent(WeightedLayer):

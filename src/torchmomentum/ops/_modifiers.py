@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchmomentum._checks import Expected
+from torchmomentum._tuples import changed
 from torchmomentum.schedules import nesterov_momentum
-
-Bundle = TypeVar("Bundle", bound="tuple[Any, ...]")
-
-
-def changed(bundle: Bundle, **changes: Any) -> Bundle:
-    """``bundle._replace(**changes)``, which ``torch.compile`` cannot follow before torch 2.9."""
-    kind: Any = type(bundle)
-    values = [changes.get(name, x) for name, x in zip(kind._fields, bundle, strict=True)]
-    made: Bundle = kind(*values)
-    return made
 
 
 class Modifiers(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from torchmomentum.ops._modifiers import changed
+from torchmomentum._tuples import changed
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cells import State
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from torchmomentum._checks import Expected, check_tensors
+from torchmomentum._tuples import changed
 from torchmomentum.ops._modifiers import (
     CONSTANT_SCHEMA,
     PLAIN,
     TENSOR_SCHEMA,
     TENSORS,
     Modifiers,
-    changed,
 )
 from torchmomentum.ops.cells import Cell, State, Weights, by_key
 from torchmomentum.ops.cells._cell import NO_EXTRA

@@ -18,8 +18,8 @@ Policy = int | str | list[tuple[int, int]] | None
 
 def check_interval(name: str, value: Any) -> int | None:
     """Checks a restart interval: None, or an integer of at least 1 iteration."""
-    check_integer(name, value, 1, "iteration", optional=True)
-    return None if value is None else int(value)
+    found: int | None = check_integer(name, value, 1, "iteration", optional=True)
+    return found
 
 
 def check_policy(name: str, value: Any) -> Policy:
@@ -40,9 +40,8 @@ def check_policy(name: str, value: Any) -> Policy:
             raise TypeError(
                 f"{name} must be made of pairs (last iteration, interval), got {part!r}"
             )
-        for what, number in zip(("a last iteration", "an interval"), part, strict=True):
-            check_integer(f"{name}: {what}", number, 1, "iteration")
-        schedule.append((int(part[0]), int(part[1])))
+        last = check_integer(f"{name}: a last iteration", part[0], 1, "iteration")
+        schedule.append((last, check_integer(f"{name}: an interval", part[1], 1, "iteration")))
     if not schedule:
         raise ValueError(f"{name} must have at least one pair (last iteration, interval), got none")
     lasts = [last for last, _ in schedule]

@@ -54,13 +54,10 @@ class RestartScheduler:
         *,
         restart_at_milestones: bool = False,
     ) -> None:
-        known = optimizer.defaults if isinstance(optimizer, Optimizer) else ()
-        self._name = next((name for name in POLICY_NAMES if name in known), "")
-        if not self._name:
+        if not isinstance(optimizer, Optimizer) or not {*POLICY_NAMES} & {*optimizer.defaults}:
             raise TypeError(f"{type(optimizer).__name__} is no optimizer with scheduled restarts")
-        milestones, intervals = list(milestones), list(restart_every)
-        for value in milestones:
-            check_integer("each milestone", value, 1)
+        milestones = [check_integer("each milestone", value, 1) for value in milestones]
+        intervals = [check_interval("restart_every", interval) for interval in restart_every]
         if any(b <= a for a, b in itertools.pairwise(milestones)):
             raise ValueError(f"milestones must increase, got {milestones}")
         if len(intervals) != len(milestones) + 1:
@@ -68,8 +65,6 @@ class RestartScheduler:
                 "restart_every must have one interval for each of the "
                 f"{len(milestones) + 1} stages, got {len(intervals)}"
             )
-        for interval in intervals:
-            check_interval("restart_every", interval)
         self.optimizer = optimizer
         self.milestones = milestones
         self.restart_every = intervals
@@ -122,8 +117,9 @@ class RestartScheduler:
         return self.restart_every[bisect_right(self.milestones, self.last_epoch)]
 
     def _apply(self) -> None:
+        name = next(name for name in POLICY_NAMES if name in self.optimizer.defaults)
         for group in self.optimizer.param_groups:
-            group[self._name] = self.get_last_restart_every()
+            group[name] = self.get_last_restart_every()
 
     def step(self) -> None:
         """Advances the schedule by one. Call it once an epoch, or once an iteration."""
@@ -135,8 +131,8 @@ class RestartScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """The scheduler's state, without the optimizer's."""
-        own = "optimizer", "_name"
-        return copy.deepcopy({k: value for k, value in self.__dict__.items() if k not in own})
+        kept = {key: value for key, value in self.__dict__.items() if key != "optimizer"}
+        return copy.deepcopy(kept)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the result of :meth:`state_dict` and sets the interval in force."""

@@ -59,5 +59,5 @@ class SRSGD(NAG):
         weight_decay: float = 0.0,
         **options: Any,
     ) -> None:
-        check_integer("restart_every", restart_every, 1, "iteration")
-        super().__init__(params, lr, restart_every, weight_decay, **options)
+        every = check_integer("restart_every", restart_every, 1, "iteration")
+        super().__init__(params, lr, every, weight_decay, **options)

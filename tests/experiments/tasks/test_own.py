@@ -1,5 +1,6 @@
 """A task of one's own data: loaders, lengths, targets."""
 
+import random
 from functools import partial
 
 import numpy as np
@@ -8,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from torchmomentum.experiments.digest import digest
+from torchmomentum.experiments.data.loader import LoaderStream
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks.own import LoaderStream, OwnData
+from torchmomentum.experiments.tasks.own import OwnData
 
 # one's own data
 
@@ -73,6 +74,8 @@ def test_other_loaders_are_refused(batch, words):
         OwnData([1], [])
     with pytest.raises(UsageError, match="the training loader gives no batch"):
         OwnData([], [1])
+    with pytest.raises(UsageError, match="training loader must have a length, got generator"):
+        OwnData((x for x in []), [1])
 
 
 def test_the_fingerprint_is_of_the_data():
@@ -192,7 +195,6 @@ def test_a_dataset_may_say_what_it_is():
 
     first, second = (torch.utils.data.DataLoader(Named(scale=scale)) for scale in (1.0, 2.0))
     assert _of(first) == _of(second)
-    assert digest(Named) != digest(Named())
 
 
 def _load(*given, **options):
@@ -264,3 +266,53 @@ def test_a_loaders_own_generator_follows_the_seed():
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     stream.epoch = 1
     assert not all(torch.equal(a, b) for a, (_, b) in zip(first, stream, strict=True))
+
+
+def _drawing(draw):
+    """A loader whose dataset draws its numbers by a function of none."""
+
+    class Drawn(torch.utils.data.Dataset):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            return torch.full((1, 1), float(draw())), torch.tensor(0)
+
+    return torch.utils.data.DataLoader(Drawn())
+
+
+def _batches(draw):
+    order = torch.utils.data.RandomSampler(range(6), generator=torch.Generator())
+    sampler = torch.utils.data.BatchSampler(order, 2, False)
+    data = torch.utils.data.TensorDataset(torch.arange(6.0).view(6, 1, 1), torch.zeros(6).long())
+    return torch.utils.data.DataLoader(data, batch_sampler=sampler)
+
+
+@pytest.mark.parametrize(
+    ("make", "draw"),
+    [
+        (_drawing, random.random),
+        (_drawing, np.random.rand),
+        (_drawing, partial(torch.rand, ())),
+        (_batches, None),
+    ],
+)
+def test_whatever_a_loader_draws_from_follows_the_seed(make, draw):
+    def epoch(seed):
+        return [
+            x.flatten().tolist() for x, _ in LoaderStream(make(draw), seed, lambda given: given)
+        ]
+
+    others = random.getstate(), np.random.get_state()[1].tolist()
+    assert epoch(1) == epoch(1) != epoch(2)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == others
+
+
+def test_a_loader_that_gives_fewer_batches_than_it_has_is_told():
+    class Short(list):
+        def __len__(self):
+            return 3
+
+    stream = LoaderStream(Short([1, 2]), 0, lambda given: given)
+    with pytest.raises(UsageError, match="the training loader has 3 batches, it gave 2"):
+        list(stream)

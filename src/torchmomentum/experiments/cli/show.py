@@ -7,7 +7,7 @@ from pathlib import Path
 from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.result import Results
 
-_WIDTH = 150  # a table cut off by a narrow terminal or a pipe would hide the interval
+_WIDTH = 150  # at least: a narrow terminal or a pipe would break every cell
 
 
 def show(results: Results, out: Path | None = None) -> None:
@@ -19,10 +19,11 @@ def show(results: Results, out: Path | None = None) -> None:
     shown = Table(title=f"{results.study}: {results.title}", caption=found.caption)
     for number, name in enumerate(found.head):
         words = number == 0 or name == "verdict"
-        shown.add_column(name, justify="left" if words else "right", no_wrap=len(found.head) < 10)
+        shown.add_column(name, justify="left" if words else "right", overflow="fold")
     for row in found.rows:
         shown.add_row(*row)
     console = Console()
     Console(width=max(console.width, _WIDTH)).print(shown)
     if out is not None:
-        print(f"written to {out}: results.json, table.md and figures (PNG, SVG)")
+        figures = " and figures (PNG, SVG)" if results.figure else ""
+        print(f"written to {out}: results.json, table.md{figures}")

@@ -12,6 +12,7 @@ from torchmomentum.experiments.studies.training import settings_of
 from torchmomentum.experiments.study import Run, Study
 from torchmomentum.experiments.tasks import task_of
 
+_ITS_OWN = ("task", "model", "seed")  # settings of a training that a comparison varies
 CONTROLS = ("gain", "learned-gain", "standardized", "rms", "layer-norm")
 
 
@@ -110,7 +111,7 @@ def comparison(
     found = task_of(task)
     given = dict(changes or {})
     known = set[str]().union(*(settings_of(task, model, given) for model in models.values()))
-    unknown = [key for key in given if key not in known]
+    unknown = [key for key in given if key not in known or key in _ITS_OWN]
     if unknown:
         raise UsageError(f"none of {', '.join(models)} has {unknown[0]}")
     study = Study(

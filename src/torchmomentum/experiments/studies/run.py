@@ -14,7 +14,7 @@ from torchmomentum.experiments.engine.processes import is_first_process
 from torchmomentum.experiments.engine.provenance import provenance
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import read_json, write_json, write_text
-from torchmomentum.experiments.registry import attribute
+from torchmomentum.experiments.registry import FIGURES, TABLES, attribute
 from torchmomentum.experiments.report.document import document
 from torchmomentum.experiments.report.named import draw
 from torchmomentum.experiments.result import Result, Results
@@ -139,6 +139,9 @@ def run_study(
     Raises:
         UsageError: ``out`` holds something else, a setting cannot be run here, or data is missing.
     """
+    TABLES.find(study.table)  # an unknown name is told before hours of computing
+    if study.figure is not None:
+        FIGURES.find(study.figure)
     if is_first_process():
         check_out(study, scale, runs, place, out, resume or fresh)
     for run in runs if fresh else ():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from torchmomentum.experiments.data.batches import Batch, BatchStream, generator
+from torchmomentum.experiments.data.batches import Batch
+from torchmomentum.experiments.data.loader import LoaderStream
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.digest import checksum
 from torchmomentum.experiments.errors import UsageError
@@ -102,44 +103,6 @@ class _Form:
         return (x, lengths), y
 
 
-def _generators(loader: Any) -> Iterator[torch.Generator]:
-    """The generators that a loader draws its order from, but for the default one."""
-    samplers = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
-    for part in (loader, *samplers):
-        found = getattr(part, "generator", None)
-        if isinstance(found, torch.Generator):
-            yield found
-
-
-class LoaderStream(BatchStream):
-    """A loader's batches, its random numbers being its own: those of a seed and the epoch.
-
-    Args:
-        loader: Iterable, with a length.
-        seed: Fixes its order.
-        form: Makes a batch of what it gives.
-    """
-
-    def __init__(self, loader: Any, seed: int, form: Callable[[Any], Batch]) -> None:
-        super().__init__(len(loader))
-        self._loader, self._seed, self._form = loader, seed, form
-
-    def __iter__(self) -> Iterator[Batch]:
-        seed = generator(self._seed, self.epoch).initial_seed()
-        for own in _generators(self._loader):
-            own.manual_seed(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            iterator, state = iter(self._loader), torch.get_rng_state()
-        for index in range(len(self)):
-            with torch.random.fork_rng(devices=[]):
-                torch.set_rng_state(state)
-                given = next(iterator)
-                state = torch.get_rng_state()
-            if index >= self.start:
-                yield self._form(given)
-
-
 class OwnData(Task):
     """Training, validation and test loaders, with a loss and a metric.
 
@@ -190,6 +153,9 @@ class OwnData(Task):
         batch_first: bool = True,
         name: str = "own data",
     ) -> None:
+        if not hasattr(train, "__len__"):
+            kind = type(train).__name__
+            raise UsageError(f"the training loader must have a length, got {kind}")
         if not len(train):
             raise UsageError("the training loader gives no batch")
         tested, held_out = [*test], [*(validation or ())]
@@ -219,8 +185,7 @@ class OwnData(Task):
     def fingerprint(self) -> str:
         """A checksum: other data, another loader or another loss of the same name is another run's.
 
-        A dataset without tensors of its own counts by its class and attributes: see
-        :func:`~.digest.checksum`.
+        See :func:`~.digest.checksum`.
         """
         return checksum(self._test, self._validation, self._train, self._loss, self._metric)
 

@@ -26,7 +26,7 @@ class ScheduledRule(ScaledRule):
     _learns_mu = False
 
     def __init__(self, step_size: float, restart: int | None, learnable: bool) -> None:
-        check_integer("restart", restart, 1, "step", optional=True)
+        restart = check_integer("restart", restart, 1, "step", optional=True)
         super().__init__(0.0, step_size, learnable)
         self.restart = restart
 

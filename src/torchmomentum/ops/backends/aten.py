@@ -19,8 +19,8 @@ from torchmomentum._torch_private import (
     onednn_lstm_backward,
     transformed,
 )
+from torchmomentum._tuples import changed
 from torchmomentum.ops._definition import scan_definition
-from torchmomentum.ops._modifiers import changed
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.backends._backend import Backend

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchmomentum._tuples import changed
 from torchmomentum.ops._definition import define
-from torchmomentum.ops._modifiers import changed
 from torchmomentum.ops._precision import HALF
 from torchmomentum.ops._problem import Layout, Moments, Problem, empty_outputs
 from torchmomentum.ops._recurrence import define_recurrence
