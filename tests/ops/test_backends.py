@@ -3,6 +3,7 @@
 Triton's kernels run under its interpreter here, and on the device where there is one.
 """
 
+import numpy as np
 import pytest
 import torch
 
@@ -251,3 +252,16 @@ def test_products_are_in_bfloat16_only_where_an_operator_says_so():
 def test_an_operators_key_is_no_argument():
     with pytest.raises(TypeError, match="key"):
         Cell("Own", 1, lambda *given: None, key="LSTM")
+
+
+@pytest.mark.parametrize("backend", [None, "definition"])
+def test_numbers_of_modifiers_may_be_numpys(backend):
+    x, zero = torch.randn(5, 2, 3), torch.zeros(2, 4)
+    given = {"weight_hh": torch.randn(4, 4), "weight_ih": torch.randn(4, 3)}
+    problem = Problem(find("RNN_TANH"), x, (zero,), **given)
+    steps = torch.zeros(2, dtype=torch.int32)
+    found = [
+        run(problem._replace(modifiers=Modifiers(steps=s, previous=zero, restart=r)), backend)
+        for s, r in ((steps.long(), 2), (steps, np.float64(2)))
+    ]
+    torch.testing.assert_close(*found)

@@ -78,6 +78,24 @@ def test_a_processor_with_avx512_takes_the_compiled_kernels(key, avx512):
 
 
 @compiled
+def test_onednn_evaluates_an_lstm_of_many_units(avx512):
+    wide = {h: _layer()._replace(state=(torch.zeros(B, h),) * 2) for h in (128, 129, 1023, 1024)}
+    layer = wide[129]
+    assert choose(layer).name == "cpu"
+    with torch.no_grad():
+        found = {h: choose(problem).name for h, problem in wide.items()}
+        assert found == {128: "cpu", 129: "aten", 1023: "aten", 1024: "cpu"}
+        kept = [
+            layer._replace(x=torch.zeros(1, B, N)),
+            layer._replace(lengths=torch.tensor([5, 2, 1])),
+            layer.to(torch.bfloat16),
+            _layer("GRU")._replace(state=layer.state[:1]),
+            layer._replace(x=torch.zeros(T, B, 4 * H), weight_ih=None, bias_ih=None),
+        ]
+        assert [choose(problem).name for problem in kept] == ["cpu"] * len(kept)
+
+
+@compiled
 @pytest.mark.parametrize("key", KEYS)
 def test_a_processor_without_takes_pytorchs_where_ours_are_slower(key, avx2):
     layer, rows = _layer(key), find(key).gates * H

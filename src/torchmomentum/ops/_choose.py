@@ -18,6 +18,7 @@ from torchmomentum.ops.cpu.step import STEPPED
 
 _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
 _FEW = 64  # units up to which ours train faster than PyTorch's without AVX-512 too, but an LSTM
+_ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512 too
 
 
 @constant_in_graphs
@@ -64,6 +65,19 @@ def _faster_in_pytorch(problem: Problem) -> bool:
     )
 
 
+def _evaluated_faster(problem: Problem) -> bool:
+    return (
+        problem.cell.key == "LSTM"
+        and problem.weight_ih is not None
+        and problem.lengths is None
+        and problem.x.dtype == torch.float32
+        and problem.x.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and problem.x.shape[0] > 1
+        and problem.state[0].shape[-1] in _ONEDNNS
+    )
+
+
 def _cpu(problem: Problem) -> bool:
     return problem.x.device.type == "cpu"
 
@@ -83,6 +97,12 @@ CHOICES = (
         "a layer in float32 on a CPU without AVX-512; of up to 64 units GRU, RNN and packed input "
         "in evaluation only",
         _faster_in_pytorch,
+    ),
+    Choice(
+        "aten",
+        "an LSTM layer of 129 to 1,023 units, in evaluation of more than one step, in float32 on a "
+        "CPU, without lengths",
+        _evaluated_faster,
     ),
     Choice("cpu", "a CPU", _cpu),
     Choice("aten", "a layer, from its input on", _layer),
