@@ -5,9 +5,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tools.mutants import __main__ as tool
 from tools.mutants.operators import mutants_of
 
 ROOT = Path(__file__).parents[2]
@@ -167,3 +169,32 @@ def test_verdicts_on_a_toy(tmp_path):
 def test_failing_tests_are_not_mutated(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "TESTS", TESTS.replace("== 8", "== 9"))
     assert _run(tmp_path) == "refused True"
+
+
+def test_survivors_on_record_are_judged_again(tmp_path, monkeypatch):
+    """One is noticed by now, one is not, one is known as equivalent, one is no longer there."""
+    entries = [
+        {"file": "a.py", "line": n, "where": "f", "before": "x", "after": str(n)} for n in range(4)
+    ]
+    record = {"module": "toy", "run": 10, "killed": 6, "survived": entries, "equivalent": []}
+    (tmp_path / "toy.json").write_text(json.dumps(record))
+    here = [SimpleNamespace(**{**entry, "line": 90}) for entry in entries[:3]]
+    other = SimpleNamespace(**{**entries[0], "after": "9"})
+    asked = []
+
+    def judged(module, sandboxes, mutants, budget):
+        asked.extend(m.after for m in mutants)
+        return {"survived": [vars(m) for m in mutants if m.after == "1"]}
+
+    monkeypatch.setattr(tool, "sample", lambda *given: ([*here, other], 4))
+    monkeypatch.setattr(tool, "_judged", judged)
+    known = SimpleNamespace(reason=lambda m: "the same" if m.after == "2" else None)
+    monkeypatch.setattr(tool, "Equivalents", lambda: known)
+    options = SimpleNamespace(out=tmp_path, root=ROOT, budget=None)
+    found = tool._again(SimpleNamespace(name="toy"), [None], options)
+    assert asked == ["0", "1"]
+    assert (found["run"], found["killed"], found["score"]) == (9, 7, 0.875)
+    assert [e["after"] for e in found["survived"]] == ["1"]
+    assert [(e["after"], e["reason"]) for e in found["equivalent"]] == [("2", "the same")]
+    assert [e["after"] for e in found["since"]["killed"]] == ["0"]
+    assert [e["after"] for e in found["since"]["gone"]] == ["3"]

@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import tomllib
@@ -40,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     parser.add_argument("--budget", type=float, help="seconds of covering tests for a mutant")
+    parser.add_argument("--again", action="store_true", help="only the survivors on record in OUT")
     parser.add_argument("--list", action="store_true", help="print the mutants and end")
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout to test")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "mutants")
@@ -143,9 +145,22 @@ def _run(
     module: Module, sandboxes: list[Sandbox], options: argparse.Namespace
 ) -> dict[str, Any] | None:
     """Runs one module and returns its record; None if its tests fail unmutated."""
+    if options.again:
+        return _again(module, sandboxes, options)
     mutants, total = sample(sandboxes[0], module, options.count, options.seed)
     print(f"{module.name}: {len(mutants)} of {total} mutants, seed {options.seed}", flush=True)
     head = {"module": module.name, "commit": _head(options.root), "seed": options.seed}
+    found = _judged(module, sandboxes, mutants, options.budget)
+    if found is None:
+        return None
+    record = {**head, "mutants": total, "budget": options.budget, **found}
+    _tell(record)
+    return record
+
+
+def _judged(
+    module: Module, sandboxes: list[Sandbox], mutants: list[Mutant], budget: float | None
+) -> dict[str, Any] | None:
     verdicts: list[str] = []
     if mutants:
         try:
@@ -153,14 +168,57 @@ def _run(
         except BaselineError as error:
             print(error, file=sys.stderr)
             return None
-        verdicts = judge(sandboxes, known, mutants, options.budget)
-    found = summarize(mutants, verdicts, Equivalents())
+        verdicts = judge(sandboxes, known, mutants, budget)
+    return summarize(mutants, verdicts, Equivalents())
+
+
+def _tell(record: dict[str, Any]) -> None:
     print(
-        f"{module.name}: {found['killed']} killed, {len(found['survived'])} survived, "
-        f"{len(found['equivalent'])} equivalent; score {found['score']}",
+        f"{record['module']}: {record['killed']} killed, {len(record['survived'])} survived, "
+        f"{len(record['equivalent'])} equivalent; score {record['score']}",
         flush=True,
     )
-    return {**head, "mutants": total, "budget": options.budget, **found}
+
+
+def _place(entry: Any) -> tuple[str, ...]:
+    get = entry.get if isinstance(entry, dict) else lambda name: getattr(entry, name)
+    return tuple(get(name) for name in ("file", "where", "before", "after"))
+
+
+def _again(
+    module: Module, sandboxes: list[Sandbox], options: argparse.Namespace
+) -> dict[str, Any] | None:
+    """The record on file, with the verdicts of today's tests on those that had survived."""
+    record = json.loads((options.out / f"{module.name}.json").read_text())
+    known = Equivalents()
+    survived = [e for e in record["survived"] if not known.reason(SimpleNamespace(**e))]
+    wanted = {_place(entry) for entry in survived}
+    found = [m for m in sample(sandboxes[0], module, None, 0)[0] if _place(m) in wanted]
+    mutants = [*{_place(m): m for m in found}.values()]
+    print(f"{module.name}: {len(mutants)} of {len(survived)} survivors are there", flush=True)
+    judged = _judged(module, sandboxes, mutants, options.budget)
+    if judged is None:
+        return None
+    there = {_place(m) for m in mutants}
+    gone = [entry for entry in survived if _place(entry) not in there]
+    still = {_place(entry) for entry in judged["survived"]}
+    killed = [entry for entry in survived if _place(entry) in there - still]
+    equivalent = [
+        entry | {"reason": reason}
+        for entry in record["survived"]
+        if (reason := known.reason(SimpleNamespace(**entry)))
+    ]
+    record["killed"] += len(killed)
+    record["run"] -= len(gone)
+    record["survived"] = judged["survived"]
+    record["equivalent"] += equivalent
+    record["score"] = round(record["killed"] / (record["killed"] + len(judged["survived"])), 4)
+    since = record.setdefault("since", {"killed": [], "gone": []})
+    since["commit"] = _head(options.root)
+    since["killed"] += killed
+    since["gone"] += gone
+    _tell(record)
+    return record
 
 
 if __name__ == "__main__":
