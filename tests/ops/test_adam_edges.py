@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from tests.interpreter import need_triton
 from torchmomentum.ops import Moments, Problem, adam_scan, adam_scan_definition, available, run
 from torchmomentum.ops.cells import RNN_RELU
 from torchmomentum.ops.triton import filter_launch as filters
@@ -47,7 +48,7 @@ def rule(request, monkeypatch):
             pytest.skip("no C++ compiler here")
         return _compiled, torch.float32
     if request.param == "triton":
-        pytest.importorskip("triton")
+        need_triton()
         if torch.cuda.is_available():
             pytest.skip("interpreted kernels only")
         monkeypatch.setattr(filters, "serves", lambda x: x.dtype == torch.float32)

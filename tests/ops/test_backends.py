@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.interpreter import need_triton
 from torchmomentum.ops import (
     BACKENDS,
     Modifiers,
@@ -65,7 +66,7 @@ def _require(backend):
     if backend == "cpu" and not (available() and DEVICE == "cpu"):
         pytest.skip("no compiled kernels here")
     if backend == "triton":
-        pytest.importorskip("triton")
+        need_triton()
 
 
 def _draw(mode, shape, modified, dtype, bias=True):
@@ -184,7 +185,7 @@ def test_without_bias_and_non_contiguous(backend, mode):
 @modes
 def test_several_tiles_of_units(mode, modified, poisoned):
     """What a program cannot hold at once: units shared out, weights that stay or are read again."""
-    pytest.importorskip("triton")
+    need_triton()
     for cut in (Plan(16, 16, 64, 4, stationary=True), Plan(16, 16, 16, 4, stationary=False)):
         tensors, given = _draw(mode, (3, 18, 37), modified, torch.float32)
         lengths = torch.randint(1, 4, (18,), device=DEVICE)
@@ -195,7 +196,7 @@ def test_several_tiles_of_units(mode, modified, poisoned):
 @pytest.mark.parametrize("modified", ["plain", "all"])
 @modes
 def test_ensembles_in_one_launch(mode, modified, monkeypatch):
-    pytest.importorskip("triton")
+    need_triton()
     from torchmomentum.ops.triton import launch as triton
 
     drawn = [_draw(mode, (4, 3, 6), modified, torch.float32) for _ in range(3)]

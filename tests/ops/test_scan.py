@@ -3,6 +3,7 @@ from functools import partial
 import pytest
 import torch
 
+from tests.interpreter import need_triton
 from torchmomentum.ops import (
     BACKENDS,
     Modifiers,
@@ -390,7 +391,7 @@ def test_an_empty_batch(mode):
 
 
 def test_what_triton_returns_is_its_own():
-    pytest.importorskip("triton")
+    need_triton()
     pre, state, weights = _small("LSTM")
     out, h, c = scan("LSTM", pre, state, weights, backend="triton")
     h.detach().zero_(), c.detach().zero_()

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-pytest.importorskip("triton")
-
+from tests.interpreter import need_triton
 from torchmomentum.ops import adam_scan, linear_scan
 from torchmomentum.ops.triton import filter_launch as filters
+
+need_triton()
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -137,7 +137,7 @@ def choose(problem: Problem, backend: str | None = None) -> Backend:
 
     Args:
         problem: What there is to compute.
-        backend: The name of the one to take; None for the fastest.
+        backend: The name of the one to take; None for that of the table.
 
     Raises:
         ValueError: There is no such backend, or it does not serve the problem.

@@ -72,7 +72,7 @@ def scan(
         backend: ``loop`` (the definition, step by step under autograd), ``definition`` (the
             definition as an operator, made again in the backward), ``eager`` (PyTorch operations
             with the gradient written out), ``aten`` (PyTorch's own layers), ``cpu`` (compiled) or
-            ``triton``; None takes the fastest that serves.
+            ``triton``; None takes the first of ``CHOICES`` that serves.
 
     Returns:
         The outputs ``(T, B, H)``, and after them the last state.

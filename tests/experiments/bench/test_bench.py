@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.interpreter import need_triton
 from torchmomentum.experiments.bench import gpu, measure, studies
 from torchmomentum.experiments.bench.measure import MEASURES
 from torchmomentum.experiments.bench.roofline import lstm_training_cost
@@ -120,7 +121,7 @@ def test_time_to_accuracy_trains_and_resumes(tmp_path, capsys):
 
 def test_what_is_measured_on_a_gpu_runs(monkeypatch):
     """On the interpreter, at sizes that it takes."""
-    pytest.importorskip("triton")
+    need_triton()
     monkeypatch.setattr(gpu, "_MEMBERS", (1, 2))
     options = {"seconds": 0.001, "device": "cpu"}
     torch.manual_seed(1)  # a draw with no gradient that is small beside its rounding
