@@ -67,12 +67,12 @@ def _faster_in_pytorch(problem: Problem) -> bool:
 
 def _evaluated_faster(problem: Problem) -> bool:
     return (
-        problem.cell.key == "LSTM"
+        not torch.is_grad_enabled()
+        and problem.cell.key == "LSTM"
         and problem.weight_ih is not None
         and problem.lengths is None
         and problem.x.dtype == torch.float32
         and problem.x.device.type == "cpu"
-        and not torch.is_grad_enabled()
         and problem.x.shape[0] > 1
         and problem.state[0].shape[-1] in _ONEDNNS
     )
