@@ -220,13 +220,14 @@ print(checksum(loss), checksum(Data), checksum(Data()))
 
 def test_code_typed_in_is_known_again_in_another_process_and_on_other_lines():
     """And a global that it uses, or a function that it calls, is a part of it."""
-    scripts = [SCRIPT.format(factor=2), "\n\n" + SCRIPT.format(factor=2), SCRIPT.format(factor=3)]
-    found = [
+    scripts = [SCRIPT.format(factor=2), "\n\n" + SCRIPT.format(factor=2) + SCRIPT.format(factor=3)]
+    first, both = (
         subprocess.run([sys.executable, "-c", s], capture_output=True, text=True, check=True).stdout
         for s in scripts
-    ]
-    assert found[0] == found[1]
-    for a, b in zip(found[0].split(), found[2].split(), strict=True):
+    )
+    again, other = both.splitlines()
+    assert first.splitlines() == [again]
+    for a, b in zip(again.split(), other.split(), strict=True):
         assert a != b
 
 

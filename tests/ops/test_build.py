@@ -87,7 +87,8 @@ product(out, special[:, None], torch.ones(1, 1), None, bfloat16=True)
 expected = special.bfloat16().float()
 torch.testing.assert_close(out[:, 0], expected, equal_nan=True, rtol=0, atol=1e-39)
 """
-    environment = {"CXX": f"{found[0]} -mno-avx512f", "TORCHMOMENTUM_CACHE": str(tmp_path)}
+    stand_in = f"{_stand_in(tmp_path)} -mno-avx512f"
+    environment = {"CXX": stand_in, "TORCHMOMENTUM_CACHE": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | environment,

@@ -2,7 +2,7 @@
 
 Its arms are all combinations of the values on its axes; the first value of each axis makes the
 baseline. One function turns an arm's settings and a seed into a :class:`~.recipe.Recipe`, which the
-engine computes, whatever it is.
+engine computes, whatever it is. No torch here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torchmomentum.experiments.digest import remembered
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.registry import attribute
@@ -137,6 +136,8 @@ class Study:
         make: Callable[[Settings, int], Recipe] = attribute(self.recipe)
         settings = {**self.settings, **edition.settings, **(changes or {})}
         runs = []
+        from torchmomentum.experiments.digest import remembered
+
         arms = [*itertools.product(*given.values())]
         with remembered():
             for seed, combination in itertools.product(range(count), arms):
