@@ -107,16 +107,11 @@ def test_a_stopped_run_resumes_bit_for_bit(cifar_folder, tmp_path, stop):
 
 
 def test_a_killed_figure_resumes_bit_for_bit(cifar_folder, tmp_path):
-    options = ["--epochs", "4", "--train-limit", "320", "--checkpoint-every", "3"]
+    options = ["--epochs", "2", "--train-limit", "320", "--checkpoint-every", "3"]
     command = [sys.executable, "-m", "torchmomentum"]
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run(
-        [*command, *_arguments(cifar_folder, whole, *options)],
-        check=True,
-        capture_output=True,
-        env=environment,
-    )
+    assert main(_arguments(cifar_folder, whole, *options)) == 0
     arguments = [*command, *_arguments(cifar_folder, cut, *options)]
     process = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
