@@ -100,6 +100,9 @@ MAKERS = {
     "tensor": lambda x: torch.tensor([1.0, x]),
     "of another type": lambda x: torch.zeros(2, dtype=(torch.int32, torch.float32)[x]),
     "sparse": lambda x: torch.tensor([0.0, x + 1]).to_sparse(),
+    "sparse with a gradient": lambda x: torch.tensor([0.0, x + 1]).to_sparse().requires_grad_(),
+    "list or tuple": lambda x: ([1], (1,))[x],
+    "code typed in": lambda x: eval(("lambda a: a", "lambda a: -a")[x], {"__name__": "typed"}),
     "array": lambda x: np.array([1, x]),
     "strided array": lambda x: np.arange(4)[:: x + 1],
     "objects": lambda x: _objects(str(x)),
@@ -150,6 +153,7 @@ def test_other_contents_have_another_checksum(kind):
     made = [MAKERS[kind](x) for x in (0, 1, 0)]
     found = [checksum(value) for value in made]
     assert found[0] == found[2] != found[1]
+    assert len(found[0]) == 16
 
 
 def test_what_is_not_kept_counts_by_its_type(tmp_path):
