@@ -42,12 +42,12 @@ def test_examples_run(path, capsys, monkeypatch):
     ],
 )
 def test_what_a_file_adds_is_known_by_name(example, arguments, words, tmp_path):
-    """In a process of its own, as a user would; two with workers, which must know it too."""
+    """In a process of its own, as a user would; one with workers, which must know it too."""
     command = [sys.executable, "-m", "torchmomentum", "--use", str(FOLDER / f"{example}.py")]
     if "compare" in arguments:
         arguments = [*arguments, "--scale", "smoke", "--hidden-size", "4"]
     if "list" not in arguments:
-        jobs = "1" if example == "add_rule" else "2"
+        jobs = "2" if example == "add_study" else "1"
         arguments = [*arguments, "--seeds", "1", "--quiet", "--jobs", jobs]
         arguments += ["--out", str(tmp_path), "--runs", str(tmp_path / "runs")]
     done = subprocess.run(
