@@ -134,6 +134,17 @@ def test_entries_are_lent_for_a_while():
     assert list(known) == ["a"]
 
 
+def test_what_is_ours_is_so_after_names_were_lent():
+    known = Registry("thing", {"adam": "torchmomentum.nn:Adam", "gru": "torchmomentum.nn:GRU"})
+    with known.lend({"gru": 2}):
+        assert known.find("adam") is tnn.Adam
+        assert known.is_ours("adam")
+        assert not known.is_ours("gru")
+    assert known.is_ours("adam")
+    assert known.is_ours("gru")
+    assert not known.is_ours("lstm")
+
+
 def test_installed_packages_register_what_they_declare(monkeypatch):
     """By entry points; and what the environment names is imported, for processes started here."""
     loaded = []

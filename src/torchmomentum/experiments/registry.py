@@ -85,16 +85,11 @@ class Registry:
         if is_file(name):
             return from_file(name, self.kind)
         entry = self._entries[check_name(self.kind, name, self._entries)]
-        if isinstance(entry, str):
-            ours = self.is_ours(name)
-            entry = self._entries[name] = attribute(entry)
-            if ours:
-                self._ours[name] = entry
-        return entry
+        return attribute(entry) if isinstance(entry, str) else entry
 
     def is_ours(self, name: str) -> bool:
         """Whether a name stands for what this package has under it."""
-        return name in self._ours and self._entries.get(name) is self._ours[name]
+        return name in self._ours and self._entries.get(name) == self._ours[name]
 
 
 def attribute(place: str) -> Any:
