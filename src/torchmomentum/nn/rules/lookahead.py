@@ -78,9 +78,10 @@ class NesterovLookahead(ScheduledRule):
         steps = torch.arange(time, device=drives.device).unsqueeze(-1) + count  # (T, B)
         mu = self._coefficient(steps, wide.dtype).unsqueeze(-1)  # (T, B, 1)
         scaled, gain = self._bounded(wide)
-        # one more and then one less: a length of T - 1 would be a case of its own in an export
-        before = torch.cat([self._bounded(last)[0].unsqueeze(0), scaled])[:-1]
-        y = -gain * torch.lerp(before, scaled, 1 + mu)
+        # both from T + 1 drives: a length of T - 1 is a case of its own in an export, and Inductor
+        # (torch 2.13) writes y over ``scaled`` while it reads what was joined with it
+        joined = torch.cat([self._bounded(last)[0].unsqueeze(0), scaled])
+        y = -gain * torch.lerp(joined[:-1], joined[1:], 1 + mu)
         done = time if lengths is None else lengths
         return y.to(drives.dtype), LookaheadState(last_step(wide, lengths), count + done, hidden)
 
