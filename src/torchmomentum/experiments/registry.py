@@ -215,7 +215,8 @@ STUDIES = Registry(
 )
 _BENCHMARKS = (
     *("layers", "layers-bfloat16", "profile", "optim", "memory", "streaming", "papers"),
-    *("backends", "gpu-correctness", "gpu-layers", "gpu-plans", "gpu-ensembles", "gpu-papers"),
+    *("backends", "gpu-correctness", "gpu-layers", "gpu-backends", "gpu-plans"),
+    *("gpu-ensembles", "gpu-papers"),
 )
 BENCHMARKS = Registry("benchmark", _constants("bench.studies", _BENCHMARKS))
 TABLES = Registry(

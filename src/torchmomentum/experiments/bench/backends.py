@@ -1,4 +1,4 @@
-"""Our CPU kernels beside PyTorch's on the same problem: what the table of backends is made from."""
+"""Our kernels beside PyTorch's on the same problem: what the table of backends is made from."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from torchmomentum.experiments.engine.place import Tell, silent
 from torchmomentum.ops import BACKENDS, Problem, choose, run
 from torchmomentum.ops.cells import find
 
-_BASELINE, _OURS = "aten", "cpu"
+_BASELINE, _OURS = "aten", {"cpu": "cpu", "cuda": "triton"}
 _KINDS = {  # type, and whether sequences are packed
     "float32": (torch.float32, False),
     "packed": (torch.float32, True),
     "bfloat16": (torch.bfloat16, False),
+    "float16": (torch.float16, False),  # on a GPU only: PyTorch has none on a CPU
 }
 
 
 def _problem(
-    key: str, shape: tuple[int, ...], dtype: torch.dtype, packed: bool, train: bool
+    key: str, shape: tuple[int, ...], device: str, dtype: torch.dtype, packed: bool, train: bool
 ) -> Problem:
     time, batch, inputs, hidden = shape
     cell = find(key)
     rows = cell.gates * hidden
 
     def drawn(*size: int, scale: float = 1.0) -> Tensor:
-        return (torch.randn(size) * scale).to(dtype).requires_grad_(train)
+        return (torch.randn(size) * scale).to(device, dtype).requires_grad_(train)
 
     lengths = batch_sizes = None
     if packed:
@@ -39,7 +40,7 @@ def _problem(
     return Problem(
         cell,
         drawn(time, batch, inputs),
-        tuple(torch.zeros(batch, hidden, dtype=dtype) for _ in cell.states),
+        tuple(torch.zeros(batch, hidden, device=device, dtype=dtype) for _ in cell.states),
         drawn(rows, hidden, scale=hidden**-0.5),
         drawn(rows, inputs, scale=inputs**-0.5),
         drawn(rows),
@@ -61,20 +62,28 @@ def time_backends(
 ) -> dict[str, Any]:
     """One row: a cell at a shape, in training and in evaluation, in each type and packed."""
     key, *shape = item
-    found: dict[str, Any] = {}
-    for kind, (dtype, packed) in _KINDS.items():
+    ours, found = _OURS[device], {}
+    kinds = {name: kind for name, kind in _KINDS.items() if device == "cuda" or name != "float16"}
+    for kind, (dtype, packed) in kinds.items():
         for train in (True, False):
-            problem = _problem(key, tuple(shape), dtype, packed, train)
+            problem = _problem(key, tuple(shape), device, dtype, packed, train)
             steps: dict[str, Callable[[], None]] = {
-                name: partial(_step, problem, train, name) for name in (_BASELINE, _OURS)
+                name: partial(_step, problem, train, name) for name in (_BASELINE, ours)
             }
             if any(BACKENDS[name].refusal(problem) for name in steps):
                 continue
-            each = seconds / (2 * len(_KINDS))
+            each = seconds / (2 * len(kinds))
             times = interleave(steps, seconds=each, device=device, tell=tell)
             with torch.set_grad_enabled(train):
                 chosen = choose(problem).name
             name = f"{kind}, {'training' if train else 'evaluation'}"
             baseline = times[_BASELINE]["median_ms"]
-            found[name] = times[_OURS] | {"baseline_ms": baseline, "chosen": chosen}
-    return {"layers": found, "capability": torch.backends.cpu.get_cpu_capability()}
+            found[name] = times[ours] | {"baseline_ms": baseline, "chosen": chosen}
+    return {"layers": found, "capability": _capability(device)}
+
+
+def _capability(device: str) -> str:
+    """What PyTorch's kernels use."""
+    if device == "cuda":
+        return f"cuDNN {torch.backends.cudnn.version()}"
+    return torch.backends.cpu.get_cpu_capability()

@@ -50,6 +50,7 @@ MEASURES: dict[str, Measure] = {
     "backends": Measure(time_backends, needs="cpu"),
     "gpu-correctness": Measure(gpu.check_kernels, needs="cuda"),
     "gpu-layers": Measure(gpu.time_dtype, needs="cuda"),
+    "gpu-backends": Measure(time_backends, needs="cuda"),
     "gpu-plans": Measure(gpu.time_plans, needs="cuda"),
     "gpu-ensembles": Measure(gpu.time_ensembles, needs="cuda"),
 }

@@ -67,6 +67,15 @@ BACKENDS = _benchmark(
     figure=None,
     item="cell, T, B, I, H",
 )
+GPU_BACKENDS = _benchmark(
+    "gpu-backends",
+    "time of our GPU kernels over that of PyTorch's",
+    tuple((cell, *shape) for cell in CHECKED[:3] for shape in SHAPES),
+    table="backends",
+    figure=None,
+    device="cuda",
+    item="cell, T, B, I, H",
+)
 GPU_CORRECTNESS = _benchmark(
     "gpu-correctness",
     "kernels beside the definition in float64",
@@ -98,4 +107,4 @@ GPU_PAPERS = _benchmark(
     device="cuda",
     ratio="training time",
 )
-GPU = ("gpu-correctness", "gpu-layers", "gpu-plans", "gpu-ensembles", "gpu-papers")
+GPU = ("gpu-correctness", "gpu-layers", "gpu-backends", "gpu-plans", "gpu-ensembles", "gpu-papers")

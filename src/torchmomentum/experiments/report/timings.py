@@ -130,8 +130,8 @@ def backends(results: Results) -> Table:
 
 
 def _chosen(value: dict[str, Any]) -> str:
-    faster = "cpu" if value["ratio"] < 1 else "aten"
-    return _ratio(value) + ("" if value["chosen"] == faster else "*")
+    to_the_slower = (value["chosen"] == "aten") == (value["ratio"] < 1)
+    return _ratio(value) + ("*" if to_the_slower else "")
 
 
 def gpu(results: Results) -> Table:

@@ -153,15 +153,33 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _flat_weights(problem: Problem) -> list[Tensor]:
-    """The weights in the order in which PyTorch's functions take them."""
-    weights = [problem.weight_ih, problem.weight_hh, problem.bias_ih, problem.bias_hh]
-    return [w for w in (*weights, *problem.extra.values()) if w is not None]
+def _flat_weights(problem: Problem) -> tuple[list[Tensor], bool]:
+    """The weights in the order in which PyTorch's functions take them, and whether with biases."""
+    if problem.x.is_cuda:
+        return _in_one_chunk(problem), True
+    four = [problem.weight_ih, problem.weight_hh, problem.bias_ih, problem.bias_hh]
+    flat = [w for w in (*four, *problem.extra.values()) if w is not None]
+    return flat, problem.bias_ih is not None
+
+
+def _in_one_chunk(problem: Problem) -> list[Tensor]:
+    """The same as cuDNN reads them: one chunk of memory, matrices first, with room for biases.
+
+    PyTorch would make the chunk at every call, with a warning.
+    """
+    biases = [problem.bias_ih, problem.bias_hh]
+    if problem.bias_ih is None:
+        biases = [problem.weight_hh.new_zeros(problem.weight_hh.shape[0])] * 2
+    given = [problem.weight_ih, problem.weight_hh, *problem.extra.values(), *biases]
+    parts = [part for part in given if part is not None]
+    chunk = torch.cat([p.flatten() for p in parts]).split([p.numel() for p in parts])
+    ih, hh, *extra, bias_ih, bias_hh = [c.view_as(p) for c, p in zip(chunk, parts, strict=True)]
+    return [ih, hh, bias_ih, bias_hh, *extra]
 
 
 def _hx(problem: Problem) -> Any:
     """The state as ``torch.lstm`` and its siblings take it, with a dimension for the layers."""
-    state = [s.unsqueeze(0) for s in problem.state]
+    state = [s.contiguous().unsqueeze(0) for s in problem.state]
     return state[0] if len(state) == 1 else tuple(state)
 
 
@@ -209,9 +227,9 @@ def padded(problem: Problem, run: Callable[[Problem], State]) -> State:
 def _run_function(problem: Problem) -> State:
     if pads(problem):
         return padded(problem, _run_function)
-    function, flat = _FUNCTIONS[problem.cell.key], _flat_weights(problem)
-    has_biases, train = problem.bias_ih is not None, torch.is_grad_enabled()
-    out, *last = function(problem.x, _hx(problem), flat, has_biases, 1, 0.0, train, False, False)
+    function, train = _FUNCTIONS[problem.cell.key], torch.is_grad_enabled()
+    flat, biases = _flat_weights(problem)
+    out, *last = function(problem.x, _hx(problem), flat, biases, 1, 0.0, train, False, False)
     return out, *[s.squeeze(0) for s in last]
 
 
@@ -220,11 +238,8 @@ def _run_packed(problem: Problem, batch_sizes: Tensor) -> State:
     x, train = problem.x, torch.is_grad_enabled()
     rows = torch.arange(x.shape[1], device=x.device)
     alive = rows < batch_sizes.to(x.device).unsqueeze(1)  # (T, B)
-    function, flat = _FUNCTIONS[problem.cell.key], _flat_weights(problem)
-    has_biases = problem.bias_ih is not None
-    data, *last = function(
-        x[alive], batch_sizes, _hx(problem), flat, has_biases, 1, 0.0, train, False
-    )
+    function, (flat, biases) = _FUNCTIONS[problem.cell.key], _flat_weights(problem)
+    data, *last = function(x[alive], batch_sizes, _hx(problem), flat, biases, 1, 0.0, train, False)
     out = data.new_zeros(*alive.shape, data.shape[-1]).masked_scatter(alive.unsqueeze(-1), data)
     return out, *[s.squeeze(0) for s in last]
 

@@ -7,7 +7,6 @@ Triton itself is imported where a kernel is launched, and only there. Under its 
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib.util
 import os
 from typing import Any
@@ -15,13 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmomentum._torch_private import constant_in_graphs
-
-
-@constant_in_graphs
-@functools.cache
-def _installed() -> bool:
-    return importlib.util.find_spec("triton") is not None
+# asked once: torch.compile cannot trace the question
+_INSTALLED = importlib.util.find_spec("triton") is not None
 
 
 def interpreted() -> bool:
@@ -31,7 +25,7 @@ def interpreted() -> bool:
 
 def runs_on(device: torch.device) -> bool:
     """Whether Triton is there and runs on a device."""
-    return (device.type == "cuda" or (device.type == "cpu" and interpreted())) and _installed()
+    return (device.type == "cuda" or (device.type == "cpu" and interpreted())) and _INSTALLED
 
 
 def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
