@@ -77,10 +77,10 @@ images: setup
 	for name in $(IMAGES); do $(BIN)/torchmomentum reproduce $$name --scale desk \
 		--data cifar10-jpeg --out results/$$name --resume || exit 1; done
 
-# all that a GPU is needed for, in less than ten minutes; needs torch and Triton with CUDA
+# all that a GPU is needed for; needs torch and Triton with CUDA
 gpu-check:
 	PYTHONPATH=src $(PYTHON) -m torchmomentum.experiments.cli bench gpu --device cuda \
-		--seconds 1 --out results/gpu
+		--seconds 1 --out results/benchmarks
 
 REPORT := $(BIN)/torchmomentum report
 
@@ -93,6 +93,8 @@ readme: setup
 		$(REPORT) results/benchmarks/$$kind --into docs/results.md --mark $$kind || exit 1; done
 	$(REPORT) results/benchmarks/backends --into docs/kernels.md --mark backends
 	$(REPORT) results/benchmarks/avx2/backends --into docs/kernels.md --mark backends-avx2
+	for kind in gpu-layers gpu-papers; do \
+		$(REPORT) results/benchmarks/$$kind --into docs/kernels.md --mark $$kind || exit 1; done
 	$(REPORT) results/pdigits --table time-to-accuracy --into docs/results.md --mark time-to-accuracy
 	for name in $(SLIDES) $(MNIST:=-mnist); do \
 		$(REPORT) results/$$name --into docs/slides.md --mark $$name || exit 1; done

@@ -70,7 +70,7 @@ def test_streams(cell, rule):
             torch.testing.assert_close(out[0], whole[t], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Inductor's own imports
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:TensorFloat32")  # Inductor's own
 @pytest.mark.parametrize("rule", RULES)
 def test_compiled(rule):
     layer = tnn.LSTM(5, 24, momentum=RULES[rule](), device="cuda")

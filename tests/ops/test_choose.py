@@ -19,7 +19,7 @@ from torchmomentum.ops import (
     scan,
 )
 from torchmomentum.ops import _choose as choosing
-from torchmomentum.ops.backends import aten, cpu, eager
+from torchmomentum.ops.backends import aten, cpu, eager, triton
 from torchmomentum.ops.cells import find
 
 T, B, N, H = 5, 3, 4, 6
@@ -67,6 +67,38 @@ def test_cudnns_persistent_kernels_take_padded_input_without_projection():
     assert aten.pads(layer)
     assert not aten.pads(layer._replace(extra={"weight_hr": torch.zeros(2, 128)}))
     assert not aten.pads(layer._replace(state=(torch.zeros(3, 100), torch.zeros(3, 100))))
+
+
+def _on_cuda(dtype, units, time=64, **others):
+    """What the table needs to know of a layer on a GPU that is not here."""
+    x = SimpleNamespace(shape=(time, B, N), dtype=dtype, device=torch.device("cuda"), is_cuda=True)
+    return _layer()._replace(x=x, state=(torch.zeros(B, units),) * 2, **others)
+
+
+def test_an_lstm_trains_on_triton_where_that_is_faster(monkeypatch):
+    monkeypatch.setitem(choosing.BACKENDS, "triton", triton.TRITON._replace(refusal=lambda p: ""))
+    found = {
+        dtype: [
+            u
+            for u in (32, 64, 128, 129, 256, 400, 512, 513, 768, 769)
+            if choose(_on_cuda(dtype, u)).name == "triton"
+        ]
+        for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+    }
+    assert found == {
+        torch.float32: [129, 256, 400, 512],
+        torch.float16: [129, 400],
+        torch.bfloat16: [64, 128, 129, 256, 400, 512, 513, 768],
+        torch.float64: [],
+    }
+    kept = [
+        _on_cuda(torch.float32, 400, time=63),
+        _on_cuda(torch.float32, 400, lengths=torch.tensor([5, 2, 1]), batch_sizes=torch.ones(5)),
+        _on_cuda(torch.float32, 400)._replace(cell=find("GRU")),
+    ]
+    assert [choose(problem).name for problem in kept] == ["aten"] * len(kept)
+    with torch.no_grad():
+        assert choose(_on_cuda(torch.float32, 400)).name == "aten"
 
 
 @compiled

@@ -19,6 +19,13 @@ from torchmomentum.ops.cpu.step import STEPPED
 _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
 _FEW = 64  # units up to which ours train faster than PyTorch's without AVX-512 too, but an LSTM
 _ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512 too
+_TRITONS = {  # units of an LSTM that trains faster on Triton than on cuDNN, and the fewest steps
+    torch.float32: range(129, 513),
+    torch.float16: range(129, 513),
+    torch.bfloat16: range(64, 769),
+}
+_STEPS = 64
+_PERSISTENT = 128  # cuDNN's kernels of half precision take a multiple of so many units
 
 
 @constant_in_graphs
@@ -78,6 +85,21 @@ def _evaluated_faster(problem: Problem) -> bool:
     )
 
 
+def _trained_faster(problem: Problem) -> bool:
+    x, units = problem.x, problem.state[0].shape[-1]
+    return (
+        x.device.type == "cuda"
+        and torch.is_grad_enabled()
+        and problem.cell.key == "LSTM"
+        and problem.weight_ih is not None
+        and problem.lengths is None
+        and not torch.compiler.is_compiling()  # the steps may have no number there
+        and x.shape[0] >= _STEPS
+        and units in _TRITONS.get(x.dtype, ())
+        and (x.dtype != torch.float16 or units % _PERSISTENT != 0)
+    )
+
+
 def _cpu(problem: Problem) -> bool:
     return problem.x.device.type == "cpu"
 
@@ -105,6 +127,12 @@ CHOICES = (
         _evaluated_faster,
     ),
     Choice("cpu", "a CPU", _cpu),
+    Choice(
+        "triton",
+        "an LSTM layer in training of 64 steps or more on CUDA, without lengths: of 129 to 512 "
+        "units, in bfloat16 of 64 to 768, in float16 of no multiple of 128",
+        _trained_faster,
+    ),
     Choice("aten", "a layer, from its input on", _layer),
     Choice("triton", "CUDA", _cuda),
     Choice("eager", "always", _always),

@@ -36,7 +36,8 @@ def _problem(
     lengths = batch_sizes = None
     if packed:
         lengths = torch.linspace(time, time // 4, batch).long()
-        batch_sizes = (torch.arange(time).unsqueeze(1) < lengths).sum(1)
+        batch_sizes = (torch.arange(time).unsqueeze(1) < lengths).sum(1)  # stays on the CPU
+        lengths = lengths.to(device)
     return Problem(
         cell,
         drawn(time, batch, inputs),
