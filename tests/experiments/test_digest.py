@@ -1,6 +1,7 @@
 """Checksums of users' things: other where code or data is, the same where it is not."""
 
 import operator
+import os
 import subprocess
 import sys
 from array import array
@@ -233,6 +234,28 @@ def test_code_typed_in_is_known_again_in_another_process_and_on_other_lines():
     assert first.splitlines() == [again]
     for a, b in zip(again.split(), other.split(), strict=True):
         assert a != b
+
+
+def test_a_module_is_known_again_in_another_process(tmp_path):
+    """Names of what it imports stand in a set, whose order is another in each process."""
+    names = ["one", "two", "three", "four", "five"]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(f"def {name}(): return 1\n")
+    (tmp_path / "top.py").write_text("".join(f"from {name} import {name}\n" for name in names))
+    script = (
+        "import top\nfrom torchmomentum.experiments.digest import checksum\nprint(checksum(top))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2)
+    }
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(
