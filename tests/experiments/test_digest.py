@@ -206,6 +206,7 @@ def test_a_run_sets_a_loaders_generators_anew():
 SCRIPT = """
 import logging
 import numpy as np
+import top
 from torchmomentum.experiments.digest import checksum
 FACTOR = {factor}
 def helper(x):
@@ -219,33 +220,21 @@ class Data:
         self.rows = np.array(["x", None], dtype=object)
     def __getitem__(self, index):
         return loss(index, 0)
-print(checksum(loss), checksum(Data), checksum(Data()))
+print(checksum(loss), checksum(Data), checksum(Data()), checksum(top))
 """
 
 
-def test_code_typed_in_is_known_again_in_another_process_and_on_other_lines():
-    """And a global that it uses, or a function that it calls, is a part of it."""
-    scripts = [SCRIPT.format(factor=2), "\n\n" + SCRIPT.format(factor=2) + SCRIPT.format(factor=3)]
-    first, both = (
-        subprocess.run([sys.executable, "-c", s], capture_output=True, text=True, check=True).stdout
-        for s in scripts
-    )
-    again, other = both.splitlines()
-    assert first.splitlines() == [again]
-    for a, b in zip(again.split(), other.split(), strict=True):
-        assert a != b
+def test_code_is_known_again_in_another_process_and_on_other_lines(tmp_path):
+    """And a global that it uses, or a function that it calls, is a part of it.
 
-
-def test_a_module_is_known_again_in_another_process(tmp_path):
-    """Names of what it imports stand in a set, whose order is another in each process."""
+    Names of what a module imports stand in a set, whose order is another in each process.
+    """
     names = ["one", "two", "three", "four", "five"]
     for name in names:
         (tmp_path / f"{name}.py").write_text(f"def {name}(): return 1\n")
     (tmp_path / "top.py").write_text("".join(f"from {name} import {name}\n" for name in names))
-    script = (
-        "import top\nfrom torchmomentum.experiments.digest import checksum\nprint(checksum(top))"
-    )
-    found = {
+    scripts = [SCRIPT.format(factor=2), "\n\n" + SCRIPT.format(factor=2) + SCRIPT.format(factor=3)]
+    first, both = (
         subprocess.run(
             [sys.executable, "-c", script],
             env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(tmp_path)},
@@ -253,9 +242,13 @@ def test_a_module_is_known_again_in_another_process(tmp_path):
             text=True,
             check=True,
         ).stdout
-        for seed in (1, 2)
-    }
-    assert len(found) == 1
+        for seed, script in enumerate(scripts, 1)
+    )
+    again, other = both.splitlines()
+    assert first.splitlines() == [again]
+    *typed, module = zip(again.split(), other.split(), strict=True)
+    assert all(a != b for a, b in typed)
+    assert module[0] == module[1]
 
 
 @pytest.mark.parametrize(

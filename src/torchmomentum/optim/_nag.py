@@ -15,7 +15,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from torchmomentum._torch_private import default_to_fused_or_foreach, use_grad_for_differentiable
 from torchmomentum.optim._compiled import CompiledStep
-from torchmomentum.optim._restart import POLICY_NAMES, Policy, check_policy, interval_after
+from torchmomentum.optim.policies import POLICY_NAMES, Policy, check_policy, interval_after
 from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
 from torchmomentum.schedules import nesterov_momentum
 

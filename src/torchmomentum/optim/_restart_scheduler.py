@@ -11,7 +11,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from torchmomentum._checks import check_integer
-from torchmomentum.optim._restart import POLICY_NAMES, check_interval
+from torchmomentum.optim.policies import POLICY_NAMES, check_interval
 from torchmomentum.schedules import exponential_restarts, linear_restarts
 
 

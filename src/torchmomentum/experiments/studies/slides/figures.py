@@ -14,7 +14,7 @@ from torchmomentum.experiments.studies.slides.recipes import (
     recorded,
 )
 from torchmomentum.experiments.study import Study
-from torchmomentum.optim._restart import Policy
+from torchmomentum.optim.policies import Policy
 
 # the released code's for decaying noise: F = 200 while k < 10000, then 400
 NOISY_SCHEDULE: Policy = [(9_999, 200), (50_000, 400)]

@@ -14,7 +14,7 @@ import numpy as np
 
 from torchmomentum.experiments.engine.place import Tell, silent
 from torchmomentum.experiments.studies.slides.problems import Laplacian, Noise, exact
-from torchmomentum.optim._restart import Policy, interval_after
+from torchmomentum.optim.policies import Policy, interval_after
 
 _TOLD_EVERY = 500  # iterations
 # the released exact-oracle schedule: F = 1000 while k < 2000, 2000 while k < 10000, then 4000
