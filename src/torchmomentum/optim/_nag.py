@@ -15,8 +15,8 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from torchmomentum._torch_private import default_to_fused_or_foreach, use_grad_for_differentiable
 from torchmomentum.optim._compiled import CompiledStep
-from torchmomentum.optim.policies import POLICY_NAMES, Policy, check_policy, interval_after
 from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
+from torchmomentum.optim.policies import POLICY_NAMES, Policy, check_policy, interval_after
 from torchmomentum.schedules import nesterov_momentum
 
 _is_sparse, _there = attrgetter("is_sparse"), partial(is_not, None)
