@@ -37,7 +37,7 @@ def test_examples_run(path, capsys, monkeypatch):
     [
         ("add_task", ["list"], "parity --scale smoke: parity of random bits"),
         ("add_study", ["reproduce", "momentum-by-length", "--scale", "smoke"], "momentum-lstm"),
-        ("add_cell", ["compare", "pdigits", "--models", "mgu", "--controls"], "rms-mgu"),
+        ("add_cell", ["compare", "pdigits", "--models", "mgu,adam-mgu", "--controls"], "rms-mgu"),
         ("add_rule", ["compare", "pdigits", "--models", "lstm,average-gru"], "average-gru"),
     ],
 )

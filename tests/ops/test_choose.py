@@ -69,6 +69,23 @@ def test_cudnns_persistent_kernels_take_padded_input_without_projection():
     assert not aten.pads(layer._replace(state=(torch.zeros(3, 100), torch.zeros(3, 100))))
 
 
+@pytest.mark.parametrize("biases", [True, False])
+def test_cudnn_finds_its_weights_in_one_chunk_matrices_first(biases):
+    hr = torch.randn(2, H)
+    layer = _layer(extra={"weight_hr": hr})
+    if not biases:
+        layer = layer._replace(bias_ih=None, bias_hh=None)
+    found = aten._in_one_chunk(layer)
+    zeros = torch.zeros(4 * H)
+    given = [layer.bias_ih, layer.bias_hh] if biases else [zeros, zeros]
+    expected = [layer.weight_ih, layer.weight_hh, *given, hr]
+    for part, weight in zip(found, expected, strict=True):
+        assert torch.equal(part, weight)
+        assert part.untyped_storage().data_ptr() == found[0].data_ptr()
+    places = [found[i].storage_offset() for i in (0, 1, 4, 2, 3)]
+    assert places == sorted(places)
+
+
 def _on_cuda(dtype, units, time=64, **others):
     """What the table needs to know of a layer on a GPU that is not here."""
     x = SimpleNamespace(shape=(time, B, N), dtype=dtype, device=torch.device("cuda"), is_cuda=True)

@@ -89,7 +89,7 @@ class Registry:
 
     def is_ours(self, name: str) -> bool:
         """Whether a name stands for what this package has under it."""
-        return name in self._ours and self._entries.get(name) == self._ours[name]
+        return name in self._ours and self._entries.get(name) is self._ours[name]
 
 
 def attribute(place: str) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchmomentum._torch_private import constant_in_graphs, plain
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.backends import BACKENDS, Backend
+from torchmomentum.ops.backends.aten import PERSISTENT_UNITS
 from torchmomentum.ops.cells import Cell
 from torchmomentum.ops.cpu.library import available
 from torchmomentum.ops.cpu.step import STEPPED
@@ -19,13 +20,12 @@ from torchmomentum.ops.cpu.step import STEPPED
 _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
 _FEW = 64  # units up to which ours train faster than PyTorch's without AVX-512 too, but an LSTM
 _ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512 too
-_TRITONS = {  # units of an LSTM that trains faster on Triton than on cuDNN, and the fewest steps
+_TRITONS = {  # units of an LSTM that trains faster on Triton than on cuDNN
     torch.float32: range(129, 513),
     torch.float16: range(129, 513),
     torch.bfloat16: range(64, 769),
 }
-_STEPS = 64
-_PERSISTENT = 128  # cuDNN's kernels of half precision take a multiple of so many units
+_STEPS = 64  # the fewest that it does so over
 
 
 @constant_in_graphs
@@ -59,27 +59,26 @@ def _layer(problem: Problem) -> bool:
     return problem.weight_ih is not None
 
 
+def _unpadded_lstm(problem: Problem) -> bool:
+    return problem.cell.key == "LSTM" and _layer(problem) and problem.lengths is None
+
+
 def _faster_in_pytorch(problem: Problem) -> bool:
     few = problem.state[0].shape[-1] <= _FEW
     slow = few and (problem.cell.key != "LSTM" or problem.lengths is not None)
     if slow and torch.is_grad_enabled():
         return False
     return (
-        problem.weight_ih is not None
-        and problem.x.dtype == torch.float32
-        and problem.x.device.type == "cpu"
-        and not has_avx512()
+        _layer(problem) and problem.x.dtype == torch.float32 and _cpu(problem) and not has_avx512()
     )
 
 
 def _evaluated_faster(problem: Problem) -> bool:
     return (
         not torch.is_grad_enabled()
-        and problem.cell.key == "LSTM"
-        and problem.weight_ih is not None
-        and problem.lengths is None
+        and _unpadded_lstm(problem)
         and problem.x.dtype == torch.float32
-        and problem.x.device.type == "cpu"
+        and _cpu(problem)
         and problem.x.shape[0] > 1
         and problem.state[0].shape[-1] in _ONEDNNS
     )
@@ -88,15 +87,13 @@ def _evaluated_faster(problem: Problem) -> bool:
 def _trained_faster(problem: Problem) -> bool:
     x, units = problem.x, problem.state[0].shape[-1]
     return (
-        x.device.type == "cuda"
+        _cuda(problem)
         and torch.is_grad_enabled()
-        and problem.cell.key == "LSTM"
-        and problem.weight_ih is not None
-        and problem.lengths is None
+        and _unpadded_lstm(problem)
         and not torch.compiler.is_compiling()  # the steps may have no number there
         and x.shape[0] >= _STEPS
         and units in _TRITONS.get(x.dtype, ())
-        and (x.dtype != torch.float16 or units % _PERSISTENT != 0)
+        and (x.dtype != torch.float16 or units % PERSISTENT_UNITS != 0)
     )
 
 

@@ -27,7 +27,8 @@ from torchmomentum.ops.backends._backend import Backend
 from torchmomentum.ops.cells import State
 
 _ATEN_LSTM = 2  # ATen's number for this kind of recurrence
-_UNITS, _MOST_UNITS, _ROWS, _MOST_ROWS = 128, 1024, 8, 128  # what cuDNN's persistent kernels take
+PERSISTENT_UNITS = 128  # cuDNN's persistent kernels of half precision take a multiple of so many
+_MOST_UNITS, _ROWS, _MOST_ROWS = 1024, 8, 128  # and these
 # asked once: torch.compile cannot trace the questions
 _HAS_ONEDNN = torch.backends.mkldnn.is_available() and onednn_lstm is not None
 _HAS_ONEDNN_BF16 = _HAS_ONEDNN and onednn_has_bfloat16()
@@ -195,10 +196,10 @@ def pads(problem: Problem) -> bool:
         and x.device.type == "cuda"
         and x.dtype == torch.float16
         and not problem.is_projected()
-        and hidden % _UNITS == 0
+        and hidden % PERSISTENT_UNITS == 0
         and hidden <= _MOST_UNITS
         and -(-x.shape[1] // _ROWS) * _ROWS <= _MOST_ROWS
-        and bool(x.shape[1] % _ROWS or x.shape[2] % _UNITS)
+        and bool(x.shape[1] % _ROWS or x.shape[2] % PERSISTENT_UNITS)
     )
 
 
@@ -212,7 +213,7 @@ def padded(problem: Problem, run: Callable[[Problem], State]) -> State:
     x, weight_ih = problem.x, problem.weight_ih
     if weight_ih is None:
         raise TypeError("weight_ih must be a tensor")
-    rows, features = -x.shape[1] % _ROWS, -x.shape[2] % _UNITS
+    rows, features = -x.shape[1] % _ROWS, -x.shape[2] % PERSISTENT_UNITS
     greater = problem._replace(
         x=pad(x, (0, features, 0, rows)),
         state=tuple([pad(s, (0, 0, 0, rows)) for s in problem.state]),
