@@ -1,7 +1,8 @@
 """Every private name of PyTorch's that this package uses, with what breaks without it.
 
-It stands beside ``ops``, not in it, so that ``optim`` does not load the recurrences. One private
-method is overridden elsewhere: ``nn.Module._load_from_state_dict``, by rules.
+It stands beside ``ops``, not in it, so that ``optim`` does not load the recurrences. Two private
+methods are overridden elsewhere: ``nn.Module._load_from_state_dict``, by rules and trivializations,
+and ``nn.Module._save_to_state_dict``, by the latter.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import _default_to_fused_or_foreach, _use_grad_for_differentiable
 
@@ -99,6 +100,14 @@ def plain() -> bool:
         or torch.autograd.forward_ad._current_level >= 0
         or _is_tracing()
     )
+
+
+def times_written(tensor: Tensor) -> int:
+    """How often a tensor has been written to.
+
+    Without it an orthogonal matrix could not tell that an optimizer has stepped. Since 0.4.
+    """
+    return tensor._version
 
 
 def onednn_has_bfloat16() -> bool:

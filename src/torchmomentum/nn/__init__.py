@@ -4,22 +4,28 @@ from torchmomentum.nn._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from torchmomentum.nn._init import paper_init_
 from torchmomentum.nn._names import (
     NAGLSTM,
+    SRDTRIV,
     SRLSTM,
+    AdamDTRIV,
     AdamLSTM,
     AdamLSTMCell,
     LookaheadSRLSTM,
     LookaheadSRLSTMCell,
+    MomentumDTRIV,
     MomentumGRU,
     MomentumLSTM,
     MomentumLSTMCell,
     MomentumRNN,
     NAGLSTMCell,
+    RMSPropDTRIV,
     RMSPropLSTM,
     RMSPropLSTMCell,
     SRLSTMCell,
 )
+from torchmomentum.nn._orthogonal import OrthogonalRNN, orthogonal_parameter_groups
 from torchmomentum.nn._recurrent import Recurrent
 from torchmomentum.nn._rnn import GRU, LSTM, RNN
+from torchmomentum.nn._trivialization import Trivialization
 from torchmomentum.nn.rules import (
     Adam,
     Momentum,
@@ -34,8 +40,10 @@ __all__ = [
     "LSTM",
     "NAGLSTM",
     "RNN",
+    "SRDTRIV",
     "SRLSTM",
     "Adam",
+    "AdamDTRIV",
     "AdamLSTM",
     "AdamLSTMCell",
     "GRUCell",
@@ -43,6 +51,7 @@ __all__ = [
     "LookaheadSRLSTM",
     "LookaheadSRLSTMCell",
     "Momentum",
+    "MomentumDTRIV",
     "MomentumGRU",
     "MomentumLSTM",
     "MomentumLSTMCell",
@@ -50,7 +59,9 @@ __all__ = [
     "NAGLSTMCell",
     "Nesterov",
     "NesterovLookahead",
+    "OrthogonalRNN",
     "RMSProp",
+    "RMSPropDTRIV",
     "RMSPropLSTM",
     "RMSPropLSTMCell",
     "RNNCell",
@@ -58,5 +69,7 @@ __all__ = [
     "RecurrentCell",
     "Rule",
     "SRLSTMCell",
+    "Trivialization",
+    "orthogonal_parameter_groups",
     "paper_init_",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torchmomentum.nn._cells import LSTMCell
+from torchmomentum.nn._orthogonal import OrthogonalRNN
 from torchmomentum.nn._rnn import GRU, LSTM, RNN
 from torchmomentum.nn.rules import (
     Adam,
@@ -126,6 +127,35 @@ class LookaheadSRLSTM(_Named, LSTM):
     """:class:`LSTM` with :class:`NesterovLookahead`, restarted: the released code's SRLSTM."""
 
     rule = staticmethod(_released)
+
+
+class MomentumDTRIV(_Named, OrthogonalRNN):
+    """:class:`OrthogonalRNN` with :class:`Momentum`: the paper's MomentumDTRIV (section 4).
+
+    Example:
+        >>> MomentumDTRIV(1, 170, rebase_every=1, mu=0.6, step_size=0.9).momentum
+        Momentum(mu=0.6, step_size=0.9)
+    """
+
+    rule = Momentum
+
+
+class AdamDTRIV(_Named, OrthogonalRNN):
+    """:class:`OrthogonalRNN` with :class:`Adam`: the paper's AdamDTRIV (Appendix C)."""
+
+    rule = Adam
+
+
+class RMSPropDTRIV(_Named, OrthogonalRNN):
+    """:class:`OrthogonalRNN` with :class:`RMSProp`: the paper's RMSPropDTRIV (Appendix C)."""
+
+    rule = RMSProp
+
+
+class SRDTRIV(_Named, OrthogonalRNN):
+    """:class:`OrthogonalRNN` with :class:`Nesterov`, restarted: the paper's, Appendix C."""
+
+    rule = staticmethod(_scheduled)
 
 
 class MomentumLSTMCell(_Named, LSTMCell):

@@ -61,6 +61,7 @@ class WeightedLayer(nn.RNNBase):
     """
 
     cell: ClassVar[Cell]
+    _has_recurrent_parameter: ClassVar[bool] = True  # else the layer makes the matrix of others
 
     def __init__(
         self,
@@ -125,10 +126,9 @@ class WeightedLayer(nn.RNNBase):
         names: list[list[str]] = []
         for k, suffix in enumerate(self._suffixes):
             width = self.input_size if k < directions else h * directions
-            shapes: dict[str, tuple[int, ...]] = {
-                "weight_ih": (rows, width),
-                "weight_hh": (rows, h),
-            }
+            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, width)}
+            if self._has_recurrent_parameter:
+                shapes["weight_hh"] = rows, h
             if self.bias:
                 shapes.update(bias_ih=(rows,), bias_hh=(rows,))
             for extra in self.cell.extra:
@@ -170,10 +170,14 @@ class WeightedLayer(nn.RNNBase):
             for name in norms
         ]
 
+    def _recurrent_weight(self, k: int) -> Tensor:
+        weight: Tensor = getattr(self, "weight_hh" + self._suffixes[k])
+        return weight
+
     def _weights(self, k: int) -> LayerWeights:
         """The weights of one layer and direction."""
         suffix = self._suffixes[k]
-        ih, hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
+        ih, hh = getattr(self, "weight_ih" + suffix), self._recurrent_weight(k)
         bias_ih = bias_hh = None
         if self.bias:
             bias_ih, bias_hh = getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix)
