@@ -306,7 +306,7 @@ def _timing(item, ratio, table, **values):
 def test_what_did_not_run_on_a_gpu_is_told():
     run = _timing("1, 2", 0.5, "gpu")
     run.costs["failed"] = {"GRU": "out of memory\nmore of it"}
-    found = table(_results([run], {"item": ["1, 2"]}, table="timing-gpu", view={"item": "T, B"}))
+    found = table(_results([run], {"item": ["1, 2"]}, table="timing-each", view={"item": "T, B"}))
     assert found.rows[-1] == ["1, 2", "GRU", "-", "out of memory"]
 
 

@@ -14,6 +14,7 @@ from torchmomentum.experiments.bench import gpu
 from torchmomentum.experiments.bench.backends import time_backends
 from torchmomentum.experiments.bench.layers import measure_memory, time_layers
 from torchmomentum.experiments.bench.optimizers import time_optimizers
+from torchmomentum.experiments.bench.orthogonal import time_maps, time_training
 from torchmomentum.experiments.bench.papers import measure_papers
 from torchmomentum.experiments.bench.profile import profile_layers
 from torchmomentum.experiments.bench.recipe import Timing
@@ -47,6 +48,8 @@ MEASURES: dict[str, Measure] = {
     "memory": Measure(measure_memory),
     "streaming": Measure(time_streaming),
     "papers": Measure(measure_papers),
+    "orthogonal": Measure(time_training),
+    "orthogonal-maps": Measure(time_maps),
     "backends": Measure(time_backends, needs="cpu"),
     "gpu-correctness": Measure(gpu.check_kernels, needs="cuda"),
     "gpu-layers": Measure(gpu.time_dtype, needs="cuda"),

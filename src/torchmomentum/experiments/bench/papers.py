@@ -15,7 +15,7 @@ from torchmomentum.experiments.bench.shapes import Shape
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.engine.memory import peak_memory
 from torchmomentum.experiments.engine.place import Tell, silent
-from torchmomentum.experiments.published import TABLE_14, TABLE_15
+from torchmomentum.experiments.published.momentumrnn import TABLE_14, TABLE_15
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "nn.LSTM": nn.LSTM,

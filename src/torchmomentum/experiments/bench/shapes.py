@@ -14,6 +14,7 @@ SHAPES: list[Shape] = [  # of the papers' tasks
 ]
 PMNIST: Shape = (784, 128, 1, 256)
 LONG: Shape = (1024, 16, 768, 768)  # what FlashRNN is measured at
+UNITS = ("170", "360", "512")  # of the orthogonal networks, Tables 4 and 13
 SIZES = [(1, 128), (129, 158), (400, 400)]  # I, H of a stream
 TENSOR_SETS = ("ResNet-18, 62 tensors, 11.7 M", "500 small tensors, 0.47 M")
 # what the choice between our kernels and PyTorch's depends on: few units and many

@@ -13,6 +13,7 @@ from torchmomentum.experiments.bench.shapes import (
     SHAPES,
     SIZES,
     TENSOR_SETS,
+    UNITS,
 )
 from torchmomentum.experiments.study import Study
 
@@ -60,6 +61,22 @@ STREAMING = _benchmark(
 PAPERS = _benchmark(
     "papers", "Tables 14 and 15 of the MomentumRNN paper", [PMNIST], ratio="training time"
 )
+ORTHOGONAL = _benchmark(
+    "orthogonal",
+    "training step of the orthogonal network, T = 784, B = 128, I = 1, float32",
+    UNITS,
+    table="each",
+    figure=None,
+    item="H",
+)
+ORTHOGONAL_MAPS = _benchmark(
+    "orthogonal-maps",
+    "an orthogonal matrix of a skew-symmetric one, and its gradient, float32",
+    UNITS,
+    table="each",
+    figure=None,
+    item="H",
+)
 BACKENDS = _benchmark(
     "backends",
     "time of our CPU kernels over that of PyTorch's",
@@ -85,18 +102,18 @@ GPU_CORRECTNESS = _benchmark(
     item="cell",
 )
 GPU_LAYERS = _benchmark(
-    "gpu-layers", "training step on a GPU", _TYPED, table="gpu", device="cuda", figure=None
+    "gpu-layers", "training step on a GPU", _TYPED, table="each", device="cuda", figure=None
 )
 GPU_PLANS = _benchmark(
     "gpu-plans",
     "cuts into programs",
     tuple((*shape, kind) for shape in SHAPES[1:4:2] for kind in _TYPES[:2]),
-    table="gpu",
+    table="each",
     device="cuda",
     figure=None,
 )
 GPU_ENSEMBLES = _benchmark(
-    "gpu-ensembles", "members in one launch", SHAPES[:1], table="gpu", device="cuda", figure=None
+    "gpu-ensembles", "members in one launch", SHAPES[:1], table="each", device="cuda", figure=None
 )
 GPU_PAPERS = _benchmark(
     "gpu-papers",

@@ -134,7 +134,7 @@ def _chosen(value: dict[str, Any]) -> str:
     return _ratio(value) + ("*" if to_the_slower else "")
 
 
-def gpu(results: Results) -> Table:
+def each(results: Results) -> Table:
     """Milliseconds and ratios; a row for each thing, as not all run everywhere."""
     rows = []
     for run in results.runs:
