@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools.tree import tree
-from torchmomentum.experiments.published import IMAGE_ERRORS
+from torchmomentum.experiments.published.images import IMAGE_ERRORS
 from torchmomentum.experiments.registry import CELLS, RULES, STUDIES, TASKS
 from torchmomentum.experiments.report.document import document
 from torchmomentum.experiments.studies.run import load_results

@@ -164,6 +164,7 @@ CELLS = Registry(
         "lstm": f"{_HERE}.models.sequence:LSTM",
         "gru": f"{_HERE}.models.sequence:GRU",
         "rnn": f"{_HERE}.models.sequence:RNN",
+        "dtriv": f"{_HERE}.models.orthogonal:DTRIV",
     },
 )
 MODELS = Registry(
@@ -182,6 +183,9 @@ TASKS = Registry(
         "pmnist": f"{_HERE}.tasks.mnist:PermutedMNIST",
         "adding": f"{_HERE}.tasks.adding:Adding",
         "copying": f"{_HERE}.tasks.copying:Copying",
+        "timit": f"{_HERE}.tasks.speech:TIMIT",
+        "spoken-digits": f"{_HERE}.tasks.speech:SpokenDigits",
+        "synthetic-speech": f"{_HERE}.tasks.speech:SyntheticSpeech",
         "cifar10": f"{_HERE}.tasks.cifar:CIFAR10",
         "cifar100": f"{_HERE}.tasks.cifar:CIFAR100",
         "cifar10-jpeg": f"{_HERE}.tasks.cifar:CIFAR10JPEG",
@@ -192,8 +196,8 @@ TASKS = Registry(
 OPTIMIZERS = Registry(
     "optimizer",
     {
-        name: f"{_HERE}.engine.optimizers:{name.upper()}"
-        for name in ("rmsprop", "adam", "sgd", "nag", "srsgd")
+        name: f"{_HERE}.engine.optimizers:{name.upper().replace('-', '_')}"
+        for name in ("rmsprop", "adam", "adam-rmsprop", "sgd", "nag", "srsgd")
     },
 )
 _SLIDES = (
@@ -210,25 +214,37 @@ def _constants(module: str, names: tuple[str, ...]) -> dict[str, str]:
     return {name: f"{_HERE}.{module}:{name.upper().replace('-', '_')}" for name in names}
 
 
+_PAPER = (
+    *("table1", "table2", "table4", "table5", "table11", "table12", "table13"),
+    *("figure3", "figure6", "figure9", "figure11"),
+)
 STUDIES = Registry(
-    "study", _constants("studies.slides.figures", _SLIDES) | _constants("studies.images", _IMAGES)
+    "study",
+    {
+        **_constants("studies.slides.figures", _SLIDES),
+        **_constants("studies.images", _IMAGES),
+        **_constants("studies.momentumrnn.studies", _PAPER),
+    },
 )
 _BENCHMARKS = (
     *("layers", "layers-bfloat16", "profile", "optim", "memory", "streaming", "papers"),
-    *("backends", "gpu-correctness", "gpu-layers", "gpu-backends", "gpu-plans"),
-    *("gpu-ensembles", "gpu-papers"),
+    *("orthogonal", "orthogonal-maps", "backends", "gpu-correctness", "gpu-layers"),
+    *("gpu-backends", "gpu-plans", "gpu-ensembles", "gpu-papers"),
 )
 BENCHMARKS = Registry("benchmark", _constants("bench.studies", _BENCHMARKS))
 TABLES = Registry(
     "table",
     {
-        **{n: f"{_HERE}.report.{n}:{n}" for n in ("comparison", "errors", "iterations")},
+        **{
+            n: f"{_HERE}.report.{n}:{n}"
+            for n in ("comparison", "errors", "iterations", "beside", "convergence")
+        },
         "time-to-accuracy": f"{_HERE}.report.accuracy:time_to_accuracy",
         "timing-optim": f"{_HERE}.report.timings:optimizers",
         "timing-gpu-correctness": f"{_HERE}.report.timings:correctness",
         **{
             f"timing-{n}": f"{_HERE}.report.timings:{n}"
-            for n in ("layers", "profile", "memory", "streaming", "papers", "backends", "gpu")
+            for n in ("layers", "profile", "memory", "streaming", "papers", "backends", "each")
         },
     },
 )
@@ -237,6 +253,7 @@ FIGURES = Registry(
     {
         "curves": f"{_HERE}.report.curves:learning_curves",
         "errors": f"{_HERE}.report.curves:errors",
+        "losses": f"{_HERE}.report.losses:losses",
         "iterations": f"{_HERE}.report.panels:iterations",
         "panels": f"{_HERE}.report.panels:quantities",
         "ratios": f"{_HERE}.report.ratios:bars",

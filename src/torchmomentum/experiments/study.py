@@ -29,11 +29,15 @@ class Scale:
         settings: Of all arms.
         axes: Other values of some axes.
         seeds: How many; None for the study's own.
+        arms: Other arms than the study's.
+        note: In words what is smaller than in the study itself.
     """
 
     settings: Settings = field(default_factory=dict)
     axes: Axes = field(default_factory=dict)
     seeds: int | None = None
+    arms: Sequence[Settings] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class Study:
         title: What it shows.
         recipe: ``"module:function"``: ``function(settings, seed)`` makes the recipe of an arm;
             settings are the study's, the scale's, the user's and the arm's, the later the stronger.
-        axes: What varies, in order: the values of each.
+        axes: What varies, in order: the values of each, in all combinations.
+        arms: The combinations, where they are not all; then ``axes`` is empty.
         settings: What all arms have in common.
         seeds: Repetitions.
         scales: Smaller or larger editions; without any there is one, called ``paper``.
@@ -81,7 +86,8 @@ class Study:
     name: str
     title: str
     recipe: str
-    axes: Axes
+    axes: Axes = field(default_factory=dict)
+    arms: Sequence[Settings] = ()
     settings: Settings = field(default_factory=dict)
     seeds: int = 1
     scales: Mapping[str, Scale] = field(default_factory=dict)
@@ -130,6 +136,10 @@ class Study:
         if count < 1:
             raise UsageError(f"seeds must be at least 1, got {count}")
         given = {**self.axes, **edition.axes, **(axes or {})}
+        listed = edition.arms or self.arms
+        if listed and given:
+            axis = next(iter(given))
+            raise UsageError(f"{self.name} has rows of its own, not all values of {axis}")
         for name, values in given.items():
             if len({*map(str, values)}) < len(values):
                 raise UsageError(f"{name} lists a value twice: {', '.join(map(str, values))}")
@@ -138,10 +148,10 @@ class Study:
         runs = []
         from torchmomentum.experiments.digest import remembered
 
-        arms = [*itertools.product(*given.values())]
+        combinations = itertools.product(*given.values())
+        arms = listed or [dict(zip(given, values, strict=True)) for values in combinations]
         with remembered():
-            for seed, combination in itertools.product(range(count), arms):
-                arm = dict(zip(given, combination, strict=True))
+            for seed, arm in itertools.product(range(count), arms):
                 made = make({**settings, **arm}, seed)
                 shown = attribute(self.shown)(made) if self.shown else {}
                 runs.append(Run({**arm, **shown}, seed, made))

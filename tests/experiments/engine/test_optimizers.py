@@ -1,5 +1,7 @@
 """What changes from epoch to epoch: the learning rate, and SRSGD's interval."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torchmomentum.experiments.engine.optimizers import (
     build_optimizer,
     build_schedules,
     optimizer_of,
+    parameters_of,
 )
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
@@ -98,3 +101,56 @@ def test_the_rates_where_no_recipe_names_one():
         "nag": 0.1,
         "srsgd": 0.1,
     }
+
+
+def _groups(seed=0):
+    torch.manual_seed(seed)
+    first, second = (nn.Parameter(torch.randn(3)) for _ in range(2))
+    return first, second, [{"params": [first]}, {"params": [second], "lr": 0.03}]
+
+
+def _step(optimizer, *parameters):
+    optimizer.zero_grad()
+    sum((p**2).sum() for p in parameters).backward()
+    optimizer.step()
+
+
+def test_adam_and_rmsprop_step_their_own_group():
+    first, second, groups = _groups()
+    made = build_optimizer(_recipe("adam-rmsprop", lr=0.01, alpha=0.9), groups)
+    assert [group["lr"] for group in made.param_groups] == [0.01, 0.03]
+    ours, theirs, _ = _groups()
+    adam = torch.optim.Adam([ours], 0.01)
+    rmsprop = torch.optim.RMSprop([theirs], 0.03, 0.9)
+    for step in range(4):
+        _step(made, first, second)
+        _step(adam, ours)
+        _step(rmsprop, theirs)
+        if step == 1:  # from a checkpoint
+            held = copy.deepcopy(made.state_dict())
+            made = build_optimizer(_recipe("adam-rmsprop", lr=0.5, alpha=0.5), groups)
+            made.load_state_dict(held)
+    assert torch.equal(first, ours)
+    assert torch.equal(second, theirs)
+
+
+def test_a_closure_is_called_once():
+    first, _, groups = _groups()
+    calls = []
+
+    def closure():
+        calls.append(0)
+        loss = (first**2).sum()
+        loss.backward()
+        return loss
+
+    made = build_optimizer(_recipe("adam-rmsprop", lr=0.01), groups)
+    assert made.step(closure) == (_groups()[0] ** 2).sum()
+    assert len(calls) == 1
+
+
+def test_a_models_own_groups():
+    model = nn.Linear(2, 3)
+    assert [*map(id, parameters_of(model))] == [*map(id, model.parameters())]
+    model.parameter_groups = lambda: [{"params": [model.weight], "lr": 0.5}]
+    assert [group["lr"] for group in parameters_of(model)] == [0.5]

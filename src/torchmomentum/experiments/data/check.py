@@ -9,6 +9,8 @@ from pathlib import Path
 from torchmomentum.experiments.data.cifar_files import NAMES, check_cifar
 from torchmomentum.experiments.data.imagenet_files import check_imagenet
 from torchmomentum.experiments.data.mnist_files import check_mnist
+from torchmomentum.experiments.data.spoken_digits_files import check_spoken_digits
+from torchmomentum.experiments.data.timit_files import check_timit
 from torchmomentum.experiments.errors import check_name
 
 
@@ -20,11 +22,21 @@ def _imagenet(folder: Path, *, offline: bool) -> None:
     check_imagenet(folder)
 
 
+def _timit(folder: Path, *, offline: bool) -> None:
+    check_timit(folder)
+
+
+def _spoken_digits(folder: Path, *, offline: bool) -> None:
+    check_spoken_digits(folder)
+
+
 _CHECKS: dict[str, Callable[..., None]] = {
     "digits": _digits,
     "mnist": check_mnist,
     **{name: partial(check_cifar, name) for name in NAMES},
     "imagenet": _imagenet,
+    "timit": _timit,
+    "spoken-digits": _spoken_digits,
 }
 DATA_SETS = tuple(_CHECKS)
 

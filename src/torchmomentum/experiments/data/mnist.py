@@ -62,6 +62,11 @@ def _load(folder: Path, file: IdxFile, offline: bool) -> Tensor:
     return read_idx(_read(path, file), file.name)
 
 
+def pooled(images: Tensor) -> Tensor:
+    """Images of 28 x 28 pixels, ``(N, 784)``, as means of 2 x 2: ``(N, 196)``."""
+    return torch.nn.functional.avg_pool2d(images.view(-1, 1, 28, 28), 2).flatten(1)
+
+
 def load_mnist(folder: Path, *, offline: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Training images and labels, test images and labels.
 

@@ -28,6 +28,8 @@ class Data:
         input_size: Features of a step, or channels of an image.
         output_size: Outputs of the model.
         each_step: Whether an output is wanted at every step rather than at the last.
+        weigh: ``weigh(target)``, how much a batch counts in a mean over batches; None for its
+            samples.
         batch_dim: Which dimension of an input counts the samples: 1 for sequences ``(T, B, I)``.
     """
 
@@ -41,4 +43,5 @@ class Data:
     input_size: int = 1
     output_size: int = 1
     each_step: bool = False
+    weigh: Callable[[Tensor], int] | None = None
     batch_dim: int = 1

@@ -35,13 +35,13 @@ def size_of(inputs: Any, batch_dim: int) -> int:
 def evaluate(
     model: nn.Module, batches: Iterable[Batch], data: Data, device: torch.device
 ) -> tuple[float, float]:
-    """Mean loss and metric over batches, weighted by their sizes."""
+    """Mean loss and metric over batches, weighted by their sizes or as the task says."""
     model.eval()
     totals = torch.zeros(2, dtype=torch.float64)
     samples = 0
     for x, y in batches:
         output, target = run_model(model, to_device(x, device)).float(), to_device(y, device)
-        count = size_of(x, data.batch_dim)
+        count = size_of(x, data.batch_dim) if data.weigh is None else data.weigh(target)
         values = torch.stack([data.loss(output, target), data.metric(output, target)])
         totals += values.double().cpu() * count
         samples += count
@@ -50,7 +50,7 @@ def evaluate(
     return loss, metric
 
 
-def summary(history: Sequence[dict[str, float]], data: Data) -> dict[str, float]:
+def summary(history: Sequence[dict[str, float]], data: Data) -> dict[str, Any]:
     """The test metric at its best, at the end, and where the validation metric was best.
 
     Where nothing is held out for validation, the end is what is chosen.
@@ -63,5 +63,6 @@ def summary(history: Sequence[dict[str, float]], data: Data) -> dict[str, float]
         "best": better(record["test_metric"] for record in history),
         "last": history[-1]["test_metric"],
         "chosen": chosen["test_metric"],
+        "chosen_validation": chosen.get("validation_metric"),
         "chosen_epoch": chosen["epoch"],
     }

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import torchmomentum.optim as topt
+from torchmomentum.experiments.engine.adam_rmsprop import AdamRMSprop
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import OPTIMIZERS
@@ -33,6 +34,7 @@ class Optimizer:
 
 RMSPROP = Optimizer(torch.optim.RMSprop, {"lr": 1e-3, "alpha": 0.99})
 ADAM = Optimizer(torch.optim.Adam, {"lr": 1e-3})
+ADAM_RMSPROP = Optimizer(AdamRMSprop, {"lr": 1e-3, "alpha": 0.99})
 SGD = Optimizer(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0})
 NAG = Optimizer(topt.NAG, {"lr": 0.1, "weight_decay": 0.0})
 SRSGD = Optimizer(topt.SRSGD, {"lr": 0.1, "weight_decay": 0.0, "restart_every": None})
@@ -48,8 +50,18 @@ def optimizer_of(name: str) -> Optimizer:
     return Optimizer(found, {p.name: None if p.default is empty else p.default for p in given})
 
 
-def build_optimizer(recipe: Training, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+def parameters_of(model: nn.Module) -> Iterable[Any]:
+    """A model's parameters, or the groups of them that its ``parameter_groups()`` gives."""
+    groups: Any = getattr(model, "parameter_groups", None)
+    return model.parameters() if groups is None else groups()
+
+
+def build_optimizer(recipe: Training, parameters: Iterable[Any]) -> torch.optim.Optimizer:
     """A run's optimizer.
+
+    Args:
+        recipe: The run's.
+        parameters: Of :func:`parameters_of`.
 
     Raises:
         UsageError: A value is out of its range.

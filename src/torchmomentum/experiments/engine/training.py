@@ -24,6 +24,7 @@ from torchmomentum.experiments.engine.optimizers import (
     Scheduler,
     build_optimizer,
     build_schedules,
+    parameters_of,
 )
 from torchmomentum.experiments.engine.place import Place, Tell
 from torchmomentum.experiments.errors import UsageError, check_name
@@ -77,7 +78,7 @@ class _Run:
 
     def __init__(self, recipe: Training, data: Data, model: nn.Module, fabric: Fabric) -> None:
         self.recipe, self.data, self.fabric = recipe, data, fabric
-        self.optimizer = build_optimizer(recipe, model.parameters())
+        self.optimizer = build_optimizer(recipe, parameters_of(model))
         self.schedules: Sequence[Scheduler] = build_schedules(recipe, self.optimizer)
         self.model, self._wrapped = fabric.setup(model, self.optimizer)
         self.epoch = self.step = 0  # both done
@@ -204,7 +205,7 @@ def _fit(run: _Run, folder: Path, every: int, tell: Tell) -> None:
 def _measure_memory(run: _Run) -> int:
     """The peak of one more training step, whose update is thrown away with the model."""
     model, data, recipe = run.model.module, run.data, run.recipe
-    optimizer = build_optimizer(recipe, model.parameters())
+    optimizer = build_optimizer(recipe, parameters_of(model))
     data.train.epoch = data.train.start = 0
     inputs, target = (to_device(t, run.fabric.device) for t in next(iter(data.train)))
 

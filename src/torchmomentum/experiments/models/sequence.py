@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,8 @@ from torchmomentum.experiments.models._model import Model
 from torchmomentum.experiments.models.controls import Standardize
 from torchmomentum.experiments.registry import RULES
 
-OPTIONS: dict[str, Any] = {"hidden_size": 64, "init": "torch", "forget_bias": 2.0}
+_SIZE: Mapping[str, Any] = {"hidden_size": 64}
+_INIT: Mapping[str, Any] = {"init": "torch", "forget_bias": 2.0}
 INITS = ("torch", "paper")
 
 
@@ -28,10 +29,16 @@ class CellKind:
     Attributes:
         layer: Ours, which takes ``momentum=``.
         baseline: What stands for it without a rule: torch's own, where there is one.
+        options: What a model of it takes beside ``hidden_size``.
+        settings: ``settings(options)`` gives the arguments of the layer that these mean.
+        orthogonal: Whether the option ``orthogonal_lr`` is the learning rate of its matrices.
     """
 
     layer: Callable[..., nn.Module]
     baseline: Callable[..., nn.Module]
+    options: Mapping[str, Any] = field(default_factory=lambda: _INIT)
+    settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
+    orthogonal: bool = False
 
 
 def cell_kind(entry: Any) -> CellKind:
@@ -52,6 +59,7 @@ class SequenceModel(nn.Module):
         output_size: Outputs.
         each_step: Whether of every step.
         standardize: What the input goes through first, if anything.
+        orthogonal_lr: The learning rate of orthogonal matrices; None for the optimizer's.
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class SequenceModel(nn.Module):
         output_size: int,
         each_step: bool,
         standardize: nn.Module | None = None,
+        orthogonal_lr: float | None = None,
     ) -> None:
         super().__init__()
         self.layer = layer
@@ -67,6 +76,13 @@ class SequenceModel(nn.Module):
         self.readout = nn.Linear(hidden, output_size)
         self.each_step = each_step
         self.standardize = standardize
+        self.orthogonal_lr = orthogonal_lr
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """For the optimizer: all parameters, or orthogonal matrices apart."""
+        if self.orthogonal_lr is None:
+            return [{"params": list(self.parameters())}]
+        return tnn.orthogonal_parameter_groups(self, orthogonal_lr=self.orthogonal_lr)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """``(T, B, I)``, and lengths ``(B,)``, to ``(B, O)``, or to ``(T, B, O)``."""
@@ -96,25 +112,28 @@ def _last(out: Tensor, lengths: Tensor) -> Tensor:
 def _build(
     cell: CellKind, rule: str | None, standardize: bool, data: Data, options: Mapping[str, Any]
 ) -> nn.Module:
-    size = options["hidden_size"]
+    size, settings = options["hidden_size"], cell.settings(options)
     if rule is None:
-        layer = cell.baseline(data.input_size, size)
+        layer = cell.baseline(data.input_size, size, **settings)
     else:
         momentum = RULES.find(rule)(**options.get("rule", {}))
-        layer = cell.layer(data.input_size, size, momentum=momentum)
-    if options["init"] == "paper":
+        layer = cell.layer(data.input_size, size, momentum=momentum, **settings)
+    if options.get("init") == "paper":
         tnn.paper_init_(layer, options["forget_bias"])  # type: ignore[arg-type]
     before = Standardize(data.input_size) if standardize else None
-    return SequenceModel(layer, data.output_size, data.each_step, before)
+    lr = options["orthogonal_lr"] if cell.orthogonal else None
+    return SequenceModel(layer, data.output_size, data.each_step, before, lr)
 
 
-def _check(rule: str | None, options: Mapping[str, Any]) -> None:
+def _check(cell: CellKind, rule: str | None, options: Mapping[str, Any]) -> None:
     if rule is not None:
         RULES.find(rule)(**options.get("rule", {}))
     if options["hidden_size"] < 1:
         raise ValueError(f"hidden_size must be at least 1, got {options['hidden_size']}")
-    if options["init"] not in INITS:
+    if options.get("init", INITS[0]) not in INITS:
         raise ValueError(f"init must be one of {', '.join(INITS)}, got {options['init']!r}")
+    if cell.settings(options):  # the layer's own checks
+        cell.layer(1, 2, **cell.settings(options))
 
 
 def sequence_model(cell: CellKind, rule: str | None, *, standardize: bool = False) -> Model:
@@ -125,6 +144,6 @@ def sequence_model(cell: CellKind, rule: str | None, *, standardize: bool = Fals
         rule: A rule's name; its hyperparameters are the option ``rule``.
         standardize: Whether the input is standardized.
     """
-    options = OPTIONS | ({"rule": {}} if rule is not None else {})
+    options = {**_SIZE, **cell.options, **({"rule": {}} if rule is not None else {})}
     build = partial(_build, cell, rule, standardize)
-    return Model(build, options, rule, partial(_check, rule))
+    return Model(build, options, rule, partial(_check, cell, rule))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,30 @@ from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.canvas import marker, new_axes, save
 from torchmomentum.experiments.report.errors import NAMES, heading, percent
 from torchmomentum.experiments.report.statistics import mean_and_std
-from torchmomentum.experiments.result import Results, ended
+from torchmomentum.experiments.result import Result, Results, ended
 
 _CURVES = {"test_metric": "test {metric}", "train_loss": "training loss"}
 
 
-def _draw_seeds(axes: Any, results: Results, key: str, scale: float = 1.0) -> None:
-    """Each arm's runs thin and their mean bold."""
+def draw_seeds(
+    axes: Any, runs: Sequence[Result], key: str, color: str, name: str, scale: float = 1.0
+) -> None:
+    """The runs of an arm that came to their end thin, and their mean bold."""
+    if not ended(runs):
+        return
+    epochs = ended(runs)[0].curves["epoch"]
+    each = [[scale * value for value in run.curves[key]] for run in ended(runs)]
+    mark = marker(len(epochs))
+    for curve in each:
+        axes.plot(epochs, curve, color=color, alpha=0.25, linewidth=0.8, marker=mark)
+    mean = [sum(column) / len(column) for column in zip(*each, strict=True)]
+    axes.plot(epochs, mean, color=color, linewidth=2, marker=mark, label=name)
+
+
+def _draw_arms(axes: Any, results: Results, key: str, scale: float = 1.0) -> None:
     for number, arm in enumerate(results.arms()):
-        runs = ended(results.of(arm))
-        if not runs:
-            continue
-        epochs, color = runs[0].curves["epoch"], f"C{number}"
-        each = [[scale * value for value in run.curves[key]] for run in runs]
-        mark = marker(len(epochs))
-        for curve in each:
-            axes.plot(epochs, curve, color=color, alpha=0.25, linewidth=0.8, marker=mark)
-        mean = [sum(column) / len(column) for column in zip(*each, strict=True)]
         name = words.arm_name(results, arm)
-        axes.plot(epochs, mean, color=color, linewidth=2, marker=mark, label=name)
+        draw_seeds(axes, results.of(arm), key, f"C{number}", name, scale)
     axes.set_xlabel("epoch")
 
 
@@ -40,7 +46,7 @@ def learning_curves(results: Results, folder: Path) -> list[str]:
     names = []
     for key, label in _CURVES.items():
         figure, axes = new_axes(7, 4.2)
-        _draw_seeds(axes, results, key)
+        _draw_arms(axes, results, key)
         if not results.higher_is_better and _positive(results, key):
             axes.set_yscale("log")
         axes.set_ylabel(label.format(metric=results.metric))
@@ -77,7 +83,7 @@ def errors(results: Results, folder: Path) -> list[str]:
     """The test error against the figure's axis: epoch, depth or epochs."""
     figure, axes = new_axes(7, 4.4)
     if results.view["axis"] == "epoch":
-        _draw_seeds(axes, results, "test_metric", 100.0)
+        _draw_arms(axes, results, "test_metric", 100.0)
     else:
         _ends(axes, results, results.view["axis"])
     axes.set_ylabel("test error, %")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from torchmomentum.experiments.errors import UsageError, check_name
-from torchmomentum.experiments.published import IMAGE_ERRORS
+from torchmomentum.experiments.published.images import IMAGE_ERRORS
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.result import Results
 from torchmomentum.experiments.studies.image_recipes import (

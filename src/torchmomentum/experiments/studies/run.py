@@ -76,6 +76,7 @@ def check_out(
 
 def gather(study: Study, scale: str, runs: Sequence[Run], found: dict[str, Result]) -> Results:
     """A study's results, from those of its runs."""
+    note = study.edition(scale)[1].note if study.scales else ""
     results = [
         Result.from_dict(
             {**found[run.recipe.key].to_dict(), "arm": run.arm, "seed": run.seed}, study.name
@@ -93,7 +94,7 @@ def gather(study: Study, scale: str, runs: Sequence[Run], found: dict[str, Resul
         higher_is_better=study.higher_is_better,
         table=study.table,
         figure=study.figure,
-        view=dict(study.view),
+        view={**study.view, **({"note": note} if note else {})},
         runs=results,
         jobs=1,
         provenance={},

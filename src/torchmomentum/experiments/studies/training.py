@@ -83,12 +83,14 @@ def _steps(values: dict[str, Any], steps: int) -> dict[str, Any]:
     return {"steps_per_epoch": each, "epochs": steps // each}
 
 
-def _rule(task: Task, model: Model, values: Mapping[str, Any], given: dict[str, Any]) -> Any:
+def _rule(
+    task: Task, model: Model, cell: str | None, values: Mapping[str, Any], given: dict[str, Any]
+) -> Any:
     """The hyperparameters of a model's rule: the task's for these sizes, and the given ones."""
     if model.rule is None:
         return None
     names = hyperparameters(model.rule)
-    found = task.rule_options(model.rule, values)
+    found = task.rule_options(model.rule, values, cell)
     return found | {name: given.pop(name) for name in list(given) if name in names}
 
 
@@ -101,15 +103,25 @@ def settings_of(task: str, model: str, settings: Mapping[str, Any]) -> set[str]:
     """What may be set of a training of a model, with options after its name or not, on a task."""
     name, own = with_options(model)
     optimizer = own.get("optimizer", settings.get("optimizer"))
-    found = task_of(task)
-    optimizer = optimizer or found.recipe.get("optimizer", _OPTIMIZER)
+    found, cell = task_of(task), (parts_of(name) or (None, None))[1]
+    optimizer = optimizer or found.recipe_of(cell, settings).get("optimizer", _OPTIMIZER)
     return _known(model_of(name), optimizer_of(optimizer), found)
 
 
-def defaults(task: Task, scale: str) -> dict[str, Any]:
-    """A task's recipe at a scale, with the options that it takes."""
+def defaults(
+    task: Task, scale: str, cell: str | None = None, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A task's recipe at a scale, with the options that it takes.
+
+    Args:
+        task: The task.
+        scale: A name of :data:`~.study.SCALES`.
+        cell: The model's cell, if it has one.
+        given: What the recipe's sizes will be replaced by.
+    """
     check_name("scale", scale, SCALES)
-    return {**task.options, **task.recipe, **task.scales.get(scale, {})}
+    scaled = task.scales.get(scale, {})
+    return {**task.recipe_of(cell, {**scaled, **(given or {})}), **scaled}
 
 
 def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
@@ -119,21 +131,23 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
         settings: ``task``, ``model`` (with options after it or not), ``scale``, and what differs
             from the task's recipe: fields of :class:`~.recipe.Training`, options of the task, the
             model, its rule and the optimizer, or ``steps``. None leaves the recipe's value.
-            ``shared`` names the settings that were given for all models: a model that does not
-            have one of them is trained without. ``models`` are the models that arms have other
-            names for.
+            ``like`` holds sizes, such as ``hidden_size``, whose published hyperparameters a
+            smaller model is to have. ``shared`` names the settings that were given for all models:
+            a model that does not have one of them is trained without. ``models`` are the models
+            that arms have other names for.
         seed: For order and initialization, where the settings have none for them.
 
     Raises:
         UsageError: An unknown name, or a value out of its range.
     """
     given = {key: value for key, value in settings.items() if value is not None}
-    shared, scale = given.pop("shared", ()), given.pop("scale", "desk")
+    shared, scale, like = given.pop("shared", ()), given.pop("scale", "desk"), given.pop("like", {})
     task = task_of(given["task"])
     arm, called = given.pop("model", None) or task.recipe["model"], given.pop("models", {})
     name, own = with_options(called.get(arm, arm))
     model = model_of(name)
-    values = defaults(task, scale)
+    cell = (parts_of(name) or (None, None))[1]
+    values = defaults(task, scale, cell, {**given, **own, **like})
     values |= {"seed": seed, "order_seed": seed, "init_seed": seed}
     optimizer_name = own.get(
         "optimizer", given.get("optimizer", values.get("optimizer", _OPTIMIZER))
@@ -152,8 +166,8 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
         given = _steps(values | given, given["steps"]) | {
             k: v for k, v in given.items() if k != "steps"
         }
-    sizes = values | given
-    rule = _rule(task, model, sizes, given)
+    sizes = values | given | like
+    rule = _rule(task, model, cell, sizes, given)
     values |= given | {"task": given["task"], "model": name, "optimizer": optimizer_name}
     for key, value in values.items():
         check_value(key, value)

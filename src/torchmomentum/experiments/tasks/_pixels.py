@@ -40,7 +40,8 @@ def pixels_task(
     pixels, labels, test_pixels, test_labels = arrays
     options = recipe.task_options
     if permuted:
-        drawn = generator(options["permutation_seed"])
+        each = options.get("permutation_per_seed", False)
+        drawn = generator(recipe.order_seed if each else options["permutation_seed"])
         order = torch.randperm(pixels.shape[1], generator=drawn)
         pixels, test_pixels = pixels[:, order], test_pixels[:, order]
     mixed = torch.randperm(len(pixels), generator=generator(_SPLIT))

@@ -11,6 +11,8 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import TASKS
 
+Exceptions = tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...]
+
 
 class Task:
     """A task: subclass it, say what it is, and give :meth:`load`.
@@ -24,8 +26,10 @@ class Task:
         recipe: What it is trained by: fields of :class:`~.recipe.Training`, options of the
             optimizer (``lr``) and of the model (``hidden_size``, ``init``, ``forget_bias``).
         scales: What differs from the recipe at the scales ``smoke``, ``desk`` and ``paper``.
-        rules: The hyperparameters of momentum rules, by the rule's name.
-        exceptions: Other hyperparameters for other sizes: ``(rule, sizes, what differs)``.
+        cells: What differs from the recipe for a cell: ``dtriv``.
+        rules: The hyperparameters of momentum rules, by the rule's name: ``momentum``, or
+            ``momentum-dtriv`` where a cell has its own.
+        exceptions: What differs for other sizes: ``(rule or cell, sizes, what differs)``.
     """
 
     title: ClassVar[str] = ""
@@ -35,8 +39,9 @@ class Task:
     options: ClassVar[Mapping[str, Any]] = {}
     recipe: ClassVar[Mapping[str, Any]] = {}
     scales: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    cells: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     rules: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    exceptions: ClassVar[tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...]] = ()
+    exceptions: ClassVar[Exceptions] = ()
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """The data.
@@ -59,15 +64,26 @@ class Task:
             UsageError: It is missing, and cannot be downloaded.
         """
 
-    def rule_options(self, rule: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    def rule_options(
+        self, rule: str, sizes: Mapping[str, Any], cell: str | None = None
+    ) -> dict[str, Any]:
         """The hyperparameters of a rule for this task at these sizes.
 
         The paper prints one form of its SRLSTM and released another: both have the same numbers.
         """
         rule = rule.removeprefix("released-")
-        found = dict(self.rules.get(rule, {}))
+        name = f"{rule}-{cell}" if f"{rule}-{cell}" in self.rules else rule
+        return {**self.rules.get(name, {}), **self._exceptions(name, sizes)}
+
+    def recipe_of(self, cell: str | None, sizes: Mapping[str, Any]) -> dict[str, Any]:
+        """What a cell is trained by at these sizes, its task's options among it."""
+        found = {**self.options, **self.recipe, **self.cells.get(cell or "", {})}
+        return found | self._exceptions(cell or "", {**found, **sizes})
+
+    def _exceptions(self, name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
         for which, test, difference in self.exceptions:
-            if which == rule and all(sizes.get(k) == v for k, v in test.items()):
+            if which == name and all(sizes.get(k) == v for k, v in test.items()):
                 found.update(difference)
         return found
 

@@ -1,0 +1,1 @@
+"""Published results, to print beside ours, a document each. No torch."""

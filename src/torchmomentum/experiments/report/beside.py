@@ -1,0 +1,114 @@
+"""What a paper's table publishes, and beside it what was measured, with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torchmomentum.experiments.report import words
+from torchmomentum.experiments.report.comparison import baseline_of, difference
+from torchmomentum.experiments.report.statistics import Difference
+from torchmomentum.experiments.report.table import Table
+from torchmomentum.experiments.result import Results, ended, values
+
+_READ = {
+    "best": "the best over epochs",
+    "chosen": "at the epoch that is best on validation samples",
+    "last": "after the last epoch",
+}
+
+
+def _published(results: Results, arm: Mapping[str, Any], name: str) -> Any:
+    """The published mean and deviation of an arm, from the table of that name."""
+    for which, values_of in results.view.get("published", ()):
+        if which == arm:
+            return values_of.get(name)
+    return None
+
+
+def _claimed(results: Results, arm: dict[str, Any], name: str) -> float | None:
+    """The published difference of an arm from its baseline."""
+    first = baseline_of(results, arm)
+    ours, theirs = _published(results, arm, name), _published(results, first, name)
+    return None if ours is None or theirs is None or arm == first else ours[0] - theirs[0]
+
+
+def verdict(
+    found: Difference | None,
+    claimed: float | None,
+    higher_is_better: bool,
+    words: tuple[str, str] = ("better", "worse"),
+) -> str:
+    """Whether a published difference was found again: its sign, beyond what chance does.
+
+    Args:
+        found: The measured difference from the baseline.
+        claimed: The published one.
+        higher_is_better: Which way is better.
+        words: For the better and the worse side.
+    """
+    if claimed is None:
+        return ""
+    if found is None or found.low is None:
+        return "not comparable: one seed" if found is not None else "not comparable: no pair ended"
+    told = words[(claimed > 0) != higher_is_better]
+    if not found.separable:
+        return f"not reproduced ({told}): not separable"
+    same = (found.mean > 0) == (claimed > 0)
+    return f"reproduced: {told}" if same else f"not reproduced ({told}): the contrary"
+
+
+def _pair(results: Results, arm: dict[str, Any], column: Mapping[str, Any]) -> list[str]:
+    """What was published of an arm, and what was measured."""
+    printed, told = _published(results, arm, column["from"]), "-"
+    if printed is not None:
+        mean, deviation = printed
+        told = f"{mean:.2f}" if deviation is None else f"{mean:.2f} ± {deviation:.2f}"
+
+    def form(value: float) -> str:
+        return f"{column['unit'] * value:.{column['digits']}f}"
+
+    found = [each for each in values(ended(results.of(arm)), column["value"]) if each is not None]
+    return [told, words.spread(found, form)]
+
+
+def _row(results: Results, arm: dict[str, Any]) -> list[str]:
+    runs, last = results.of(arm), results.view["columns"][-1]
+    first = arm == baseline_of(results, arm)
+    d, claimed = difference(results, arm, last["value"]), _claimed(results, arm, last["from"])
+
+    def signed(value: float) -> str:
+        return f"{last['unit'] * value:+.{last['digits']}f}"
+
+    said, lost = verdict(d, claimed, bool(results.higher_is_better)), len(runs) - len(ended(runs))
+    if lost:
+        said = f"{said} (diverged: {lost} of {len(runs)})".strip()
+    return [
+        *(str(arm[axis]) for axis in results.axes),
+        f"{runs[0].costs['parameters']:,}",
+        *(cell for column in results.view["columns"] for cell in _pair(results, arm, column)),
+        "" if claimed is None else f"{claimed:+.2f}",
+        "baseline" if first else "-" if d is None else words.interval(d, signed),
+        said,
+    ]
+
+
+def beside(results: Results) -> Table:
+    """Published and measured side by side; differences and verdict are of the last column."""
+    view = results.view
+    last = view["columns"][-1]
+    caption = (
+        f"{results.title}: mean ± standard deviation over {len(results.seeds)} seeds, "
+        f"{_READ[last['value']]}. Differences of the {last['title']} are from the first model of "
+        "the same task and size, the measured one with its 95 % interval, paired by seed. The "
+        "verdict is on the sign of the published difference."
+    )
+    if "note" in view:
+        caption += f" Scale {results.scale}, whose values are not the paper's: {view['note']}."
+    head = [*results.axes, "parameters"]
+    for column in view["columns"]:
+        head += [f"{column['title']}, published", f"{column['title']}, measured"]
+    head += ["published difference", "difference [95 % interval]", "verdict"]
+    rows = [_row(results, arm) for arm in results.arms()]
+    epochs = ", ".join(dict.fromkeys(str(run.recipe["epochs"]) for run in results.runs))
+    return Table(head, rows, caption, f"Seeds {words.seeds(results)}; {epochs} epochs")

@@ -1,0 +1,153 @@
+"""The MomentumRNN paper's tables: each published number, each row's recipe, each name at once."""
+
+import pytest
+
+from tests.reference import published as printed
+from tests.reference import published_results as results
+from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.published import momentumrnn
+from torchmomentum.experiments.registry import STUDIES
+from torchmomentum.experiments.report.named import table
+from torchmomentum.experiments.studies.run import run_study
+
+NAMES = [name for name in STUDIES if name.startswith(("table", "figure"))]
+MODELS = {
+    "lstm": "LSTM",
+    "dtriv": "DTRIV",
+    **{
+        f"{rule}-{cell}": f"{word}{cell.upper()}"
+        for rule, word in (
+            ("momentum", "Momentum"),
+            ("adam", "Adam"),
+            ("rmsprop", "RMSProp"),
+            ("sr", "SR"),
+        )
+        for cell in ("lstm", "dtriv")
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks", "columns"),
+    [
+        ("TABLE_1_11", ("mnist", "pmnist"), None),
+        ("TABLE_2_12", ("timit",), ("TABLE_2_12_VALIDATION", "TABLE_2_12")),
+        ("TABLE_3", ("ptb",), ("TABLE_3_VALIDATION", "TABLE_3")),
+        ("TABLE_4_13", ("pmnist",), None),
+        ("TABLE_5", ("timit",), ("TABLE_5_VALIDATION", "TABLE_5")),
+    ],
+)
+def test_the_published_results(name, tasks, columns):
+    ours = [getattr(momentumrnn, each) for each in columns or (name,)]
+    found = {}
+    for number, values in enumerate(ours):
+        for (task, size, model), value in values.items():
+            place = tasks.index(task) if columns is None else number
+            row = found.setdefault((size, MODELS[model]), [None] * max(len(tasks), len(ours)))
+            row[place] = value
+    assert {key: tuple(row) for key, row in found.items()} == getattr(results, name)
+
+
+_MOMENTUM, _ADAM = ("mu", "step_size"), ("mu", "step_size", "beta")
+_RMSPROP, _RESTARTED = ("step_size", "beta"), ("restart", "step_size")
+# what a rule takes, and where it stands in a row of which table
+RULES = {
+    "MomentumLSTM": (_MOMENTUM, printed.TABLE_7_LSTM, 0),
+    "AdamLSTM": (_ADAM, printed.TABLE_8_LSTM, 1),
+    "RMSPropLSTM": (_RMSPROP, printed.TABLE_9_LSTM, 2),
+    "SRLSTM": (_RESTARTED, printed.TABLE_10_LSTM, 1),
+    "MomentumDTRIV": (_MOMENTUM, printed.TABLE_7_DTRIV, 1),
+    "AdamDTRIV": (_ADAM, printed.TABLE_8_DTRIV, 1),
+    "RMSPropDTRIV": (_RMSPROP, printed.TABLE_9_DTRIV, 2),
+    "SRDTRIV": (_RESTARTED, printed.TABLE_10_DTRIV, 1),
+}
+
+
+def _of_the_tables(task, size, model):
+    """Optimizer, learning rates, batch size, epochs and the rule's numbers, as printed."""
+    data, word = task.upper(), MODELS[model.removeprefix("released-")]
+    rule = {}
+    if word in RULES:
+        names, rows, first = RULES[word]
+        row = rows[data] if data in rows else rows[data, size]
+        rule = dict(zip(names, row[first:], strict=False))
+    if word.endswith("LSTM"):
+        optimizer, *others = printed.TABLE_6_LSTM[data]
+        return (optimizer.lower(), None, None, *others), rule
+    every, optimizer, lr, other, orthogonal_lr, *others = printed.TABLE_6_DTRIV[data, size]
+    name = "-".join(dict.fromkeys((optimizer.lower(), other.lower())))
+    every = 0 if every == printed.INFINITE else every
+    return (name, every, orthogonal_lr, lr, *others), rule
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_has_the_printed_hyperparameters(name):
+    for run in STUDIES.find(name).plan("paper", seeds=1):
+        recipe, arm = run.recipe, run.arm
+        model, optimizer = recipe.model_options, recipe.optimizer_options
+        found = (
+            recipe.optimizer,
+            model.get("rebase_every"),
+            model.get("orthogonal_lr"),
+            optimizer["lr"],
+            recipe.batch_size,
+            recipe.epochs,
+        )
+        expected, rule = _of_the_tables(arm["task"], arm["N"], arm["model"])
+        assert found == expected, arm
+        assert model.get("rule", {}) == rule, arm
+        assert (recipe.task, model["hidden_size"]) == (arm["task"], arm["N"])
+        assert recipe.clip == (None if arm["task"] == "timit" else 1.0)
+        if "lstm" in arm["model"]:
+            assert model["init"] == "paper"
+            assert model["forget_bias"] == (-8.0 if arm["task"] == "timit" else 2.0)
+        else:
+            assert model["orthogonal_init"] == ("henaff" if arm["task"] == "timit" else "cayley")
+            assert optimizer["alpha"] == 0.99
+        if arm["task"] != "timit":
+            options = recipe.task_options
+            assert (options["held_out"], options["pooled"]) == (0, False)
+            assert options["permutation_per_seed"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smaller_scales_keep_the_hyperparameters_of_their_row(name):
+    study = STUDIES.find(name)
+    for scale in ("smoke", "desk"):
+        _, edition = study.edition(scale)
+        assert edition.note
+        for small, whole in zip(
+            study.plan(scale, seeds=1), study.plan("paper", seeds=1), strict=True
+        ):
+            assert small.arm == whole.arm
+            ours, theirs = dict(small.recipe.model_options), dict(whole.recipe.model_options)
+            assert ours.pop("hidden_size") <= theirs.pop("hidden_size")
+            if small.recipe.task.removeprefix("p") not in ("digits",):
+                assert ours.get("rule") == theirs.get("rule")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_runs_at_once(name, tmp_path_factory):
+    place = Place(tmp_path_factory.getbasetemp() / "momentumrnn", tmp_path_factory.mktemp("data"))
+    study, out = STUDIES.find(name), tmp_path_factory.mktemp(name)
+    runs = study.plan("smoke")
+    found = run_study(study, runs, place, out, scale="smoke", quiet=True)
+    assert len(found.arms()) == len(study.arms)
+    assert all(run.failed is None for run in found.runs)
+    shown = table(found)
+    assert [row[: len(found.axes)] for row in shown.rows] == [
+        [str(value) for value in arm.values()] for arm in study.arms
+    ]
+    assert (out / "losses.png").stat().st_size > 1000
+
+
+def test_papers_scale_needs_the_papers_data(tmp_path):
+    study = STUDIES.find("table5")
+    with pytest.raises(UsageError, match=r"TIMIT is not in .*place your copy of LDC93S1 below"):
+        run_study(study, study.plan("paper"), Place(tmp_path, tmp_path), tmp_path / "out")
+
+
+def test_a_study_of_rows_has_no_other_values():
+    with pytest.raises(UsageError, match="table1 has rows of its own, not all values of epochs"):
+        STUDIES.find("table1").plan(axes={"epochs": [1]})
