@@ -54,7 +54,7 @@ mutants: setup
 matrix:
 	$(PYTHON) tools/matrix.py -- $(MATRIX)
 
-KINDS := layers layers-bfloat16 profile optim memory streaming papers
+KINDS := layers layers-bfloat16 profile optim memory streaming papers orthogonal orthogonal-maps
 
 bench: setup
 	for kind in $(KINDS); do $(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done

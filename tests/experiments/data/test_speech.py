@@ -179,7 +179,7 @@ def test_spoken_digits_are_joined_by_set_and_speaker(tmp_path):
 
 
 def test_spoken_digits_that_are_not_whole(tmp_path):
-    with pytest.raises(UsageError, match=r"place .*free-spoken-digit-dataset\.zip"):
+    with pytest.raises(UsageError, match=r"place it as .*free-spoken-digit-dataset\.zip"):
         load_spoken_digits(tmp_path)
     _digits(tmp_path, leave_out=1)
     with pytest.raises(UsageError, match="should hold 3000 recordings, has 2999"):

@@ -117,22 +117,33 @@ def _data(higher_is_better, validation):
 
 
 @pytest.mark.parametrize(
-    ("higher", "held_out", "chosen", "epoch", "best"),
+    ("higher", "held_out", "chosen", "validation", "epoch", "best"),
     [
-        (True, True, 0.4, 2, 0.6),
-        (False, True, 0.6, 1, 0.4),
-        (True, False, 0.5, 3, 0.6),
-        (False, False, 0.5, 3, 0.4),
+        (True, True, 0.4, 0.3, 2, 0.6),
+        (False, True, 0.6, 0.1, 1, 0.4),
+        (True, False, 0.5, None, 3, 0.6),
+        (False, False, 0.5, None, 3, 0.4),
     ],
 )
-def test_the_summary_chooses_by_validation(higher, held_out, chosen, epoch, best):
+def test_the_summary_chooses_by_validation(higher, held_out, chosen, validation, epoch, best):
     history = [
         {"epoch": 1, "validation_metric": 0.1, "test_metric": 0.6},
         {"epoch": 2, "validation_metric": 0.3, "test_metric": 0.4},
         {"epoch": 3, "validation_metric": 0.2, "test_metric": 0.5},
     ]
     found = summary(history, _data(higher, [1] if held_out else []))
-    assert found == {"best": best, "last": 0.5, "chosen": chosen, "chosen_epoch": epoch}
+    at = {"chosen": chosen, "chosen_validation": validation, "chosen_epoch": epoch}
+    assert found == {"best": best, "last": 0.5, **at}
+
+
+def test_the_measure_of_a_set_counts_what_its_task_counts():
+    """Batches of unequal weights: the mean is over what counts, not over batches or samples."""
+    batches = [(torch.zeros(1, 1, 1), torch.full((1, 1, 1), x)) for x in (1.0, 3.0)]
+    data = replace(_data(False, []), weigh=lambda target: 3 if target.sum() == 1 else 1)
+    found = evaluate(nn.Identity(), batches, data, torch.device("cpu"))
+    assert found == ((3 * 1 + 1 * 9) / 4,) * 2
+    equal = evaluate(nn.Identity(), batches, replace(data, weigh=None), torch.device("cpu"))
+    assert equal == ((1 + 9) / 2,) * 2
 
 
 def test_evaluation_weights_by_size_and_leaves_dropout_out():

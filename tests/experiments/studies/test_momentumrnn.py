@@ -4,12 +4,13 @@ import pytest
 
 from tests.reference import published as printed
 from tests.reference import published_results as results
+from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.published import momentumrnn
 from torchmomentum.experiments.registry import STUDIES
 from torchmomentum.experiments.report.named import table
-from torchmomentum.experiments.studies.run import run_study
+from torchmomentum.experiments.studies.run import load_results, run_study
 
 NAMES = [name for name in STUDIES if name.startswith(("table", "figure"))]
 MODELS = {
@@ -151,3 +152,10 @@ def test_papers_scale_needs_the_papers_data(tmp_path):
 def test_a_study_of_rows_has_no_other_values():
     with pytest.raises(UsageError, match="table1 has rows of its own, not all values of epochs"):
         STUDIES.find("table1").plan(axes={"epochs": [1]})
+
+
+def test_fewer_epochs_are_a_setting_of_all_rows(tmp_path, capsys):
+    command = ["reproduce", "table5", "--scale", "smoke", "--epochs", "2", "--quiet"]
+    main([*command, "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")])
+    found = load_results(tmp_path / "out")
+    assert {run.recipe["epochs"] for run in found.runs} == {2}

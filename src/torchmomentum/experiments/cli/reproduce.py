@@ -91,7 +91,7 @@ def _plan(study: Study, options: argparse.Namespace, threads: int) -> Any:
         raise UsageError(f"{study.name} has no {unknown[0].replace('_', '-')}; it has: {known}")
     if "depths" in changes:
         axes["depth"] = _depths(changes.pop("depths"))
-    if "epochs" in changes:
+    if "epochs" in changes and "epochs" in study.axes:
         axes["epochs"] = [changes.pop("epochs")]
     if "threads" in study.options:
         changes = {"threads": threads} | changes

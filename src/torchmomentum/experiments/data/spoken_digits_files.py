@@ -19,7 +19,7 @@ def find(folder: Path) -> Path:
     for name in _NAMES:
         if (folder / name).is_file():
             return folder / name
-    remedy = f"place {folder / _NAMES[0]}, the repository {SOURCE} as a zip file"
+    remedy = f"download {SOURCE} as a zip file and place it as {folder / _NAMES[0]}"
     raise missing("the Free Spoken Digit Dataset", folder, remedy, "take another task")
 
 

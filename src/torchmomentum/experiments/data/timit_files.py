@@ -54,7 +54,7 @@ def utterances(folder: Path) -> dict[str, list[Path]]:
             "TIMIT",
             folder,
             f"place your copy of LDC93S1 below {folder / FOLDER}, with TRAIN/DR1/FCJF0/SI1027.WAV "
-            "and all others",
+            "and all others (it cannot be downloaded)",
             "take spoken-digits, which is free",
         )
     if counts != COUNTS:

@@ -53,7 +53,8 @@ def evaluate(
 def summary(history: Sequence[dict[str, float]], data: Data) -> dict[str, Any]:
     """The test metric at its best, at the end, and where the validation metric was best.
 
-    Where nothing is held out for validation, the end is what is chosen.
+    Where nothing is held out for validation, the end is what is chosen, and has no validation
+    metric.
     """
     better = max if data.higher_is_better else min
     chosen = history[-1]
@@ -63,6 +64,6 @@ def summary(history: Sequence[dict[str, float]], data: Data) -> dict[str, Any]:
         "best": better(record["test_metric"] for record in history),
         "last": history[-1]["test_metric"],
         "chosen": chosen["test_metric"],
-        "chosen_validation": chosen.get("validation_metric"),
+        "chosen_validation": chosen["validation_metric"] if data.validation else None,
         "chosen_epoch": chosen["epoch"],
     }
