@@ -79,25 +79,33 @@ class Batches(BatchStream):
             yield self._make(self.epoch, index)
 
 
-def shuffled(inputs: Tensor, targets: Tensor, batch_size: int, seed: int) -> Batches:
+def reordered(count: int, batch_size: int, seed: int, pick: Callable[[Tensor], Batch]) -> Batches:
     """Batches of stored samples, in an order that is new each epoch; an incomplete one is dropped.
 
     Args:
-        inputs: ``(N, T)`` pixels, fed one at each step.
-        targets: ``(N,)``.
-        batch_size: Samples in a batch, at most ``N``.
+        count: Samples.
+        batch_size: Samples in a batch, at most ``count``.
         seed: Fixes the orders.
+        pick: ``pick(indices)``, the batch of these samples.
     """
     order: dict[int, Tensor] = {}
 
     def make(epoch: int, index: int) -> Batch:
         if epoch not in order:
             order.clear()
-            order[epoch] = torch.randperm(len(inputs), generator=generator(seed, epoch))
-        chosen = order[epoch][index * batch_size : (index + 1) * batch_size]
+            order[epoch] = torch.randperm(count, generator=generator(seed, epoch))
+        return pick(order[epoch][index * batch_size : (index + 1) * batch_size])
+
+    return Batches(make, count // batch_size)
+
+
+def shuffled(inputs: Tensor, targets: Tensor, batch_size: int, seed: int) -> Batches:
+    """:func:`reordered` samples: ``(N, T)`` pixels, one fed at each step, ``(N,)`` targets."""
+
+    def pick(chosen: Tensor) -> Batch:
         return as_sequence(inputs[chosen]), targets[chosen]
 
-    return Batches(make, len(inputs) // batch_size)
+    return reordered(len(inputs), batch_size, seed, pick)
 
 
 def as_sequence(pixels: Tensor) -> Tensor:

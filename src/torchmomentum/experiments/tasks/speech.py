@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from torchmomentum.experiments.data.audio import BINS
-from torchmomentum.experiments.data.batches import Batch, Batches, generator
+from torchmomentum.experiments.data.batches import Batch, reordered
 from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.spoken_digits import load_spoken_digits
 from torchmomentum.experiments.data.task_data import Data
@@ -34,19 +34,6 @@ def _batch(sentences: Sequence[Tensor]) -> Batch:
     inputs = pad_sequence([each[:-1] for each in sentences])  # (T, B, 129)
     target = pad_sequence([each[1:] for each in sentences], padding_value=float("nan"))
     return (inputs, lengths), target
-
-
-def _shuffled(sentences: Sequence[Tensor], batch_size: int, seed: int) -> Batches:
-    order: dict[int, Tensor] = {}
-
-    def make(epoch: int, index: int) -> Batch:
-        if epoch not in order:
-            order.clear()
-            order[epoch] = torch.randperm(len(sentences), generator=generator(seed, epoch))
-        chosen = order[epoch][index * batch_size : (index + 1) * batch_size]
-        return _batch([sentences[i] for i in chosen.tolist()])
-
-    return Batches(make, len(sentences) // batch_size)
 
 
 def _pieces(sentences: Sequence[Tensor]) -> list[Batch]:
@@ -106,7 +93,12 @@ class TIMIT(Task):
                 f"{recipe.batch_size}"
             )
         return Data(
-            train=_shuffled(train, recipe.batch_size, recipe.order_seed),
+            train=reordered(
+                len(train),
+                recipe.batch_size,
+                recipe.order_seed,
+                lambda chosen: _batch([train[i] for i in chosen.tolist()]),
+            ),
             validation=_pieces(parts["validation"][:limit]),
             test=_pieces(parts["test"][:limit]),
             loss=masked_squared_error,
