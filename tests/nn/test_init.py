@@ -39,7 +39,20 @@ def test_four_gates_alone_are_no_lstm():
     assert original.bias_ih[4:8].tolist() == [1.0] * 4
 
 
+@pytest.mark.parametrize("make", [nn.LSTM, tnn.AdamLSTM, nn.LSTMCell])
+def test_an_identity_in_each_gate(make):
+    layer = make(3, 4)
+    tnn.paper_init_(layer, identity="gates")
+    weight = dict(layer.named_parameters())["weight_hh" + ("" if make is nn.LSTMCell else "_l0")]
+    assert torch.equal(weight, torch.eye(4).repeat(4, 1))
+    projected = nn.LSTM(3, 4, proj_size=2)
+    tnn.paper_init_(projected, identity="gates")
+    assert torch.equal(projected.weight_hh_l0, torch.eye(4, 2).repeat(4, 1))
+
+
 def test_wrong_calls_are_named():
+    with pytest.raises(ValueError, match="identity must be one of stack, gates, got 'rows'"):
+        tnn.paper_init_(nn.LSTM(2, 2), identity="rows")
     with pytest.raises(TypeError, match="must be a recurrent layer or cell, got Linear"):
         tnn.paper_init_(nn.Linear(2, 2))
     with pytest.raises(ValueError, match="forget_bias must be finite, got nan"):

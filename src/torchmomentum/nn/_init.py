@@ -7,7 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from torchmomentum._checks import check_choice
 from torchmomentum.ops.cells import LSTM
+
+IDENTITIES = ("stack", "gates")
 
 
 def _has_forget_gate(layer: nn.Module) -> bool:
@@ -15,21 +18,25 @@ def _has_forget_gate(layer: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def paper_init_(layer: nn.RNNBase | nn.RNNCellBase, forget_bias: float = 2.0) -> None:
+def paper_init_(
+    layer: nn.RNNBase | nn.RNNCellBase, forget_bias: float = 2.0, *, identity: str = "stack"
+) -> None:
     r"""Initializes a recurrent layer or cell as the MomentumRNN paper does (Appendices A and F).
 
-    Input weights are orthogonal, recurrent weights the identity (of all the gates stacked, as in
-    the paper's listing: ones on the diagonal of the ``(G H, H)`` matrix), biases zero but for the
-    LSTM's forget gate. The paper says "1" there (TIMIT: -4), its listing sets that in both biases:
+    Input weights are orthogonal, recurrent weights the identity, biases zero but for the LSTM's
+    forget gate. The paper says "identity matrices"; its listing makes the identity of all the gates
+    stacked, ones on the diagonal of the ``(G H, H)`` matrix, so that all gates but the first have
+    none. The paper says "1" there (TIMIT: -4), its listing sets that in both biases:
     2 (-8) in effect. The argument here is that sum, half of it in each bias.
 
     Args:
         layer: A layer or cell of this package or of ``torch.nn``, changed in place.
         forget_bias: What an LSTM's forget gate starts from, the sum of both biases.
+        identity: ``"stack"`` as in the listing, or ``"gates"`` for an identity in each gate.
 
     Raises:
         TypeError: ``layer`` is no recurrent layer or cell.
-        ValueError: ``forget_bias`` is not finite.
+        ValueError: ``forget_bias`` is not finite, or ``identity`` is something else.
 
     Example:
         >>> lstm = nn.LSTM(3, 2)
@@ -41,12 +48,15 @@ def paper_init_(layer: nn.RNNBase | nn.RNNCellBase, forget_bias: float = 2.0) ->
         raise TypeError(f"layer must be a recurrent layer or cell, got {type(layer).__name__}")
     if not math.isfinite(forget_bias):
         raise ValueError(f"forget_bias must be finite, got {forget_bias}")
+    check_choice("identity", identity, IDENTITIES)
     parameters: dict[str, Tensor] = dict(layer.named_parameters(recurse=False))
     for name, parameter in parameters.items():
         if name.startswith("weight_ih"):
             nn.init.orthogonal_(parameter)
         elif name.startswith("weight_hh"):
-            nn.init.eye_(parameter)
+            rows = len(parameter) if identity == "stack" else layer.hidden_size
+            for part in parameter.split(rows):
+                nn.init.eye_(part)
         elif name.startswith(("bias_ih", "bias_hh")):
             nn.init.zeros_(parameter)
             size = layer.hidden_size

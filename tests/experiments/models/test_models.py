@@ -10,7 +10,7 @@ import torchmomentum.nn as tnn
 from torchmomentum.experiments.data.batches import Batches
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import Model, build_model, model_of
-from torchmomentum.experiments.models._model import of_module
+from torchmomentum.experiments.models._model import check_model, of_module
 from torchmomentum.experiments.models.controls import (
     DriveLayerNorm,
     Gain,
@@ -50,6 +50,39 @@ def test_a_composed_name_is_its_rule_on_its_cell():
     assert (model.layer.momentum.mu, model.layer.momentum.beta) == (0.25, 0.5)
     assert type(_build("gru").layer) is nn.GRU  # the baseline is torch's own
     assert isinstance(_build("released-sr-lstm").layer.momentum, tnn.NesterovLookahead)
+
+
+def test_an_identity_in_each_gate_is_a_recipes():
+    gates = _build("adam-lstm", init="paper-gates").layer
+    size = gates.hidden_size
+    assert torch.equal(gates.weight_hh_l0, torch.eye(size).repeat(4, 1))
+
+
+def test_an_orthogonal_network_has_a_group_of_its_own():
+    options = {"orthogonal_lr": 0.25, "rebase_every": 0, "map": "cayley"}
+    for name in ("dtriv", "adam-dtriv"):
+        model = _build(name, **options, orthogonal_init="henaff")
+        others, own = model.parameter_groups()
+        assert own["lr"] == 0.25
+        assert own["params"] == [model.layer.orthogonal[0].tangent]
+        assert "lr" not in others
+        each = model.layer.orthogonal[0]
+        assert (each.map, each.rebase_every, each.init) == ("cayley", None, "henaff")
+    assert len(_build("lstm").parameter_groups()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"orthogonal_lr": 0.0}, "orthogonal_lr must be in"),
+        ({"map": "log"}, "map must be one of exp, cayley"),
+        ({"rebase_every": -1}, "rebase_every must be at least 1"),
+    ],
+)
+def test_wrong_options_of_an_orthogonal_network(options, told):
+    recipe = training_recipe({"task": "digits", "model": "dtriv", **options}, 0)
+    with pytest.raises(UsageError, match=told):
+        check_model(recipe)
 
 
 def test_the_initialization_is_the_recipes():

@@ -19,7 +19,7 @@ from torchmomentum.experiments.registry import RULES
 
 _SIZE: Mapping[str, Any] = {"hidden_size": 64}
 _INIT: Mapping[str, Any] = {"init": "torch", "forget_bias": 2.0}
-INITS = ("torch", "paper")
+INITS = ("torch", "paper", "paper-gates")
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,10 @@ def _build(
     else:
         momentum = RULES.find(rule)(**options.get("rule", {}))
         layer = cell.layer(data.input_size, size, momentum=momentum, **settings)
-    if options.get("init") == "paper":
-        tnn.paper_init_(layer, options["forget_bias"])  # type: ignore[arg-type]
+    init, _, gates = options.get("init", "").partition("-")
+    if init == "paper":
+        identity = gates or "stack"
+        tnn.paper_init_(layer, options["forget_bias"], identity=identity)  # type: ignore[arg-type]
     before = Standardize(data.input_size) if standardize else None
     lr = options["orthogonal_lr"] if cell.orthogonal else None
     return SequenceModel(layer, data.output_size, data.each_step, before, lr)
