@@ -8,7 +8,7 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs mutants matrix bench slides images gpu-check \
+.PHONY: demo test check lint types doctests docs mutants matrix bench slides images paper gpu-check \
 	setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
@@ -77,6 +77,13 @@ images: setup
 	for name in $(IMAGES); do $(BIN)/torchmomentum reproduce $$name --scale desk \
 		--data cifar10-jpeg --out results/$$name --resume || exit 1; done
 
+PAPER := table5
+
+# the MomentumRNN paper's tables on real data, as above
+paper: setup
+	for name in $(PAPER); do $(BIN)/torchmomentum reproduce $$name --scale desk \
+		--out results/$$name --resume || exit 1; done
+
 # all that a GPU is needed for; needs torch and Triton with CUDA
 gpu-check:
 	PYTHONPATH=src $(PYTHON) -m torchmomentum.experiments.cli bench gpu --device cuda \
@@ -100,6 +107,8 @@ readme: setup
 		$(REPORT) results/$$name --into docs/slides.md --mark $$name || exit 1; done
 	for name in $(IMAGES); do \
 		$(REPORT) results/$$name --into docs/images.md --mark $$name || exit 1; done
+	for name in $(PAPER); do \
+		$(REPORT) results/$$name --into docs/paper.md --mark $$name || exit 1; done
 	$(BIN)/python -m tools.tree docs/architecture.md
 
 clean:
