@@ -134,8 +134,9 @@ def _check(cell: CellKind, rule: str | None, options: Mapping[str, Any]) -> None
         raise ValueError(f"hidden_size must be at least 1, got {options['hidden_size']}")
     if options.get("init", INITS[0]) not in INITS:
         raise ValueError(f"init must be one of {', '.join(INITS)}, got {options['init']!r}")
-    if cell.settings(options):  # the layer's own checks
-        cell.layer(1, 2, **cell.settings(options))
+    settings = cell.settings(options)
+    if settings:  # the layer's own checks
+        cell.layer(1, 2, **settings)
 
 
 def sequence_model(cell: CellKind, rule: str | None, *, standardize: bool = False) -> Model:

@@ -60,10 +60,8 @@ def verdict(
 
 def _pair(results: Results, arm: dict[str, Any], column: Mapping[str, Any]) -> list[str]:
     """What was published of an arm, and what was measured."""
-    printed, told = _published(results, arm, column["from"]), "-"
-    if printed is not None:
-        mean, deviation = printed
-        told = f"{mean:.2f}" if deviation is None else f"{mean:.2f} ± {deviation:.2f}"
+    published = _published(results, arm, column["from"])
+    told = "-" if published is None else words.printed(*published)
 
     def form(value: float) -> str:
         return f"{column['unit'] * value:.{column['digits']}f}"
@@ -80,9 +78,9 @@ def _row(results: Results, arm: dict[str, Any]) -> list[str]:
     def signed(value: float) -> str:
         return f"{last['unit'] * value:+.{last['digits']}f}"
 
-    said, lost = verdict(d, claimed, bool(results.higher_is_better)), len(runs) - len(ended(runs))
+    said, lost = verdict(d, claimed, bool(results.higher_is_better)), words.diverged(runs)
     if lost:
-        said = f"{said} (diverged: {lost} of {len(runs)})".strip()
+        said = f"{said} ({lost})".strip()
     return [
         *(str(arm[axis]) for axis in results.axes),
         f"{runs[0].costs['parameters']:,}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchmomentum.experiments.report import words
@@ -28,21 +28,34 @@ def pairs(results: Results, arm: Mapping[str, Any]) -> list[tuple[Result, Result
     return [(run, others[run.seed]) for run in ended(results.of(arm)) if run.seed in others]
 
 
-def difference(results: Results, arm: Mapping[str, Any], key: str) -> Difference | None:
-    """The paired difference of a value from the baseline's; None where there is no pair."""
+def difference_of(
+    results: Results, arm: Mapping[str, Any], measure: Callable[[Result], float]
+) -> Difference | None:
+    """The paired difference of a measure from the baseline's; None where there is no pair."""
     found = pairs(results, arm)
     if not found or arm == baseline_of(results, arm):
         return None
-    ours, theirs = (values(list(side), key) for side in zip(*found, strict=True))
+    ours, theirs = ([measure(run) for run in side] for side in zip(*found, strict=True))
     return paired_difference(ours, theirs)
+
+
+def difference(results: Results, arm: Mapping[str, Any], key: str) -> Difference | None:
+    """:func:`difference_of` one of the runs' values."""
+
+    def value(run: Result) -> float:
+        found: float = run.values[key]
+        return found
+
+    return difference_of(results, arm, value)
 
 
 def verdict(results: Results, arm: Mapping[str, Any], key: str) -> str:
     """What may be concluded of an arm, failed and exploded runs included."""
     found, runs = difference(results, arm, key), results.of(arm)
     told = [] if found is None else [found.verdict(bool(results.higher_is_better))]
-    if len(ended(runs)) < len(runs):
-        told.append(f"diverged: {len(runs) - len(ended(runs))} of {len(runs)}")
+    lost = words.diverged(runs)
+    if lost:
+        told.append(lost)
     exploded = sum(run.warning is not None for run in runs)
     if exploded:
         told.append(f"loss exploded: {exploded} of {len(runs)}")

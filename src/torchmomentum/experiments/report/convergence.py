@@ -7,8 +7,7 @@ from typing import Any
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.beside import verdict
-from torchmomentum.experiments.report.comparison import baseline_of, pairs
-from torchmomentum.experiments.report.statistics import Difference, paired_difference
+from torchmomentum.experiments.report.comparison import baseline_of, difference_of
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Result, Results, ended
 
@@ -18,20 +17,13 @@ def _mean(run: Result) -> float:
     return sum(losses) / len(losses)
 
 
-def _difference(results: Results, arm: dict[str, Any]) -> Difference | None:
-    found = pairs(results, arm)
-    if not found or arm == baseline_of(results, arm):
-        return None
-    return paired_difference([_mean(ours) for ours, _ in found], [_mean(b) for _, b in found])
-
-
 def _row(results: Results, arm: dict[str, Any]) -> list[str]:
-    runs, d = ended(results.of(arm)), _difference(results, arm)
+    runs, d = ended(results.of(arm)), difference_of(results, arm, _mean)
     faster = arm["model"] in results.view["faster"].get(arm["task"], ())
     said = verdict(d, -1.0 if faster else None, False, ("faster", "slower"))
-    lost = len(results.of(arm)) - len(runs)
+    lost = words.diverged(results.of(arm))
     if lost:
-        said = f"{said} (diverged: {lost} of {len(results.of(arm))})".strip()
+        said = f"{said} ({lost})".strip()
     return [
         *(str(arm[axis]) for axis in results.axes),
         words.spread([_mean(run) for run in runs]),

@@ -38,9 +38,9 @@ def _difference(results: Results, arm: dict[str, Any]) -> str:
 
 def _row(results: Results, arm: dict[str, Any]) -> list[str]:
     runs = results.of(arm)
-    name, lost = NAMES[arm["optimizer"]], len(runs) - len(ended(runs))
+    name, lost = NAMES[arm["optimizer"]], words.diverged(runs)
     if lost:
-        name += f" (diverged: {lost} of {len(runs)})"
+        name += f" ({lost})"
     seconds = [run.costs["train_seconds"] for run in runs]
     return [
         name,
@@ -75,7 +75,7 @@ def _published(results: Results, arm: dict[str, Any]) -> str:
     """The published error of an arm, with its deviation where there is one."""
     for which, mean, deviation in results.view.get("published", ()):
         if which == arm:
-            return _two(mean) if deviation is None else f"{_two(mean)} ± {_two(deviation)}"
+            return words.printed(mean, deviation)
     return "-"
 
 

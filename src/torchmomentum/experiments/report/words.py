@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from torchmomentum.experiments.report.statistics import Difference, mean_and_std
-from torchmomentum.experiments.result import Results
+from torchmomentum.experiments.result import Result, Results, ended
 
 _FOLDER = re.compile(r"^.*/(?=[^/]+\.py:)")
 
@@ -35,6 +35,17 @@ def interval(d: Difference, form: Any = signed) -> str:
     if d.low is None or d.high is None:
         return str(form(d.mean))
     return f"{form(d.mean)} [{form(d.low)}, {form(d.high)}]"
+
+
+def printed(mean: float, deviation: float | None) -> str:
+    """A published mean, with its deviation where there is one, to two decimals."""
+    return f"{mean:.2f}" if deviation is None else f"{mean:.2f} ± {deviation:.2f}"
+
+
+def diverged(runs: Sequence[Result]) -> str:
+    """How many runs did not come to their end; empty for none."""
+    lost = len(runs) - len(ended(runs))
+    return f"diverged: {lost} of {len(runs)}" if lost else ""
 
 
 def origin(results: Results) -> str:
