@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 import torchmomentum.nn as tnn
-from tests.reference import cells, layers
+from tests.reference import layers
 from torchmomentum.testing import check_rnn
 
 RULES = layers.RULES
+HIDDEN = layers.HIDDEN
 CELLS = {
     **layers.CELLS,
     **layers.NORMALIZED,
@@ -21,7 +22,7 @@ _OTHERS = ("restarted", "rmsprop")  # numbers of other rules: Nesterov's and Ada
 
 
 def _made(cell, rule, *args, **kwargs):
-    return CELLS[cell](*args, momentum=RULES[rule](), **kwargs)
+    return CELLS[cell](*args, momentum={**RULES, **HIDDEN}[rule](), **kwargs)
 
 
 @pytest.mark.parametrize("original", [nn.LSTM, nn.GRU, nn.RNN])
@@ -33,7 +34,8 @@ def test_the_originals_keep_the_contract(original):
     ("rule", "cell"),
     [
         *((rule, cell) for rule in RULES for cell in layers.CELLS if rule not in _OTHERS),
-        *((rule, "lstm") for rule in _OTHERS),
+        *((rule, "lstm") for rule in (*_OTHERS, *HIDDEN)),
+        ("hidden adam", "gru"),
         ("adam", "rnn_relu"),  # which differs from tanh in a function only
         ("momentum", "rnn_relu"),
         # as slow as it is, once for each cell and each way of a rule
@@ -63,61 +65,6 @@ def test_projections(rule, two):
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
     padded, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0])
     torch.testing.assert_close(padded[:2, 1], layer(x[:2, 1])[0], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("rule", "transcription"),
-    [
-        (tnn.Momentum(0.6, 0.9), cells.momentum(0.6, 0.9)),
-        (tnn.Nesterov(0.8), cells.nesterov(0.8, None)),
-        (tnn.Nesterov(0.8, restart=4), cells.nesterov(0.8, 4)),
-        (tnn.Adam(0.6, 0.9, 0.7), cells.adam(0.6, 0.9, 0.7, 1e-8)),
-        (tnn.RMSProp(0.9, 0.7), cells.adam(0.0, 0.9, 0.7, 1e-8)),
-    ],
-)
-def test_equals_the_papers_recurrence(rule, transcription):
-    _equals(rule, partial(cells.lstm, transcription))
-
-
-@pytest.mark.parametrize("restart", [1, 2, 4, 40])
-def test_equals_the_released_recurrence(restart):
-    released = partial(cells.released_lstm, 0.8, restart)
-    _equals(tnn.NesterovLookahead(0.8, restart), released)
-
-
-def _equals(rule, transcription):
-    layer = tnn.LSTM(3, 5, momentum=rule, dtype=torch.float64)
-    x = torch.randn(9, 4, 3, dtype=torch.float64, requires_grad=True)
-    weights = [
-        layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
-    ]  # fmt: skip
-    out, (h, c) = layer(x)
-    expected, last_h, last_c = transcription(x, *weights)
-    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
-    torch.testing.assert_close(h[0], last_h, rtol=0, atol=1e-12)
-    torch.testing.assert_close(c[0], last_c, rtol=0, atol=1e-12)
-    probe = torch.randn_like(out)
-    for a, b in zip(
-        torch.autograd.grad((out * probe).sum() + c.sum(), [x, *weights]),
-        torch.autograd.grad((expected * probe).sum() + last_c.sum(), [x, *weights]),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
-
-
-def test_the_papers_jacobian_has_a_minus():
-    """Equation (12): h_t = sigma(U (h_{t-1} - mu h_{t-2}) + mu sigma^{-1}(h_{t-1}) + s W x_t)."""
-    layer = tnn.MomentumRNN(3, 4, mu=0.6, step_size=0.9, dtype=torch.float64)
-    nn.init.zeros_(layer.bias_hh_l0)
-    x = torch.randn(6, 2, 3, dtype=torch.float64)
-    h = layer(x)[0]
-    drive = 0.9 * (x @ layer.weight_ih_l0.T + layer.bias_ih_l0)
-    u = layer.weight_hh_l0.T
-    for t in range(2, 6):
-        expected = torch.tanh(
-            (h[t - 1] - 0.6 * h[t - 2]) @ u + 0.6 * torch.atanh(h[t - 1]) + drive[t]
-        )
-        torch.testing.assert_close(h[t], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -282,7 +229,7 @@ def test_names_have_honest_signatures():
     parameters = list(inspect.signature(tnn.AdamLSTM).parameters)
     original = list(inspect.signature(tnn.LSTM).parameters)
     original.remove("momentum")
-    assert parameters == [*original, "mu", "step_size", "beta", "eps", "learnable"]
+    assert parameters == [*original, "mu", "step_size", "beta", "eps", "learnable", "space"]
     assert inspect.signature(tnn.SRLSTM).parameters["restart"].default == 40
     with pytest.raises(TypeError, match="unexpected keyword argument 'restart'"):
         tnn.MomentumLSTM(3, 4, restart=4)

@@ -335,12 +335,13 @@ def test_the_defaults_are_the_documented_ones():
         }
         for rule in (Momentum, Nesterov, NesterovLookahead, Adam, RMSProp)
     }
+    common: dict = {"learnable": False, "space": "gates"}
     assert found == {
-        "Momentum": {"mu": 0.6, "step_size": 1.0, "learnable": False},
-        "Nesterov": {"step_size": 1.0, "restart": None, "learnable": False},
+        "Momentum": {"mu": 0.6, "step_size": 1.0, **common},
+        "Nesterov": {"step_size": 1.0, "restart": None, **common},
         "NesterovLookahead": {"step_size": 1.0, "restart": None, "learnable": False},
-        "Adam": {"mu": 0.6, "step_size": 1.0, "beta": 0.99, "eps": 1e-8, "learnable": False},
-        "RMSProp": {"step_size": 1.0, "beta": 0.9, "eps": 1e-8, "learnable": False},
+        "Adam": {"mu": 0.6, "step_size": 1.0, "beta": 0.99, "eps": 1e-8, **common},
+        "RMSProp": {"step_size": 1.0, "beta": 0.9, "eps": 1e-8, **common},
     }
 
 

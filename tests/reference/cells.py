@@ -21,6 +21,63 @@ def lstm(gates_of, xs, w, u, b, c):
     return torch.stack(outputs), h, cell
 
 
+def gru(gates_of, xs, w, u, b, c):
+    """A gated recurrent unit with torch's gates r, z, n, likewise."""
+    size = u.shape[1]
+    h, memory, outputs = xs.new_zeros(xs.shape[1], size), None, []
+    for t, x in enumerate(xs):
+        part, memory = gates_of(t, x @ w.T + b, memory)
+        r, z, n = (part[:, k * size : (k + 1) * size] for k in range(3))
+        ur, uz, un = ((h @ u.T + c)[:, k * size : (k + 1) * size] for k in range(3))
+        z = (z + uz).sigmoid()
+        h = (1 - z) * (n + (r + ur).sigmoid() * un).tanh() + z * h
+        outputs.append(h)
+    return torch.stack(outputs), h
+
+
+def rnn(gates_of, xs, w, u, b, c):
+    """An Elman network, likewise: equation (9)."""
+    h, memory, outputs = xs.new_zeros(xs.shape[1], len(u)), None, []
+    for t, x in enumerate(xs):
+        part, memory = gates_of(t, x @ w.T + b, memory)
+        h = (part + h @ u.T + c).tanh()
+        outputs.append(h)
+    return torch.stack(outputs), h
+
+
+def hidden(rule_of, u):
+    """Remarks 1 and 4: what a rule makes of the drives, through each gate's recurrent weights."""
+    size = u.shape[1]
+
+    def gates_of(t, drive, memory):
+        v, memory = rule_of(t, drive, memory)
+        blocks = zip(v.split(size, 1), u.split(size, 0), strict=True)
+        return torch.cat([part @ block.T for part, block in blocks], 1), memory
+
+    return gates_of
+
+
+def equation_14(mu, s, beta, eps, u):
+    """Adam's iteration in hidden space as printed: the drives ``W x`` are ``U`` times its ``u_t``.
+
+    Its ``r_t`` is taken for ``m_t``, and what ``W x`` adds for the "gradient" ``-u_t``.
+    """
+    size = u.shape[1]
+
+    def gates_of(t, drive, memory):
+        found, kept = [], []
+        for k, (part, block) in enumerate(zip(drive.split(size, 1), u.split(size, 0), strict=True)):
+            p, m = (0.0, 0.0) if memory is None else memory[k]
+            step = torch.linalg.solve(block, part.T).T
+            p = mu * p + (1 - mu) * step
+            m = beta * m + (1 - beta) * step * step
+            found.append((s * p / (m.sqrt() + eps)) @ block.T)
+            kept.append((p, m))
+        return torch.cat(found, 1), kept
+
+    return gates_of
+
+
 def momentum(mu, s):
     """Equation (9), as in the listing of Appendix F."""
 

@@ -15,4 +15,8 @@ RULES = {
     "adam": lambda: tnn.Adam(0.6, 0.9, 0.7),
     "rmsprop": lambda: tnn.RMSProp(0.9, 0.7),
 }
+HIDDEN = {  # Remarks 1 and 4; not with a projection
+    "hidden momentum": lambda: tnn.Momentum(0.6, 0.9, space="hidden"),
+    "hidden adam": lambda: tnn.Adam(0.6, 0.9, 0.7, space="hidden"),
+}
 EACH_KIND = {name: RULES[name] for name in ("none", "momentum", "restarted", "released", "adam")}

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 from torchmomentum.nn._compute import run_step
 from torchmomentum.nn._rnn import elman
 from torchmomentum.nn._weights import check_cell_class
-from torchmomentum.nn.rules import Rule, RuleState, checked_rule
+from torchmomentum.nn.rules import Rule, RuleState, check_space, checked_rule
 from torchmomentum.ops import Cell
 from torchmomentum.ops.cells import GRU, LSTM, Weights
 
@@ -50,6 +50,7 @@ class RecurrentCell(nn.RNNCellBase):
     ) -> None:
         check_cell_class(self)
         momentum = checked_rule(momentum, optional=False)
+        check_space(momentum)
         for name, value in (("input_size", input_size), ("hidden_size", hidden_size)):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} should be of type int, got: {type(value).__name__}")

@@ -56,6 +56,27 @@ def filters_input(rule: Rule, weights: LayerWeights) -> bool:
     return rule.linear and weights.norm_ih is None
 
 
+def through_recurrent(values: Tensor, weight_hh: Tensor) -> Tensor:
+    """Each gate's values through its recurrent weights: ``U_g v_g``, ``(..., G H)`` as they came.
+
+    Args:
+        values: ``(..., G H)``.
+        weight_hh: ``(G H, H)``.
+    """
+    size = weight_hh.shape[1]
+    gates = values.reshape(-1, weight_hh.shape[0] // size, size).transpose(0, 1)  # (G, N, H)
+    found = torch.bmm(gates, weight_hh.view(-1, size, size).mT)
+    return found.transpose(0, 1).reshape(values.shape)
+
+
+def _in_hidden_space(weights: LayerWeights) -> LayerWeights:
+    """Weights of the drives that are ``U`` times the given: Remark 1 of the paper."""
+    bias = weights.bias_ih
+    if bias is not None:
+        bias = through_recurrent(bias, weights.hh)
+    return changed(weights, ih=through_recurrent(weights.ih.mT, weights.hh).mT, bias_ih=bias)
+
+
 def momentum_width(rule: Rule, weights: LayerWeights) -> int:
     """How many channels a rule filters: the input's and one for the bias, or the gates'."""
     if filters_input(rule, weights):
@@ -97,11 +118,13 @@ def run_layer(
             momentum = _fresh_state(rule, x, state, weights)
         modifiers = _merged(modifiers, rule.modifiers(momentum))
     if filters_input(rule, weights):
+        if rule.space == "hidden":  # a linear rule commutes with the recurrent weights
+            weights = _in_hidden_space(weights)
         x, weights, kept = _filtered(x, weights, rule, momentum, batch.lengths)
         found = _recur(cell, x, state, weights, modifiers, batch)
     else:
         moments = None
-        if weights.norm_ih is None:
+        if weights.norm_ih is None and rule.space == "gates":
             if momentum is None:
                 momentum = _fresh_state(rule, x, state, weights)
             moments = rule.moments(momentum)
@@ -110,6 +133,8 @@ def run_layer(
             found, kept = found[:-2], rule.from_moments(*found[-2:])
         else:
             drive, kept = rule.scan(_drive(x, weights), momentum, batch.lengths)
+            if rule.space == "hidden":
+                drive = through_recurrent(drive, weights.hh).to(drive.dtype)
             found = _recur_drive(cell, drive, state, weights, modifiers, batch)
     if rule.reads_hidden and goes_on:
         kept = rule.follow(kept, before_last(found[0], state[0], batch.lengths))
@@ -193,6 +218,16 @@ def _recur_drive(
     return scan(cell, drive, state, recurrent, batch.lengths, modifiers)
 
 
+def _rule_step(
+    rule: Rule, drive: Tensor, momentum: RuleState, weight_hh: Tensor
+) -> tuple[Tensor, RuleState]:
+    """What a rule makes of a drive ``(B, G H)``, in gate space."""
+    pre, momentum = rule.step(drive, momentum)
+    if rule.space == "hidden":
+        pre = through_recurrent(pre.to(drive.dtype), weight_hh).to(drive.dtype)
+    return pre, momentum
+
+
 def run_step(
     cell: Cell, drive: Tensor, state: State, weights: Weights, rule: Rule, momentum: RuleState
 ) -> tuple[State, RuleState]:
@@ -212,16 +247,16 @@ def run_step(
     hh, bias_hh, _ = weights
     floats = [*state, *[t for t in momentum if t.is_floating_point()]]
     if not rule.reads_hidden and compiled_step_serves(cell, (drive, *floats, hh, bias_hh)):
-        moments = rule.moments(momentum)
+        moments = rule.moments(momentum) if rule.space == "gates" else None
         if moments is not None:
             *new, velocity, rms = compiled_step(cell, drive, state, hh, bias_hh, moments)
             return tuple(new), rule.from_moments(velocity, rms)
-        pre, momentum = rule.step(drive, momentum)
+        pre, momentum = _rule_step(rule, drive, momentum, hh)
         pre = pre.to(drive.dtype, copy=True)  # the kernel writes to it, and it may be the state's
         return compiled_step(cell, pre, state, hh, bias_hh), momentum
     hidden = state[0]
     if not rule.reads_hidden:
-        pre, momentum = rule.step(drive, momentum)
+        pre, momentum = _rule_step(rule, drive, momentum, hh)
         return cell.step(pre.to(drive.dtype), state, weights, hidden, PLAIN), momentum
     asked, wide = rule.modifiers(momentum), torch.promote_types(hidden.dtype, torch.float32)
     mu = asked.momenta(1, wide)

@@ -97,12 +97,14 @@ class RMSPropLSTM(_Named, LSTM):
     rule = RMSProp
 
 
-def _nesterov(step_size: float = 1.0, *, learnable: bool = False) -> Nesterov:
-    return Nesterov(step_size, learnable=learnable)
+def _nesterov(step_size: float = 1.0, *, learnable: bool = False, space: str = "gates") -> Nesterov:
+    return Nesterov(step_size, learnable=learnable, space=space)
 
 
-def _scheduled(step_size: float = 1.0, restart: int = 40, *, learnable: bool = False) -> Nesterov:
-    return Nesterov(step_size, restart, learnable=learnable)
+def _scheduled(
+    step_size: float = 1.0, restart: int = 40, *, learnable: bool = False, space: str = "gates"
+) -> Nesterov:
+    return Nesterov(step_size, restart, learnable=learnable, space=space)
 
 
 def _released(

@@ -13,7 +13,7 @@ from torchmomentum._torch_private import adopt_weights
 from torchmomentum.nn._compute import LayerWeights
 from torchmomentum.nn._regularization import Regularization
 from torchmomentum.nn._state import StateForm
-from torchmomentum.nn.rules import Rule, checked_rule
+from torchmomentum.nn.rules import Rule, check_space, checked_rule
 from torchmomentum.ops import Cell, cells
 
 _NO_EXTRA: Mapping[str, Tensor] = {}
@@ -91,6 +91,7 @@ class WeightedLayer(nn.RNNBase):
             if self.cell.name in ("GRU", "RNN_TANH", "RNN_RELU"):  # as torch says it
                 raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
             raise ValueError(f"the cell {self.cell.name} has no projection")
+        check_space(momentum, proj_size)
         regularization = Regularization.checked(
             recurrent_dropout, weight_dropout, zoneout, len(self.cell.states)
         )

@@ -3,7 +3,13 @@
 To add one, subclass :class:`Rule`: see its docstring for what may be said of a rule.
 """
 
-from torchmomentum.nn.rules._rule import Rule, RuleState, checked_rule, with_parts
+from torchmomentum.nn.rules._rule import (
+    Rule,
+    RuleState,
+    check_space,
+    checked_rule,
+    with_parts,
+)
 from torchmomentum.nn.rules._scaled import bounded
 from torchmomentum.nn.rules.adam import Adam
 from torchmomentum.nn.rules.lookahead import NesterovLookahead
@@ -20,6 +26,7 @@ __all__ = [
     "Rule",
     "RuleState",
     "bounded",
+    "check_space",
     "checked_rule",
     "with_parts",
 ]

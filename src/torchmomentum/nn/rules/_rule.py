@@ -9,8 +9,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from torchmomentum._checks import check_choice
 from torchmomentum.ops import PLAIN, Modifiers, Moments
 
+SPACES = ("gates", "hidden")
 RuleState: TypeAlias = "tuple[Tensor, ...]"
 
 
@@ -72,10 +74,13 @@ class Rule(nn.Module):
     Attributes:
         linear: Whether the rule is linear in its drive, without a constant term.
         reads_hidden: Whether the rule's state holds a hidden state of the cell.
+        space: ``"gates"``, where the cell adds what the rule makes to its gates, or ``"hidden"``,
+            where each gate's recurrent weights are applied to it first (Remark 1 of the paper).
     """
 
     linear: bool = False
     reads_hidden: bool = False
+    space: str = SPACES[0]
     # the sizes asked for last, and a state for them on the meta device
     _expected: tuple[tuple[int, ...], RuleState] = ((), ())
 
@@ -223,6 +228,23 @@ class Rule(nn.Module):
 
     def reset_parameters(self) -> None:
         """Sets learned hyperparameters back to the values given at construction."""
+
+
+def check_space(rule: Rule | None, proj_size: int = 0) -> None:
+    """Checks that a layer can have a rule in its space.
+
+    Raises:
+        ValueError: In hidden space there is no projection, and no lookahead.
+    """
+    if rule is None:
+        return
+    check_choice("space", rule.space, SPACES)
+    if rule.space == "gates":
+        return
+    if rule.reads_hidden:
+        raise ValueError(f"space must be 'gates' for {type(rule).__name__}, got 'hidden'")
+    if proj_size:
+        raise ValueError(f"proj_size must be 0 for a rule with space='hidden', got {proj_size}")
 
 
 def checked_rule(rule: Any, *, optional: bool) -> Any:

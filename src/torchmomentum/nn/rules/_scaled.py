@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from torchmomentum._checks import check_bool, check_number
-from torchmomentum.nn.rules._rule import Rule, last_step
+from torchmomentum._checks import check_bool, check_choice, check_number
+from torchmomentum.nn.rules._rule import SPACES, Rule, last_step
 from torchmomentum.ops import largest_drive, linear_scan
 
 _LARGEST_LEARNED_MU = 1 - 2.0**-20  # a sigmoid alone would round to 1
@@ -33,8 +33,12 @@ class ScaledRule(Rule):
 
     _learns_mu = True
 
-    def __init__(self, mu: float, step_size: float, learnable: bool) -> None:
+    def __init__(
+        self, mu: float, step_size: float, learnable: bool, space: str = SPACES[0]
+    ) -> None:
         super().__init__()
+        check_choice("space", space, SPACES)
+        self.space = space
         self._initial_mu = check_number("mu", mu, 0.0, 1.0)
         self._initial_step_size = check_number(
             "step_size", step_size, 0.0, LARGEST_STEP_SIZE, open_low=True
@@ -89,6 +93,8 @@ class ScaledRule(Rule):
     def extra_repr(self) -> str:
         """The hyperparameters as :func:`repr` shows them."""
         shown = {"mu": self._initial_mu, "step_size": self._initial_step_size}
-        return ", ".join(f"{k}={v:g}" for k, v in shown.items()) + (
-            ", learnable=True" if self.learnable else ""
-        )
+        return ", ".join(f"{k}={v:g}" for k, v in shown.items()) + self._shown_options()
+
+    def _shown_options(self) -> str:
+        learned = ", learnable=True" if self.learnable else ""
+        return learned + (f", space={self.space!r}" if self.space != SPACES[0] else "")

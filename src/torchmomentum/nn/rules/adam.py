@@ -41,6 +41,8 @@ class Adam(ScaledRule):
         beta: How much of the second moment is kept each step, in [0, 1).
         eps: What is added to the root, at least 1e-16: its inverse bounds the gradient.
         learnable: Trains ``mu`` and ``step_size``, see :class:`Momentum`.
+        space: ``"hidden"`` for Remark 4: the gates get :math:`U y_t`. With
+            ``step_size=s * (1 - mu)`` this is equation (14) as it stands.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
@@ -60,8 +62,9 @@ class Adam(ScaledRule):
         eps: float = 1e-8,
         *,
         learnable: bool = False,
+        space: str = "gates",
     ) -> None:
-        super().__init__(mu, step_size, learnable)
+        super().__init__(mu, step_size, learnable, space)
         self.beta = check_number("beta", beta, 0.0, 1.0)
         self.eps = check_number("eps", eps, 1e-16, math.inf)
 

@@ -30,6 +30,8 @@ class Momentum(ScaledRule):
         step_size: Step size :math:`s`, positive and below a million.
         learnable: Trains both, kept in their ranges by a sigmoid and an exponential. One rule given
             to several layers is shared by them.
+        space: ``"gates"``, or ``"hidden"`` for Remark 1 of the paper, equation (10): the gates get
+            :math:`U v_t`, with the input weights for :math:`\hat W = U^{-1} W`, gate by gate.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
@@ -44,8 +46,15 @@ class Momentum(ScaledRule):
 
     linear = True
 
-    def __init__(self, mu: float = 0.6, step_size: float = 1.0, *, learnable: bool = False) -> None:
-        super().__init__(mu, step_size, learnable)
+    def __init__(
+        self,
+        mu: float = 0.6,
+        step_size: float = 1.0,
+        *,
+        learnable: bool = False,
+        space: str = "gates",
+    ) -> None:
+        super().__init__(mu, step_size, learnable, space)
 
     def initial_state(self, batch_size: int, width: int, **options: Any) -> MomentumState:
         """A velocity of zero, ``(B, N)``."""

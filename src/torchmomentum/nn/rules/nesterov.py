@@ -25,9 +25,11 @@ class ScheduledRule(ScaledRule):
 
     _learns_mu = False
 
-    def __init__(self, step_size: float, restart: int | None, learnable: bool) -> None:
+    def __init__(
+        self, step_size: float, restart: int | None, learnable: bool, space: str = "gates"
+    ) -> None:
         restart = check_integer("restart", restart, 1, "step", optional=True)
-        super().__init__(0.0, step_size, learnable)
+        super().__init__(0.0, step_size, learnable, space)
         self.restart = restart
 
     def _coefficient(self, step: Tensor, dtype: torch.dtype) -> Tensor:
@@ -37,8 +39,8 @@ class ScheduledRule(ScaledRule):
 
     def extra_repr(self) -> str:
         """The hyperparameters as :func:`repr` shows them."""
-        learned = ", learnable=True" if self.learnable else ""
-        return f"step_size={self._initial_step_size:g}, restart={self.restart}{learned}"
+        shown = f"step_size={self._initial_step_size:g}, restart={self.restart}"
+        return shown + self._shown_options()
 
 
 class Nesterov(ScheduledRule):
@@ -55,6 +57,7 @@ class Nesterov(ScheduledRule):
         step_size: Step size :math:`s`, positive and below a million.
         restart: Steps between restarts :math:`F`, at least 1; None never restarts.
         learnable: Trains the step size, kept positive by an exponential.
+        space: See :class:`Momentum`.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
@@ -69,9 +72,14 @@ class Nesterov(ScheduledRule):
     linear = True
 
     def __init__(
-        self, step_size: float = 1.0, restart: int | None = None, *, learnable: bool = False
+        self,
+        step_size: float = 1.0,
+        restart: int | None = None,
+        *,
+        learnable: bool = False,
+        space: str = "gates",
     ) -> None:
-        super().__init__(step_size, restart, learnable)
+        super().__init__(step_size, restart, learnable, space)
 
     def initial_state(self, batch_size: int, width: int, **options: Any) -> NesterovState:
         """A velocity of zero, ``(B, N)``, and a count of zero steps, ``(B,)``."""

@@ -16,6 +16,7 @@ class RMSProp(Adam):
         beta: How much of the second moment is kept each step, in [0, 1).
         eps: What is added to the root, at least 1e-16.
         learnable: Trains the step size, kept positive by an exponential.
+        space: See :class:`Adam`.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
@@ -35,8 +36,9 @@ class RMSProp(Adam):
         eps: float = 1e-8,
         *,
         learnable: bool = False,
+        space: str = "gates",
     ) -> None:
-        super().__init__(0.0, step_size, beta, eps, learnable=learnable)
+        super().__init__(0.0, step_size, beta, eps, learnable=learnable, space=space)
 
     def extra_repr(self) -> str:
         """The hyperparameters as :func:`repr` shows them."""
