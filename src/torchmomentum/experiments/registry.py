@@ -164,6 +164,7 @@ CELLS = Registry(
         "lstm": f"{_HERE}.models.sequence:LSTM",
         "gru": f"{_HERE}.models.sequence:GRU",
         "rnn": f"{_HERE}.models.sequence:RNN",
+        "awd-lstm": f"{_HERE}.models.awd_lstm:AWD_LSTM",
         "dtriv": f"{_HERE}.models.orthogonal:DTRIV",
     },
 )
@@ -186,6 +187,10 @@ TASKS = Registry(
         "timit": f"{_HERE}.tasks.speech:TIMIT",
         "spoken-digits": f"{_HERE}.tasks.speech:SpokenDigits",
         "synthetic-speech": f"{_HERE}.tasks.speech:SyntheticSpeech",
+        "ptb": f"{_HERE}.tasks.words:PTB",
+        "text": f"{_HERE}.tasks.words:OwnText",
+        "words": f"{_HERE}.tasks.words:Words",
+        "synthetic-words": f"{_HERE}.tasks.words:SyntheticWords",
         "cifar10": f"{_HERE}.tasks.cifar:CIFAR10",
         "cifar100": f"{_HERE}.tasks.cifar:CIFAR100",
         "cifar10-jpeg": f"{_HERE}.tasks.cifar:CIFAR10JPEG",
@@ -197,7 +202,7 @@ OPTIMIZERS = Registry(
     "optimizer",
     {
         name: f"{_HERE}.engine.optimizers:{name.upper().replace('-', '_')}"
-        for name in ("rmsprop", "adam", "adam-rmsprop", "sgd", "nag", "srsgd")
+        for name in ("rmsprop", "adam", "adam-rmsprop", "sgd", "nt-asgd", "nag", "srsgd")
     },
 )
 _SLIDES = (
@@ -214,16 +219,19 @@ def _constants(module: str, names: tuple[str, ...]) -> dict[str, str]:
     return {name: f"{_HERE}.{module}:{name.upper().replace('-', '_')}" for name in names}
 
 
-_PAPER = (
-    *("table1", "table2", "table4", "table5", "table11", "table12", "table13"),
-    *("figure3", "figure6", "figure9", "figure11"),
+_PAPER_TABLES = ("table1", "table2", "table3", "table4", "table5", "table11", "table12", "table13")
+_PAPER_FIGURES = (
+    *("figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
+    *("figure9", "figure10", "figure11"),
 )
 STUDIES = Registry(
     "study",
     {
         **_constants("studies.slides.figures", _SLIDES),
         **_constants("studies.images", _IMAGES),
-        **_constants("studies.momentumrnn.studies", _PAPER),
+        **_constants("studies.momentumrnn.tables", _PAPER_TABLES),
+        **_constants("studies.momentumrnn.costs", ("table14", "table15", "table16")),
+        **_constants("studies.momentumrnn.figures", _PAPER_FIGURES),
     },
 )
 _BENCHMARKS = (
@@ -239,6 +247,9 @@ TABLES = Registry(
             n: f"{_HERE}.report.{n}:{n}"
             for n in ("comparison", "errors", "iterations", "beside", "convergence")
         },
+        "costs": f"{_HERE}.report.costs:costs",
+        "grid": f"{_HERE}.report.grid:grid",
+        "gradients": f"{_HERE}.report.gradients:gradients",
         "time-to-accuracy": f"{_HERE}.report.accuracy:time_to_accuracy",
         "timing-optim": f"{_HERE}.report.timings:optimizers",
         "timing-gpu-correctness": f"{_HERE}.report.timings:correctness",
@@ -254,6 +265,8 @@ FIGURES = Registry(
         "curves": f"{_HERE}.report.curves:learning_curves",
         "errors": f"{_HERE}.report.curves:errors",
         "losses": f"{_HERE}.report.losses:losses",
+        "grid": f"{_HERE}.report.grid:maps",
+        "gradients": f"{_HERE}.report.gradients:heat",
         "iterations": f"{_HERE}.report.panels:iterations",
         "panels": f"{_HERE}.report.panels:quantities",
         "ratios": f"{_HERE}.report.ratios:bars",

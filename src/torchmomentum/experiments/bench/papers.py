@@ -15,7 +15,7 @@ from torchmomentum.experiments.bench.shapes import Shape
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.engine.memory import peak_memory
 from torchmomentum.experiments.engine.place import Tell, silent
-from torchmomentum.experiments.published.momentumrnn import TABLE_14, TABLE_15
+from torchmomentum.experiments.published.momentumrnn import NAMES, TABLE_14, TABLE_15
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "nn.LSTM": nn.LSTM,
@@ -33,8 +33,7 @@ def _published(name: str) -> tuple[float, ...]:
     return tuple(x / y for x, y in zip(ours, baseline, strict=True))
 
 
-_THEIRS = {"nn.LSTM": "LSTM", "LookaheadSRLSTM": "SRLSTM"}  # where the paper has another name
-PUBLISHED = {name: _published(_THEIRS.get(name, name)) for name in MODELS}
+PUBLISHED = {name: _published(NAMES.get(name, name)) for name in MODELS}
 
 
 def _evaluate(layer: nn.Module, x: Tensor) -> None:

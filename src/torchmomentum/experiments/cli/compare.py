@@ -16,6 +16,7 @@ from torchmomentum.experiments.cli.options import (
     jobs_of,
     need_extra,
     place_of,
+    settings_set,
 )
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import TASKS
@@ -67,7 +68,7 @@ def plan(options: argparse.Namespace, threads: int) -> Any:
     single = {name: values[0] for name, values in lists.items() if len(values) == 1}
     several = {name: values for name, values in lists.items() if len(values) > 1}
     expand(models, lists)  # rejects what no model takes
-    changes = {"threads": threads} | given(options) | single
+    changes = {"threads": threads} | given(options) | settings_set(options) | single
     return comparison(
         options.task,
         expand(models, several),

@@ -69,6 +69,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--optimizer", metavar="NAME", help=", ".join(OPTIMIZERS))
     group.add_argument("--lr", type=float, metavar="X", help="learning rate")
     group.add_argument("--clip", type=float, metavar="X", help="largest norm of the gradient")
+    add_set(group, "another option of the task, the model or the optimizer")
     rule = parser.add_argument_group("momentum rule (a list X,X,... compares its values)")
     helps = {
         "mu": "momentum, in [0, 1)",
@@ -108,6 +109,29 @@ def add_folder_options(parser: Any) -> None:
         "--checkpoint-every", type=int, default=100, metavar="N", help="steps between checkpoints"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def add_set(group: Any, words: str) -> None:
+    """``--set NAME=VALUE``, as often as one likes.
+
+    Args:
+        group: Of a parser.
+        words: What may be set.
+    """
+    group.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=words)
+
+
+def settings_set(options: argparse.Namespace) -> dict[str, Any]:
+    """What :func:`add_set` was given.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    if not options.set:
+        return {}  # no torch for nothing
+    from torchmomentum.experiments.models import setting
+
+    return dict(setting(each) for each in options.set)
 
 
 def given(options: argparse.Namespace, names: Iterable[str] = _RECIPE_OPTIONS) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,12 @@ from typing import Any
 from torchmomentum.experiments.cli.options import (
     Commands,
     add_folder_options,
+    add_set,
     given,
     jobs_of,
     need_extra,
     place_of,
+    settings_set,
 )
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import DEVICES, PRECISIONS
@@ -57,13 +58,7 @@ def add(commands: Commands) -> None:
             what.add_argument(option, action="store_const", const=True, dest=name, help=words)
         else:
             what.add_argument(option, type=kind, dest=name, metavar="X", help=words)
-    what.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another setting, of a study of your own",
-    )
+    add_set(what, "another setting, of a study of your own")
     add_folder_options(again.add_argument_group("run"))
 
 
@@ -74,17 +69,9 @@ def _depths(text: str) -> list[int]:
         raise UsageError(f"depths must be whole numbers, got {text}") from None
 
 
-def _set(given: Sequence[str]) -> dict[str, Any]:
-    if not given:
-        return {}
-    from torchmomentum.experiments.models import setting
-
-    return dict(setting(each) for each in given)
-
-
 def _plan(study: Study, options: argparse.Namespace, threads: int) -> Any:
     """The runs that the command line asks for."""
-    changes, axes = given(options, _OPTIONS) | _set(options.set), dict[str, Any]()
+    changes, axes = given(options, _OPTIONS) | settings_set(options), dict[str, Any]()
     unknown = [name for name in changes if name not in study.options]
     if unknown:
         known = ", ".join(study.options) or "none"

@@ -14,6 +14,7 @@ from torchmomentum.experiments.cli.options import (
     given,
     need_extra,
     place_of,
+    settings_set,
 )
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import TASKS
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace) -> None:
         "scale": options.scale,
         "threads": os.cpu_count() or 1,
         **given(options),
+        **settings_set(options),
         **rule,
     }
     recipe = training_recipe(settings, options.seed)

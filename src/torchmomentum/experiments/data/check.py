@@ -10,6 +10,7 @@ from torchmomentum.experiments.data.cifar_files import NAMES, check_cifar
 from torchmomentum.experiments.data.imagenet_files import check_imagenet
 from torchmomentum.experiments.data.mnist_files import check_mnist
 from torchmomentum.experiments.data.spoken_digits_files import check_spoken_digits
+from torchmomentum.experiments.data.text_files import check_ptb, check_shakespeare
 from torchmomentum.experiments.data.timit_files import check_timit
 from torchmomentum.experiments.errors import check_name
 
@@ -37,6 +38,8 @@ _CHECKS: dict[str, Callable[..., None]] = {
     "imagenet": _imagenet,
     "timit": _timit,
     "spoken-digits": _spoken_digits,
+    "ptb": check_ptb,
+    "tinyshakespeare": check_shakespeare,
 }
 DATA_SETS = tuple(_CHECKS)
 

@@ -25,11 +25,14 @@ class Data:
         metric: ``metric(output, target)``, likewise, what is reported.
         metric_name: What it is called.
         higher_is_better: Which way it improves.
-        input_size: Features of a step, or channels of an image.
+        input_size: Features of a step, or channels of an image; 0 where inputs are words' numbers.
         output_size: Outputs of the model.
         each_step: Whether an output is wanted at every step rather than at the last.
         weigh: ``weigh(target)``, how much a batch counts in a mean over batches; None for its
             samples.
+        report: What becomes of the mean of the metric before it is reported; None for nothing.
+        rate: ``rate(target)``, what the learning rate is multiplied by for a training batch; None
+            for nothing.
         batch_dim: Which dimension of an input counts the samples: 1 for sequences ``(T, B, I)``.
     """
 
@@ -44,4 +47,6 @@ class Data:
     output_size: int = 1
     each_step: bool = False
     weigh: Callable[[Tensor], int] | None = None
+    report: Callable[[float], float] | None = None
+    rate: Callable[[Tensor], float] | None = None
     batch_dim: int = 1

@@ -47,7 +47,7 @@ def evaluate(
         samples += count
     model.train()
     loss, metric = (totals / samples).tolist()
-    return loss, metric
+    return loss, metric if data.report is None else data.report(metric)
 
 
 def summary(history: Sequence[dict[str, float]], data: Data) -> dict[str, Any]:

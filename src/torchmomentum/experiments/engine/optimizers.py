@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 
 import torchmomentum.optim as topt
 from torchmomentum.experiments.engine.adam_rmsprop import AdamRMSprop
+from torchmomentum.experiments.engine.nt_asgd import NTASGD
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import OPTIMIZERS
@@ -36,6 +38,7 @@ RMSPROP = Optimizer(torch.optim.RMSprop, {"lr": 1e-3, "alpha": 0.99})
 ADAM = Optimizer(torch.optim.Adam, {"lr": 1e-3})
 ADAM_RMSPROP = Optimizer(AdamRMSprop, {"lr": 1e-3, "alpha": 0.99})
 SGD = Optimizer(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0})
+NT_ASGD = Optimizer(NTASGD, {"lr": 30.0, "weight_decay": 0.0, "patience": 5})
 NAG = Optimizer(topt.NAG, {"lr": 0.1, "weight_decay": 0.0})
 SRSGD = Optimizer(topt.SRSGD, {"lr": 0.1, "weight_decay": 0.0, "restart_every": None})
 
@@ -54,6 +57,19 @@ def parameters_of(model: nn.Module) -> Iterable[Any]:
     """A model's parameters, or the groups of them that its ``parameter_groups()`` gives."""
     groups: Any = getattr(model, "parameter_groups", None)
     return model.parameters() if groups is None else groups()
+
+
+@contextmanager
+def at_rate(optimizer: torch.optim.Optimizer, factor: float) -> Iterator[None]:
+    """Has all learning rates multiplied by a factor."""
+    held = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr"] * factor
+    try:
+        yield
+    finally:
+        for group, lr in zip(optimizer.param_groups, held, strict=True):
+            group["lr"] = lr
 
 
 def build_optimizer(recipe: Training, parameters: Iterable[Any]) -> torch.optim.Optimizer:

@@ -6,7 +6,8 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from torchmomentum.experiments.engine.compute import folder_of
 from torchmomentum.experiments.engine.evaluation import evaluate, run_model, summary, to_device
 from torchmomentum.experiments.engine.log import Log
 from torchmomentum.experiments.engine.memory import peak_memory
+from torchmomentum.experiments.engine.nt_asgd import NTASGD
 from torchmomentum.experiments.engine.optimizers import (
     Scheduler,
+    at_rate,
     build_optimizer,
     build_schedules,
     parameters_of,
@@ -35,6 +38,10 @@ from torchmomentum.experiments.tasks import task_of
 
 _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 _EXPLODED = 100.0  # times the first batch's loss
+
+
+# watch(model, data, inputs, target, step) before a step: what to keep of it, None for nothing
+Watch = Callable[[nn.Module, Data, Any, Tensor, int], Any]
 
 
 class Diverged(Exception):
@@ -76,12 +83,20 @@ def _fabric(recipe: Training) -> Fabric:
 class _Run:
     """A run under way: what a checkpoint holds, and the steps that change it."""
 
-    def __init__(self, recipe: Training, data: Data, model: nn.Module, fabric: Fabric) -> None:
-        self.recipe, self.data, self.fabric = recipe, data, fabric
+    def __init__(
+        self,
+        recipe: Training,
+        data: Data,
+        model: nn.Module,
+        fabric: Fabric,
+        watch: Watch | None = None,
+    ) -> None:
+        self.recipe, self.data, self.fabric, self._watch = recipe, data, fabric, watch
+        self.records: list[Any] = []  # what was watched
         self.optimizer = build_optimizer(recipe, parameters_of(model))
         self.schedules: Sequence[Scheduler] = build_schedules(recipe, self.optimizer)
         self.model, self._wrapped = fabric.setup(model, self.optimizer)
-        self.epoch = self.step = 0  # both done
+        self.epoch = self.step = self.index = 0  # done: of all, and batches of this epoch
         self.history: list[dict[str, float]] = []
         self.loss_sum = self.train_seconds = 0.0
         self.first_loss: float | None = None
@@ -96,7 +111,9 @@ class _Run:
             "schedules": [schedule.state_dict() for schedule in self.schedules],
             "epoch": self.epoch,
             "step": self.step,
+            "index": self.index,
             "history": self.history,
+            "records": self.records,
             "loss_sum": self.loss_sum,
             "first_loss": self.first_loss,
             "train_seconds": self.train_seconds,
@@ -109,7 +126,9 @@ class _Run:
         self.optimizer.load_state_dict(held["optimizer"])
         for schedule, values in zip(self.schedules, held["schedules"], strict=True):
             schedule.load_state_dict(values)
-        for name in ("epoch", "step", "history", "loss_sum", "first_loss", "train_seconds"):
+        for name in ("epoch", "step", "index", "history", "records"):
+            setattr(self, name, held[name])
+        for name in ("loss_sum", "first_loss", "train_seconds"):
             setattr(self, name, held[name])
         torch.set_rng_state(held["random_state"])
 
@@ -126,18 +145,34 @@ class _Run:
         """One step of the optimizer."""
         began, device = time.perf_counter(), self.fabric.device
         inputs, target = to_device(inputs, device), to_device(target, device)
+        if self._watch is not None:
+            found = self._watch(self.model.module, self.data, inputs, target, self.step)
+            self.records += [] if found is None else [found]
         self.optimizer.zero_grad()
         with self.fabric.autocast():
             loss = self.data.loss(run_model(self.model, inputs), target)
-        self.fabric.backward(loss)
+        self.fabric.backward(self._penalized(loss))
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        self.optimizer.step()
+        self._update(target)
         if loss.is_cuda:
             torch.cuda.synchronize(loss.device)
         self.train_seconds += time.perf_counter() - began
         self._losses.append(loss.detach())
         self.step += 1
+        self.index += 1
+
+    def _penalized(self, loss: Tensor) -> Tensor:
+        """The loss, and what a model with a method ``penalty`` adds to it in training."""
+        penalty: Any = getattr(self.model.module, "penalty", None)
+        return loss if penalty is None else loss + penalty()
+
+    def _update(self, target: Tensor) -> None:
+        if self.data.rate is None:
+            self.optimizer.step()
+            return
+        with at_rate(self.optimizer, self.data.rate(target)):
+            self.optimizer.step()
 
     def end_epoch(self) -> dict[str, float] | None:
         """Evaluates where it is time to; returns the new record of the history.
@@ -147,8 +182,7 @@ class _Run:
         """
         self.gather()
         self.epoch += 1
-        train_loss = self.loss_sum / len(self.data.train)
-        self.loss_sum = 0.0
+        train_loss, self.loss_sum, self.index = self.loss_sum / self.index, 0.0, 0
         if self.fabric.world_size > 1:  # all processes are to see the same, and to stop together
             mean: Any = self.fabric.all_reduce(torch.tensor(train_loss), reduce_op="mean")
             train_loss = float(mean)
@@ -173,26 +207,31 @@ class _Run:
     def _evaluate(self) -> dict[str, float]:
         found: dict[str, float] = {}
         model = self.model.module
-        with self.fabric.autocast():
+        optimizer = self.optimizer
+        means = optimizer.averaged() if isinstance(optimizer, NTASGD) else nullcontext()
+        with self.fabric.autocast(), means:
             for name, batches in (("validation", self.data.validation), ("test", self.data.test)):
                 if batches or name == "test":
                     loss, metric = evaluate(model, batches, self.data, self.fabric.device)
                     found |= {f"{name}_loss": loss, f"{name}_metric": metric}
+        if isinstance(optimizer, NTASGD) and "validation_loss" in found:
+            optimizer.observe(found["validation_loss"])
         return found
 
 
 def _fit(run: _Run, folder: Path, every: int, tell: Tell) -> None:
     """Trains a run to its end, with checkpoints."""
     data, writes = run.data, run.fabric.is_global_zero
-    total = len(data.train) * run.recipe.epochs
     words = ""
     with Log(folder / "tensorboard", run.step, writes) as log:
         while run.epoch < run.recipe.epochs:
-            data.train.epoch, data.train.start = run.epoch, run.step % len(data.train)
+            data.train.epoch, data.train.start = run.epoch, run.index
+            each = len(data.train)
+            total = run.step - run.index + each * (run.recipe.epochs - run.epoch)
             for inputs, target in data.train:
                 run.train_step(inputs, target)
                 tell(words, run.step, total)
-                if writes and run.step % every == 0 and run.step % len(data.train):
+                if writes and run.step % every == 0 and run.index < each:
                     save_checkpoint(folder, run.step, run.state_dict())
             record = run.end_epoch()
             if record is not None:
@@ -242,6 +281,45 @@ def setup(recipe: Training, place: Place) -> tuple[Data, nn.Module]:
     return data, build_model(recipe, data)
 
 
+def trained(
+    recipe: Training, place: Place, tell: Tell, watch: Watch | None = None
+) -> tuple[_Run, str | None]:
+    """Trains a run to its end, or until it diverges; returns the run, and why it ended early."""
+    torch.set_num_threads(recipe.threads)
+    folder, failed = folder_of(recipe, place), None
+    with warnings.catch_warnings():
+        # Lightning advises on strategies and devices that were asked for
+        warnings.filterwarnings("ignore", module=r"lightning_fabric\..*")
+        fabric = _fabric(recipe)
+        data, model = setup(recipe, place)
+        run = _Run(recipe, data, model, fabric, watch)
+        held = newest_checkpoint(folder)
+        if held is not None:
+            run.load_state_dict(held)
+        try:
+            _fit(run, folder, place.checkpoint_every, tell)
+        except Diverged as error:
+            failed = str(error)
+    return run, failed
+
+
+def result_of(run: _Run, failed: str | None) -> Result:
+    """The numbers of a run of :func:`trained`."""
+    costs = {
+        "parameters": sum(p.numel() for p in run.model.module.parameters()),
+        "train_seconds": run.train_seconds,
+        "peak_memory_bytes": _measure_memory(run),
+    }
+    return Result(
+        recipe={},
+        values={} if failed else summary(run.history, run.data),
+        curves=_columns(run.history),
+        costs=costs,
+        failed=failed,
+        warning=None if failed else _warning(run),
+    )
+
+
 def train(recipe: Training, place: Place, tell: Tell) -> Result:
     """Trains a run.
 
@@ -256,31 +334,4 @@ def train(recipe: Training, place: Place, tell: Tell) -> Result:
     Raises:
         UsageError: Data is missing, or sizes do not fit it.
     """
-    torch.set_num_threads(recipe.threads)
-    folder, failed = folder_of(recipe, place), None
-    with warnings.catch_warnings():
-        # Lightning advises on strategies and devices that were asked for
-        warnings.filterwarnings("ignore", module=r"lightning_fabric\..*")
-        fabric = _fabric(recipe)
-        data, model = setup(recipe, place)
-        run = _Run(recipe, data, model, fabric)
-        held = newest_checkpoint(folder)
-        if held is not None:
-            run.load_state_dict(held)
-        try:
-            _fit(run, folder, place.checkpoint_every, tell)
-        except Diverged as error:
-            failed = str(error)
-    costs = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "train_seconds": run.train_seconds,
-        "peak_memory_bytes": _measure_memory(run),
-    }
-    return Result(
-        recipe={},
-        values={} if failed else summary(run.history, data),
-        curves=_columns(run.history),
-        costs=costs,
-        failed=failed,
-        warning=None if failed else _warning(run),
-    )
+    return result_of(*trained(recipe, place, tell))

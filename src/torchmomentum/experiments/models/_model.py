@@ -36,6 +36,18 @@ class Model:
     from_task: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Family:
+    """Models of one kind, registered as a cell: with every rule, and without.
+
+    Attributes:
+        model: ``model(rule, standardize)``, of a rule's name or None, and of an input that is
+            standardized or not.
+    """
+
+    model: Callable[[str | None, bool], Model]
+
+
 def with_options(name: str) -> tuple[str, dict[str, Any]]:
     """A model's name, and the options after it: ``momentum-lstm@mu=0.3@step_size=1``.
 
@@ -86,9 +98,9 @@ def parts_of(name: str) -> tuple[str | None, str] | None:
 
 
 def hyperparameters(rule: str) -> tuple[str, ...]:
-    """What a rule takes, but for what makes it learned."""
+    """What a rule takes."""
     names = inspect.signature(RULES.find(rule)).parameters
-    return tuple(name for name in names if name not in ("learnable", "args", "kwargs"))
+    return tuple(name for name in names if name not in ("args", "kwargs"))
 
 
 def model_names() -> list[str]:
@@ -112,8 +124,11 @@ def model_of(name: str) -> Model:
     from torchmomentum.experiments.models.sequence import cell_kind, sequence_model
 
     before, cell = parts_of(name) or (None, name)
-    kind, standardize = cell_kind(CELLS.find(cell)), before == STANDARDIZED
-    return sequence_model(kind, None if standardize else before, standardize=standardize)
+    found, standardize = CELLS.find(cell), before == STANDARDIZED
+    rule = None if standardize else before
+    if isinstance(found, Family):
+        return found.model(rule, standardize)
+    return sequence_model(cell_kind(found), rule, standardize=standardize)
 
 
 def of_module(made: Any, name: str) -> Model:

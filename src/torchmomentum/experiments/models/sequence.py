@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import torchmomentum.nn as tnn
+from torchmomentum._checks import check_choice
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.models._model import Model
 from torchmomentum.experiments.models.controls import Standardize
@@ -109,31 +110,53 @@ def _last(out: Tensor, lengths: Tensor) -> Tensor:
     return out[lengths.to(out.device) - 1, rows]  # (B, H)
 
 
-def _build(
-    cell: CellKind, rule: str | None, standardize: bool, data: Data, options: Mapping[str, Any]
-) -> nn.Module:
-    size, settings = options["hidden_size"], cell.settings(options)
-    if rule is None:
-        layer = cell.baseline(data.input_size, size, **settings)
-    else:
-        momentum = RULES.find(rule)(**options.get("rule", {}))
-        layer = cell.layer(data.input_size, size, momentum=momentum, **settings)
+def rule_of(rule: str | None, options: Mapping[str, Any]) -> tnn.Rule | None:
+    """A model's momentum rule, with the hyperparameters among its options."""
+    made: tnn.Rule | None = None
+    if rule is not None:
+        made = RULES.find(rule)(**options.get("rule", {}))
+    return made
+
+
+def initialize(layer: nn.Module, options: Mapping[str, Any]) -> None:
+    """Initializes a layer as the options ``init`` and ``forget_bias`` say."""
     init, _, gates = options.get("init", "").partition("-")
     if init == "paper":
         identity = gates or "stack"
         tnn.paper_init_(layer, options["forget_bias"], identity=identity)  # type: ignore[arg-type]
+
+
+def check_init(options: Mapping[str, Any]) -> None:
+    """Checks the option ``init``.
+
+    Raises:
+        ValueError: It is none of :data:`INITS`.
+    """
+    check_choice("init", options.get("init", INITS[0]), INITS)
+
+
+def _build(
+    cell: CellKind, rule: str | None, standardize: bool, data: Data, options: Mapping[str, Any]
+) -> nn.Module:
+    if not data.input_size:
+        raise ValueError("it reads features, and this task has words: take a model of awd-lstm")
+    size, settings = options["hidden_size"], cell.settings(options)
+    if rule is None:
+        layer = cell.baseline(data.input_size, size, **settings)
+    else:
+        momentum = rule_of(rule, options)
+        layer = cell.layer(data.input_size, size, momentum=momentum, **settings)
+    initialize(layer, options)
     before = Standardize(data.input_size) if standardize else None
     lr = options["orthogonal_lr"] if cell.orthogonal else None
     return SequenceModel(layer, data.output_size, data.each_step, before, lr)
 
 
 def _check(cell: CellKind, rule: str | None, options: Mapping[str, Any]) -> None:
-    if rule is not None:
-        RULES.find(rule)(**options.get("rule", {}))
+    rule_of(rule, options)
     if options["hidden_size"] < 1:
         raise ValueError(f"hidden_size must be at least 1, got {options['hidden_size']}")
-    if options.get("init", INITS[0]) not in INITS:
-        raise ValueError(f"init must be one of {', '.join(INITS)}, got {options['init']!r}")
+    check_init(options)
     settings = cell.settings(options)
     if settings:  # the layer's own checks
         cell.layer(1, 2, **settings)

@@ -58,10 +58,21 @@ def _row(results: Results, arm: dict[str, Any], target: float, first: float | No
     found = [reached(run, _column(results), target, higher) for run in runs]
     done = [each for each in found if each is not None]
     cells = [words.arm_name(results, arm), f"{len(done)} of {len(runs)}"]
+    published = _published(results, arm)
     if len(done) < len(runs):
-        return [*cells, "-", "-", "-"]
+        return [*cells, "-", "-", "-", *published]
     epochs, seconds = (statistics.median(column) for column in zip(*done, strict=True))
-    return [*cells, f"{epochs:g}", f"{seconds:.1f}", f"{seconds / first:.2f}" if first else "-"]
+    ratio = f"{seconds / first:.2f}" if first else "-"
+    return [*cells, f"{epochs:g}", f"{seconds:.1f}", ratio, *published]
+
+
+def _published(results: Results, arm: dict[str, Any]) -> list[str]:
+    """The published minutes of a model and their ratio to the first, where there are any."""
+    minutes = results.view.get("minutes")
+    if minutes is None:
+        return []
+    first = next(iter(minutes.values()))
+    return [f"{minutes[arm['model']]:g}", f"{minutes[arm['model']] / first:.2f}"]
 
 
 def time_to_accuracy(results: Results) -> Table:
@@ -76,5 +87,9 @@ def time_to_accuracy(results: Results) -> Table:
         f"{_column(results).partition('_')[0]} samples of {results.study}; "
         "medians where all seeds reached it, the ratio to the first."
     )
+    if "note" in results.view:
+        caption += f" Scale {results.scale}: {results.view['note']}."
     head = ["model", "seeds that reached it", "epochs, median", "seconds, median", "ratio"]
+    if "minutes" in results.view:
+        head += ["minutes, published", "ratio, published"]
     return Table(head, [_row(results, arm, target, first) for arm in arms], caption)

@@ -108,5 +108,7 @@ def beside(results: Results) -> Table:
         head += [f"{column['title']}, published", f"{column['title']}, measured"]
     head += ["published difference", "difference [95 % interval]", "verdict"]
     rows = [_row(results, arm) for arm in results.arms()]
-    epochs = ", ".join(dict.fromkeys(str(run.recipe["epochs"]) for run in results.runs))
+    epochs = ", ".join(
+        dict.fromkeys(str(run.recipe["epochs"]) for run in results.runs if "epochs" in run.recipe)
+    )
     return Table(head, rows, caption, f"Seeds {words.seeds(results)}; {epochs} epochs")

@@ -223,7 +223,7 @@ def _put_together(
     def of(names: Mapping[str, Any]) -> dict[str, Any]:
         return {key: values.get(key, default) for key, default in names.items()}
 
-    model_options = of(model.options)
+    task_options, model_options = of(task.options), of(model.options)
     if mine is not None and model.from_task is not None:
         model_options = {
             key: mine.get(key, values.get(key, default) if key in model.from_task else default)
@@ -233,9 +233,10 @@ def _put_together(
         model_options["rule"] = rule
     return Training(
         **{key: values[key] for key in _FIELDS if key in values},
-        task_options=of(task.options),
+        task_options=task_options,
         model_options=model_options,
         optimizer_options=of(optimizer.options),
         schedule=values.get("schedule", {}),
-        sources=_digests(values["task"], values["model"], values["optimizer"]),
+        sources=_digests(values["task"], values["model"], values["optimizer"])
+        | {**task.sources(task_options)},
     )

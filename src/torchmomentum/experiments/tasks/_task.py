@@ -64,6 +64,14 @@ class Task:
             UsageError: It is missing, and cannot be downloaded.
         """
 
+    def sources(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """Checksums of the files that the task's options name, by name: part of the recipe.
+
+        Raises:
+            UsageError: One is not there.
+        """
+        return {}
+
     def rule_options(
         self, rule: str, sizes: Mapping[str, Any], cell: str | None = None
     ) -> dict[str, Any]:

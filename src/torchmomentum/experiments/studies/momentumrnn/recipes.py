@@ -3,38 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from torchmomentum.experiments.published import momentumrnn
-from torchmomentum.experiments.recipe import Training
+from torchmomentum.experiments.recipe import Recipe, Training
 from torchmomentum.experiments.result import Results
+from torchmomentum.experiments.studies.gradients import GradientNorms
 from torchmomentum.experiments.studies.training import training_recipe
+from torchmomentum.experiments.studies.trivial import Trivial
+
+
+def row(settings: Mapping[str, Any], seed: int) -> Recipe:
+    """One row of a table: a training, or with ``-`` for ``N`` a trivial prediction.
+
+    Args:
+        settings: As for :func:`training`.
+        seed: For everything random; a trivial prediction has nothing random.
+    """
+    if settings["N"] != "-":
+        return training(settings, seed)
+    any_model = {**settings, "N": None, "model": "awd-lstm"}  # the data does not depend on it
+    return Trivial.beside(settings["model"], training(any_model, 0))
 
 
 def training(settings: Mapping[str, Any], seed: int) -> Training:
-    """One row of a table: a model with the hyperparameters of Tables 6 to 10.
+    """A model with the hyperparameters of Tables 6 to 10.
 
     Args:
-        settings: ``task``, ``N`` and ``model`` as published; under ``by_task`` what a scale makes
-            smaller, among it ``units`` by ``N`` and ``stand_in``, another task; and what the user
-            changed.
+        settings: ``task``, ``N``, ``model`` and, where there is one, ``length`` as published; under
+            ``by_task`` what a scale makes smaller, among it ``units`` by ``N``, ``lengths`` by
+            ``length`` and ``stand_in``, another task; and what the user changed.
         seed: For everything random.
     """
     given = dict(settings)
-    size, task = given.pop("N"), given.pop("task")
+    task, sizes = given.pop("task"), {"hidden_size": given.pop("N")}
+    if "length" in given:
+        sizes["length"] = given.pop("length")
     smaller = dict(given.pop("by_task", {}).get(task, {}))
-    units, stand_in = smaller.pop("units", {}), smaller.pop("stand_in", task)
+    words = (("hidden_size", "units"), ("length", "lengths"))
+    smaller_sizes = {name: smaller.pop(word, {}) for name, word in words}
     return training_recipe(
         {
             "scale": "paper",
+            "task": smaller.pop("stand_in", task),
             **smaller,
             **given,
-            "task": stand_in,
-            "hidden_size": units.get(size, size),
-            "like": {"hidden_size": size},
+            **{name: smaller_sizes[name].get(size, size) for name, size in sizes.items()},
+            "like": sizes,
         },
         seed,
     )
+
+
+def gradients(settings: Mapping[str, Any], seed: int) -> GradientNorms:
+    """A training of Figure 2, whose gradients are recorded every ``every`` iterations."""
+    given = dict(settings)
+    every = given.pop("every")
+    made = training(given, seed)
+    return GradientNorms(**{f.name: getattr(made, f.name) for f in fields(made)}, every=every)
 
 
 def published(results: Results) -> dict[str, Any]:
@@ -46,7 +73,7 @@ def published(results: Results) -> dict[str, Any]:
     names = [column["from"] for column in results.view["columns"]]
     found = list[list[Any]]()
     for arm in results.arms():
-        key = (arm["task"], arm["N"], arm["model"].removeprefix("released-"))
+        key = (arm["task"], arm["N"], arm["model"].removeprefix("released-").replace("awd-", ""))
         tables: dict[str, momentumrnn.Values] = {n: getattr(momentumrnn, n) for n in names}
         found.append([arm, {n: table[key] for n, table in tables.items() if key in table}])
     return {"published": found}

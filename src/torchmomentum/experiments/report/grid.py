@@ -1,0 +1,120 @@
+"""A measure over two hyperparameters: a table and maps, published beside measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torchmomentum.experiments.report import words
+from torchmomentum.experiments.report.canvas import new_grid, save
+from torchmomentum.experiments.report.table import Table
+from torchmomentum.experiments.result import Results, ended
+
+Cells = dict[tuple[Any, Any], list[float]]
+
+
+def _tasks(results: Results) -> list[Any]:
+    return results.axes["task"]
+
+
+def _measured(results: Results, task: Any, model: str) -> Cells:
+    """The values of each pair of the two hyperparameters."""
+    one, two = results.view["grid"]
+    key, found = results.view["value"][task], Cells()
+    for arm in results.arms():
+        if (arm["task"], arm["model"]) == (task, model):
+            found[arm[one], arm[two]] = [r.values[key] for r in ended(results.of(arm))]
+    return found
+
+
+def _published(results: Results, task: Any) -> dict[tuple[Any, Any], float]:
+    rows = results.view["published"][task]
+    axes = [sorted({float(v) for v in results.view["axes"][n]}) for n in results.view["grid"]]
+    return {
+        (one, two): value
+        for one, row in zip(reversed(axes[0]), rows, strict=True)
+        for two, value in zip(axes[1], row, strict=True)
+    }
+
+
+def _agreement(ours: Cells, theirs: dict[tuple[Any, Any], float]) -> str:
+    """Whether the order of the measured means is that of the published values."""
+    from scipy.stats import spearmanr
+
+    both = [(sum(v) / len(v), theirs[k]) for k, v in ours.items() if v and k in theirs]
+    if len(both) < 3 or len({a for a, _ in both}) == 1:
+        return "not comparable: too few values"
+    found = spearmanr(*zip(*both, strict=True))
+    said = "reproduced" if found.statistic > 0 and found.pvalue < 0.05 else "not reproduced"
+    return f"{said}: rank correlation {found.statistic:+.2f} (p = {found.pvalue:.2g})"
+
+
+def grid(results: Results) -> Table:
+    """Measured values, the published ones in brackets; a row for each task and first parameter."""
+    one, two = results.view["grid"]
+    columns = sorted({arm[two] for arm in results.arms()})
+    fixed, learned = results.axes["model"][0], results.axes["model"][1:]
+    rows = []
+    for task in _tasks(results):
+        theirs, scale = _published(results, task), results.view["unit"][task]
+        ours = _measured(results, task, fixed)
+
+        def cell(values: list[float], published: float | None, scale: float = scale) -> str:
+            told = words.spread([scale * v for v in values], "{:.2f}".format)
+            return told if published is None else f"{told} ({published:g})"
+
+        for first in sorted({k for k, _ in ours}, reverse=True):
+            cells = [cell(ours.get((first, s), []), theirs.get((first, s))) for s in columns]
+            rows.append([task, f"{first:g}", *cells, ""])
+        rows[-1][-1] = _agreement(ours, theirs)
+        for model in learned:
+            for (first, second), values in _measured(results, task, model).items():
+                blank = [""] * len(columns)
+                blank[columns.index(second)] = cell(values, None)
+                rows.append([task, f"{first:g}, learned from there", *blank, ""])
+    caption = (
+        f"{results.title}: {results.metric}, over {len(results.seeds)} seeds; the published value "
+        "in brackets. The verdict is on the order of the measured means."
+    )
+    if "note" in results.view:
+        caption += f" Scale {results.scale}, whose values are not the paper's: "
+        caption += f"{results.view['note']}."
+    head = ["task", one, *(f"{two} = {s:g}" for s in columns), "verdict"]
+    return Table(head, rows, caption, f"Seeds {words.seeds(results)}")
+
+
+def maps(results: Results, folder: Path) -> list[str]:
+    """For each task the measured and the published values as maps, in the paper's layout."""
+    tasks, fixed = _tasks(results), results.axes["model"][0]
+    figure, panels = new_grid(9.0, 3.6 * len(tasks), len(tasks), 2)
+    for task, pair in zip(tasks, panels, strict=True):
+        ours = {
+            k: results.view["unit"][task] * sum(v) / len(v)
+            for k, v in _measured(results, task, fixed).items()
+            if v
+        }
+        better = results.view["unit"][task] == 100  # an accuracy; the rest are errors
+        for title, cells, axes in (
+            ("measured", ours, pair[0]),
+            ("published", _published(results, task), pair[1]),
+        ):
+            _draw(axes, cells, f"{task}, {title}", better, results.view["grid"])
+    return [save(figure, folder / "grid")]
+
+
+def _draw(
+    axes: Any, cells: dict[tuple[Any, Any], float], title: str, better: bool, names: Any
+) -> None:
+    """One map; green is better."""
+    first, second = (sorted({key[i] for key in cells}, reverse=i == 0) for i in (0, 1))
+    nan = float("nan")
+    shown = [[cells.get((a, b), nan) for b in second] for a in first]
+    axes.imshow(shown, cmap="RdYlGn" if better else "RdYlGn_r", aspect="auto")
+    for i, row in enumerate(shown):
+        for j, value in enumerate(row):
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8)
+    axes.set_xticks(range(len(second)), [f"{b:g}" for b in second])
+    axes.set_yticks(range(len(first)), [f"{a:g}" for a in first])
+    axes.set_xlabel(names[1])
+    axes.set_ylabel(names[0])
+    axes.set_title(title, fontsize=10)
