@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -301,3 +303,33 @@ def test_a_run_that_fails_ends_the_others(tmp_path):
     while multiprocessing.active_children() and time.monotonic() - began < 100:
         time.sleep(0.1)
     assert not multiprocessing.active_children()
+
+
+def _in_group(group):
+    """The processes of a group that still run."""
+    found = subprocess.run(
+        ["ps", "-eo", "pgid=,stat=,pid="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in found.stdout.splitlines()]
+    return [pid for pgid, stat, pid in rows if int(pgid) == group and not stat.startswith("Z")]
+
+
+def test_no_process_outlives_a_command_that_was_killed(tmp_path):
+    command = [
+        *(sys.executable, "-m", "torchmomentum", "compare", "pdigits", "--models", "lstm,gru"),
+        *("--jobs", "2", "--epochs", "400", "--quiet", "--threads", "1", "--out", str(tmp_path)),
+    ]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("runs/pdigits*/step*.ckpt"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(_in_group(process.pid)) > 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while _in_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = _in_group(process.pid)
+    for pid in left:
+        os.kill(int(pid), signal.SIGKILL)
+    assert not left

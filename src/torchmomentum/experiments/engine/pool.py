@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.managers import SyncManager
 from typing import Any
 
 from torchmomentum.experiments.engine.compute import Busy, compute, finished
@@ -40,9 +43,22 @@ def _compute_in_worker(recipe: Recipe, place: Place, told: Any) -> Result | None
         return None
 
 
+def _end_with_parent() -> None:
+    """Ends this process once its parent is gone, killed or not; files are whole at any time."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, which ends its workers; files are whole at any time."""
+    """Leaves Ctrl-C to the parent, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     load_used()
 
 
@@ -68,7 +84,9 @@ def _side_by_side(
 ) -> list[Recipe]:
     """Computes the runs in processes; returns those that another process is at."""
     context, busy = multiprocessing.get_context("spawn"), list[Recipe]()
-    with context.Manager() as manager:
+    manager = SyncManager(ctx=context)
+    manager.start(_end_with_parent)
+    with manager:
         told = manager.Queue()
         pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)
         try:
