@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.models import model_names
+from torchmomentum.experiments.models import model_names, parts_of
 from torchmomentum.experiments.registry import RULES, STUDIES
 from torchmomentum.experiments.studies.compare import (
     CONTROLS,
@@ -33,7 +33,7 @@ def test_every_model_has_a_recipe_for_every_task():
                 if model.endswith("resnet"):
                     continue
                 recipe = _recipe(task, model, scale)
-                rule = model.rpartition("-")[0]
+                rule = parts_of(model)[0]
                 papers = rule in RULES and rule not in CONTROLS
                 assert bool(recipe.model_options.get("rule")) == papers
 

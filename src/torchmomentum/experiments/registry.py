@@ -224,9 +224,13 @@ _PAPER_FIGURES = (
     *("figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
     *("figure9", "figure10", "figure11"),
 )
+_FINDINGS = tuple(
+    f"findings-{task}" for task in ("digits", "mnist", "adding", "copying", "speech", "words")
+)
 STUDIES = Registry(
     "study",
     {
+        **_constants("studies.findings", _FINDINGS),
         **_constants("studies.slides.figures", _SLIDES),
         **_constants("studies.images", _IMAGES),
         **_constants("studies.momentumrnn.tables", _PAPER_TABLES),
@@ -249,6 +253,7 @@ TABLES = Registry(
         },
         "costs": f"{_HERE}.report.costs:costs",
         "grid": f"{_HERE}.report.grid:grid",
+        "tuned": f"{_HERE}.report.tuned:tuned",
         "gradients": f"{_HERE}.report.gradients:gradients",
         "time-to-accuracy": f"{_HERE}.report.accuracy:time_to_accuracy",
         "timing-optim": f"{_HERE}.report.timings:optimizers",

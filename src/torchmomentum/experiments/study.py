@@ -10,11 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.registry import attribute
+
+if TYPE_CHECKING:
+    from torchmomentum.experiments.studies.tuning import Tuning
 
 SCALES = ("smoke", "desk", "paper")
 Settings = Mapping[str, Any]
@@ -79,6 +82,8 @@ class Study:
             ``reproduce``, or ``--set NAME=VALUE``.
         shown: ``"module:function"``: ``function(recipe)`` gives the values of axes that only the
             recipe knows; empty for none.
+        tuning: What is tuned of each model before they are compared, see
+            :func:`~.studies.tuning.tuned`; None for nothing.
         derive: ``"module:function"``: ``function(results)`` gives what is added to ``view`` once
             all runs are there; empty for nothing.
     """
@@ -100,6 +105,7 @@ class Study:
     options: Sequence[str] = ()
     shown: str = ""
     derive: str = ""
+    tuning: Tuning | None = None
 
     def edition(self, scale: str | None) -> tuple[str, Scale]:
         """A scale by its name; None for the default.

@@ -212,7 +212,7 @@ def test_missing_data_is_told_as_loading_tells_it(name, tmp_path):
 
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_data_that_can_be_downloaded_is_not_missing(name, tmp_path):
-    if name in (*ARCHIVES, "mnist", "digits"):
+    if name in (*ARCHIVES, "mnist", "digits", "tinyshakespeare"):
         check_data(name, tmp_path, offline=False)
     else:
         told = _message(check_data, name, tmp_path, offline=False)
@@ -251,7 +251,8 @@ def test_looking_for_data_needs_no_torch(tmp_path):
         "print(*sorted({'torch', 'numpy', 'PIL', 'pooch', 'sklearn'} & {*sys.modules}))\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["mnist", *NAMES, "imagenet", "timit", "spoken-digits"]
+    missing = ["mnist", *NAMES, "imagenet", "timit", "spoken-digits", "ptb", "tinyshakespeare"]
+    assert ran.stdout.split() == missing
 
 
 def test_the_folder_is_found(monkeypatch, tmp_path):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchmomentum.experiments.cli.options import (
     RULE_OPTIONS,
@@ -20,6 +21,10 @@ from torchmomentum.experiments.cli.options import (
 )
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import TASKS
+from torchmomentum.experiments.study import Study
+
+if TYPE_CHECKING:
+    from torchmomentum.experiments.engine.place import Place
 
 DEFAULT = "lstm,momentum-lstm,adam-lstm,rmsprop-lstm,sr-lstm"
 
@@ -29,6 +34,12 @@ def add(commands: Commands) -> None:
     compare = commands.add_parser("compare", help="train several models over several seeds")
     compare.add_argument("task", metavar="TASK", help=f"{', '.join(TASKS)}, or FILE.py:TASK")
     add_models(compare, DEFAULT)
+    compare.add_argument(
+        "--tune",
+        metavar="NAME=X,X,...",
+        help="tries these values with 2 seeds, and compares each model at what is best for it on "
+        "validation samples",
+    )
     add_recipe_options(compare)
     add_place_options(compare)
 
@@ -78,6 +89,23 @@ def plan(options: argparse.Namespace, threads: int) -> Any:
     )
 
 
+def _tuned(study: Study, options: argparse.Namespace, place: Place, jobs: int) -> Study:
+    """The study of the models, each at its best value.
+
+    Raises:
+        UsageError: ``--tune`` has another form.
+    """
+    from torchmomentum.experiments.models import setting
+    from torchmomentum.experiments.studies.tuning import Tuning, tuned
+
+    name, _, listed = options.tune.partition("=")
+    pairs = [setting(f"{name}={value}") for value in listed.split(",")]
+    tuning = Tuning(pairs[0][0], [value for _, value in pairs])
+    found = tuned(study, tuning, place, jobs=jobs, quiet=options.quiet)
+    view = {**found.view, "references": [study.axes["model"][0]]}
+    return replace(found, table="tuned", view=view)
+
+
 def run(options: argparse.Namespace) -> None:
     """Trains several models over several seeds and prints which is better."""
     need_extra()
@@ -86,8 +114,12 @@ def run(options: argparse.Namespace) -> None:
     out = Path(options.out or f"runs/{study.name}")
     place = place_of(options, out)
     from torchmomentum.experiments.cli.show import show
-    from torchmomentum.experiments.studies.run import run_study
+    from torchmomentum.experiments.studies.run import check_out, run_study
 
+    if options.tune:
+        check_out(study, options.scale, runs, place, out, options.resume)
+        study = _tuned(study, options, place, jobs)
+        runs = study.plan(seeds=options.seeds)
     results = run_study(
         study,
         runs,
@@ -95,7 +127,7 @@ def run(options: argparse.Namespace) -> None:
         out,
         scale=options.scale,
         jobs=jobs,
-        resume=options.resume,
+        resume=options.resume or bool(options.tune),  # what was tuned on is there by now
         quiet=options.quiet,
     )
     show(results, out)

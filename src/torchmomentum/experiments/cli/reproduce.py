@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchmomentum.experiments.cli.options import (
     Commands,
@@ -22,6 +22,9 @@ from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import DEVICES, PRECISIONS
 from torchmomentum.experiments.registry import STUDIES
 from torchmomentum.experiments.study import SCALES, Study
+
+if TYPE_CHECKING:
+    from torchmomentum.experiments.engine.place import Place
 
 SHARED = "runs/shared"  # where the runs of all studies lie by default
 # every option of a study by its name: type and help
@@ -69,20 +72,41 @@ def _depths(text: str) -> list[int]:
         raise UsageError(f"depths must be whole numbers, got {text}") from None
 
 
-def _plan(study: Study, options: argparse.Namespace, threads: int) -> Any:
-    """The runs that the command line asks for."""
-    changes, axes = given(options, _OPTIONS) | settings_set(options), dict[str, Any]()
+def _changes(study: Study, options: argparse.Namespace, threads: int) -> dict[str, Any]:
+    """What the command line changes of a study.
+
+    Raises:
+        UsageError: It has no such setting.
+    """
+    changes = given(options, _OPTIONS) | settings_set(options)
     unknown = [name for name in changes if name not in study.options]
     if unknown:
         known = ", ".join(study.options) or "none"
         raise UsageError(f"{study.name} has no {unknown[0].replace('_', '-')}; it has: {known}")
+    return {"threads": threads} | changes if "threads" in study.options else changes
+
+
+def _plan(study: Study, options: argparse.Namespace, threads: int) -> Any:
+    """The runs that the command line asks for."""
+    changes, axes = _changes(study, options, threads), dict[str, Any]()
     if "depths" in changes:
         axes["depth"] = _depths(changes.pop("depths"))
     if "epochs" in changes and "epochs" in study.axes:
         axes["epochs"] = [changes.pop("epochs")]
-    if "threads" in study.options:
-        changes = {"threads": threads} | changes
     return study.plan(options.scale, seeds=options.seeds, axes=axes, changes=changes)
+
+
+def _tuned(
+    study: Study, options: argparse.Namespace, place: Place, jobs: int, threads: int
+) -> Study:
+    """The study at what is best for each model."""
+    if study.tuning is None:
+        return study
+    from torchmomentum.experiments.studies.tuning import tuned
+
+    changes = _changes(study, options, threads)
+    how: Any = {"scale": options.scale, "changes": changes, "jobs": jobs, "quiet": options.quiet}
+    return tuned(study, study.tuning, place, **how)
 
 
 def _of_data(study: Study, data: str | None) -> Study:
@@ -104,9 +128,10 @@ def run(options: argparse.Namespace) -> None:
     if jobs > 1 and several:
         raise UsageError(f"jobs must be 1 with several devices, got {jobs}")
     study = _of_data(STUDIES.find(options.name), options.data)
-    runs = _plan(study, options, max(1, (os.cpu_count() or 1) // jobs))
     out = Path(options.out or f"runs/{options.name}")
-    place = place_of(options, out, SHARED)
+    place, threads = place_of(options, out, SHARED), max(1, (os.cpu_count() or 1) // jobs)
+    study = _tuned(study, options, place, jobs, threads)
+    runs = _plan(study, options, threads)
     from torchmomentum.experiments.cli.show import show
     from torchmomentum.experiments.engine.processes import is_first_process
     from torchmomentum.experiments.studies.run import run_study

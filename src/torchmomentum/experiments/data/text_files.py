@@ -69,8 +69,10 @@ def find(folder: Path, file: TextFile, *, offline: bool) -> Path | None:
     if file.mirrors and not offline:
         return None
     remedy = f"place {target} (sha256 {file.sha256})"
-    otherwise = "leave out --offline" if file.mirrors else "take words, which is free"
-    raise missing(file.name, folder, remedy, otherwise)
+    if file.mirrors:
+        raise missing(file.name, folder, remedy, "leave out --offline")
+    remedy = f"{remedy} (it cannot be downloaded)"
+    raise missing(file.name, folder, remedy, "take words, which is free")
 
 
 def check_ptb(folder: Path, *, offline: bool) -> None:

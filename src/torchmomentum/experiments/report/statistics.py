@@ -22,12 +22,14 @@ class Difference:
         high: Upper end.
         separable: Whether the interval leaves zero out; None where the pairs cannot tell, a single
             one or all alike.
+        p: Student's p value, for a difference of zero; None where the pairs cannot tell.
     """
 
     mean: float
     low: float | None
     high: float | None
     separable: bool | None
+    p: float | None = None
 
     def verdict(self, higher_is_better: bool) -> str:
         """What may be concluded, in two words."""
@@ -60,6 +62,21 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Dif
         return Difference(mean, mean, mean, None)
     from scipy.stats import ttest_rel
 
-    interval = ttest_rel(values, baseline).confidence_interval(0.95)
+    test = ttest_rel(values, baseline)
+    interval = test.confidence_interval(0.95)
     low, high = float(interval.low), float(interval.high)
-    return Difference(mean, low, high, low > 0 or high < 0)
+    return Difference(mean, low, high, low > 0 or high < 0, float(test.pvalue))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's correction of p values of several comparisons (Holm 1979), in their order.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    adjusted, least = [0.0] * len(values), 0.0
+    for rank, i in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
+        least = max(least, min(1.0, (len(values) - rank) * values[i]))
+        adjusted[i] = least
+    return adjusted

@@ -1,0 +1,116 @@
+"""Is it momentum, adaptation, or scale? The rules beside controls, tuned alike, as studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torchmomentum.experiments.studies.tuning import Tuning
+from torchmomentum.experiments.study import Scale, Study
+from torchmomentum.experiments.tasks import task_of
+
+# what has no momentum and no adaptation in time, but another scale of the drive
+CONTROLS = (
+    "gain-{}@gain=8",
+    "learned-gain-{}@gain=8",
+    "standardized-{}",
+    "rms-{}",
+    "layer-norm-{}",
+)
+# the rules at the recipe's numbers, and momentum at the control's gain, 4 / (1 - 0.6)
+RULES = (
+    *("momentum-{}", "momentum-{}@mu=0.6@step_size=3.2", "adam-{}", "rmsprop-{}", "sr-{}"),
+    "released-sr-{}",
+)
+_POOLED = {"pooled": True, "train_limit": 10_000, "held_out": 5000}
+_OPTIONS = ("epochs", "train_limit", "hidden_size", "compile", "device", "precision", "threads")
+
+
+def _study(
+    name: str,
+    task: str,
+    rates: Sequence[float],
+    seeds: int,
+    settings: Mapping[str, Any],
+    note: str,
+    *,
+    cell: str = "lstm",
+    stand_in: str | None = None,
+) -> Study:
+    models = [each.format(cell) for each in ("{}", *CONTROLS, *RULES)]
+    found = task_of(task)
+    return Study(
+        name=name,
+        title=f"Is it momentum, adaptation, or scale? {found.title}",
+        recipe="torchmomentum.experiments.studies.training:training_recipe",
+        axes={"model": models},
+        settings={"task": task, "scale": "paper", "shared": ("hidden_size",)},
+        seeds=seeds,
+        scales={
+            "smoke": Scale({"task": stand_in or task, "scale": "smoke"}, seeds=2, note="1 epoch"),
+            "desk": Scale({"scale": "desk", **settings}, note=note),
+            "paper": Scale(),
+        },
+        scale="desk",
+        metric=found.metric,
+        higher_is_better=found.higher_is_better,
+        table="tuned",
+        figure="curves",
+        view={"references": [models[0], models[1]]},
+        options=_OPTIONS,
+        tuning=Tuning("lr", rates),
+    )
+
+
+FINDINGS_DIGITS = _study(
+    "findings-digits",
+    "pdigits",
+    (1e-3, 3e-3, 1e-2),
+    10,
+    {},
+    "64 units, 40 epochs",
+)
+FINDINGS_MNIST = _study(
+    "findings-mnist",
+    "pmnist",
+    (3e-4, 1e-3, 3e-3),
+    5,
+    {**_POOLED, "epochs": 10, "hidden_size": 64},
+    "images of 14 x 14 pixels, 10,000 of the 60,000 to train on, 64 units, 10 epochs",
+    stand_in="pdigits",
+)
+FINDINGS_ADDING = _study(
+    "findings-adding",
+    "adding",
+    (2e-4, 1e-3, 5e-3),
+    10,
+    {"length": 100, "epochs": 12, "hidden_size": 64},
+    "100 steps, 64 units, 1,200 iterations",
+)
+FINDINGS_COPYING = _study(
+    "findings-copying",
+    "copying",
+    (2e-4, 1e-3, 5e-3),
+    5,
+    {"length": 50, "epochs": 10, "hidden_size": 64},
+    "50 blanks, 64 units, 1,000 iterations",
+)
+FINDINGS_SPEECH = _study(
+    "findings-speech",
+    "spoken-digits",
+    (1e-3, 3e-3, 1e-2),
+    5,
+    {"epochs": 30, "hidden_size": 84},
+    "84 units, 30 epochs",
+    stand_in="synthetic-speech",
+)
+FINDINGS_WORDS = _study(
+    "findings-words",
+    "words",
+    (10.0, 30.0, 60.0),
+    5,
+    {"epochs": 8},
+    "embeddings of 200, 400 units, 8 epochs",
+    cell="awd-lstm",
+    stand_in="synthetic-words",
+)

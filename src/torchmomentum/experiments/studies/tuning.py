@@ -1,0 +1,109 @@
+"""Tunes one setting of every model alike, before they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.result import Result, ended
+from torchmomentum.experiments.study import Study
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is tried of each model.
+
+    Attributes:
+        setting: A setting of trainings, such as ``lr``.
+        values: What is tried of it: the same for every model.
+        seeds: With how many seeds each.
+    """
+
+    setting: str
+    values: Sequence[Any]
+    seeds: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise UsageError(f"tuning {self.setting} needs at least one value")
+        if self.seeds < 1:
+            raise UsageError(f"tuning needs at least 1 seed, got {self.seeds}")
+
+
+def _chosen(runs: Sequence[Result]) -> float | None:
+    """The mean of the validation metric at its best epoch; None where a run diverged."""
+    found = [run.values["chosen_validation"] for run in ended(runs)]
+    if len(found) < len(runs):
+        return None
+    if None in found:
+        raise UsageError("tuning needs validation samples, and this task holds none out")
+    return fmean(found)
+
+
+def _best(names: Sequence[str], scores: Mapping[str, float | None], higher: bool) -> str:
+    """The name with the best score; the first where there is none."""
+    known = [(score, name) for name in names if (score := scores[name]) is not None]
+    if not known:
+        return names[0]
+    best = max if higher else min
+    return best(known, key=lambda pair: pair[0])[1]
+
+
+def tuned(
+    study: Study,
+    tuning: Tuning,
+    place: Place,
+    *,
+    scale: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    quiet: bool = False,
+) -> Study:
+    """The study whose models have the value that is best for each on validation samples.
+
+    Its arms are ``MODEL@SETTING=VALUE``. A model that diverged with every value keeps the first.
+
+    Args:
+        study: Its axis is ``model``.
+        tuning: What is tried.
+        place: Where runs lie; those of the seeds that are tried are runs of the study too.
+        scale: See :meth:`~.study.Study.plan`, as for the next.
+        changes: Settings that the user chose.
+        jobs: Runs at a time.
+        quiet: Shows no progress.
+
+    Raises:
+        UsageError: A model cannot take the setting, or nothing is held out to tune on.
+    """
+    from torchmomentum.experiments.engine.pool import compute_all
+
+    models = list(study.axes["model"])
+    names = {m: [f"{m}@{tuning.setting}={value}" for value in tuning.values] for m in models}
+    every = [name for of in names.values() for name in of]
+    settings = {**study.settings}
+    called: Mapping[str, str] = settings.get("models", {})  # what models with other names are
+    if called:
+        settings["models"] = {
+            name: called[m] + name.removeprefix(m) for m in called for name in names[m]
+        }
+    trials = replace(study, axes={**study.axes, "model": every}, settings=settings)
+    runs = trials.plan(scale, seeds=tuning.seeds, changes=changes)
+    found = compute_all([run.recipe for run in runs], place, jobs=jobs, quiet=quiet)
+    scores = {
+        name: _chosen([found[run.recipe.key] for run in runs if run.arm["model"] == name])
+        for name in every
+    }
+    kept = [_best(of, scores, bool(study.higher_is_better)) for of in names.values()]
+    view = {
+        **study.view,
+        "tuned": tuning.setting,
+        "tried": list(tuning.values),
+        "trials": {name: score for name, score in scores.items() if score is not None},
+        "tuning_seeds": tuning.seeds,
+    }
+    axes = {**study.axes, "model": kept}
+    return replace(study, axes=axes, settings=settings, view=view, tuning=None)

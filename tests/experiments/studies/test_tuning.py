@@ -1,0 +1,146 @@
+"""Every model gets what is best for it on validation samples, and Holm's correction is right."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.experiments.report.test_tables import _results
+from torchmomentum.experiments.cli import main
+from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.registry import STUDIES
+from torchmomentum.experiments.report.named import table
+from torchmomentum.experiments.report.statistics import holm, paired_difference
+from torchmomentum.experiments.report.tuned import tuned as tuned_table
+from torchmomentum.experiments.result import Result
+from torchmomentum.experiments.studies.compare import comparison
+from torchmomentum.experiments.studies.run import load_results, run_study
+from torchmomentum.experiments.studies.tuning import Tuning, tuned
+
+SMALL = {"threads": 1, "hidden_size": 8, "epochs": 3, "train_limit": 256}
+
+
+def test_each_model_gets_its_best_value(tmp_path):
+    models = {"lstm": "lstm", "mine": "momentum-lstm@mu=0.3"}
+    study, _ = comparison("pdigits", models, scale="smoke", changes=SMALL)
+    place, values = Place(tmp_path / "runs"), [1e-4, 3e-2]
+    found = tuned(study, Tuning("lr", values), place, quiet=True)
+    scores = found.view["trials"]
+    assert [*scores] == [f"{m}@lr={v}" for m in ("lstm", "mine") for v in values]
+    for model, kept in zip(("lstm", "mine"), found.axes["model"], strict=True):
+        assert kept == max((f"{model}@lr={v}" for v in values), key=scores.get)
+        assert len({scores[f"{model}@lr={v}"] for v in values}) == 2
+    runs = found.plan(seeds=3)
+    recipe = next(run.recipe for run in runs if run.arm["model"].startswith("mine"))
+    assert recipe.model_options["rule"]["mu"] == 0.3
+    lrs = [float(model.rpartition("=")[2]) for model in found.axes["model"]]
+    assert recipe.optimizer_options["lr"] == lrs[1]
+    view = {**found.view, "references": ["lstm"]}
+    done = run_study(
+        replace(found, table="tuned", view=view), runs, place, tmp_path / "out", quiet=True
+    )
+    first = found.axes["model"][0]
+    means = [run.values["chosen_validation"] for run in done.of({"model": first})[:2]]
+    assert scores[first] == pytest.approx(sum(means) / 2)
+    rows = [["lstm", f"{lrs[0]}"], ["mine", f"{lrs[1]}"]]
+    assert [row[:2] for row in table(done).rows] == rows
+
+
+def test_lower_may_be_better_and_what_diverges_is_not_taken(tmp_path):
+    changes = {"threads": 1, "length": 20, "hidden_size": 8}
+    study, _ = comparison("adding", {"lstm": "lstm"}, scale="smoke", changes=changes)
+    tuning = Tuning("lr", [1e-3, 1e30])
+    found = tuned(study, tuning, Place(tmp_path), quiet=True)
+    assert found.axes["model"] == ["lstm@lr=0.001"]
+    again = tuned(study, Tuning("lr", [1e-6, 1e-2]), Place(tmp_path), quiet=True)
+    assert again.axes["model"] == [min(again.view["trials"], key=again.view["trials"].get)]
+
+
+def test_without_validation_there_is_nothing_to_tune_on(tmp_path):
+    study, _ = comparison("cifar10", {"preresnet": "preresnet"}, scale="smoke")
+    with pytest.raises(UsageError, match="tuning lr needs at least one value"):
+        Tuning("lr", [])
+    with pytest.raises(UsageError, match="tuning needs at least 1 seed, got 0"):
+        Tuning("lr", [1.0], 0)
+    assert study.tuning is None
+
+
+def test_holm_against_the_definition():
+    """The smallest level at which the step-down procedure rejects each."""
+    values = [0.011, 0.2, 0.004, 0.04, 0.04]
+
+    def rejected(level):
+        found, order = set(), sorted(range(5), key=lambda i: values[i])
+        for rank, i in enumerate(order):
+            if values[i] > level / (5 - rank):
+                break
+            found.add(i)
+        return found
+
+    levels = [k / 1000 for k in range(1001)]
+    expected = [min([a for a in levels if i in rejected(a)], default=1.0) for i in range(5)]
+    assert holm(values) == pytest.approx(expected, abs=0.0011)
+    assert holm([]) == []
+
+
+def test_p_is_students():
+    found = paired_difference([2.0, 3.0, 4.0], [1.0, 1.0, 1.0])
+    assert found.p == pytest.approx(0.0741799, rel=1e-5)  # t = 2 sqrt(3), 2 degrees of freedom
+
+
+def _run(model, seed, value):
+    return Result(
+        recipe={"epochs": 2}, values={"chosen": value}, arm={"model": f"{model}@lr=1"}, seed=seed
+    )
+
+
+def test_the_table_corrects_over_all_models():
+    noise = (0.0, 0.1, -0.1)
+    runs = [_run("a", s, 1 + n) for s, n in enumerate(noise)]
+    runs += [_run("b", s, 1.5 + n / 2) for s, n in enumerate(noise)]
+    runs += [_run("c", s, 1.05 - n) for s, n in enumerate(noise)]
+    models = [f"{m}@lr=1" for m in "abc"]
+    view = {"references": ["a"], "tuned": "lr", "tried": [1], "tuning_seeds": 2}
+    found = tuned_table(_results(runs, {"model": models}, view=view, higher_is_better=True))
+    assert [row[0] for row in found.rows] == ["a", "b", "c"]
+    assert found.rows[0][4:] == ["reference", "", ""]
+    raw = paired_difference([1.5, 1.55, 1.45], [1.0, 1.1, 0.9]).p
+    assert found.rows[1][5:] == [f"{2 * raw:.2g}", "better"]
+    assert found.rows[2][6] == "not separable"
+
+
+NAMES = [name for name in STUDIES if name.startswith("findings-")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_finding_runs_at_once(name, tmp_path):
+    study = STUDIES.find(name)
+    fewer = replace(study, axes={"model": study.axes["model"][:2]}, tuning=Tuning("lr", [1e-3], 1))
+    place = Place(tmp_path / "runs", tmp_path)
+    kept = tuned(fewer, fewer.tuning, place, scale="smoke", quiet=True)
+    found = run_study(kept, kept.plan("smoke"), place, tmp_path / "out", scale="smoke", quiet=True)
+    assert len(table(found).rows) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arm_of_a_finding_gets_the_same_trials(name):
+    study = STUDIES.find(name)
+    assert len(study.tuning.values) == 3
+    for scale in ("smoke", "desk"):
+        runs = study.plan(scale, seeds=1)
+        assert len(runs) == 12
+        assert len({(r.recipe.epochs, r.recipe.batch_size, r.recipe.task) for r in runs}) == 1
+    momentum = next(r.recipe for r in runs if "step_size=3.2" in r.arm["model"])
+    gain = next(r.recipe for r in runs if r.arm["model"].startswith("gain"))
+    rule = momentum.model_options["rule"]
+    assert rule["step_size"] / (1 - rule["mu"]) == pytest.approx(gain.model_options["rule"]["gain"])
+
+
+def test_from_the_command_line(tmp_path):
+    command = ["compare", "pdigits", "--models", "lstm,rms-lstm", "--scale", "smoke", "--quiet"]
+    command += ["--tune", "lr=0.001,0.01", "--seeds", "2", "--threads", "1", "--jobs", "1"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    found = load_results(tmp_path / "out")
+    assert found.view["tried"] == [0.001, 0.01]
+    assert found.view["references"] == ["lstm"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
