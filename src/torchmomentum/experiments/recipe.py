@@ -26,10 +26,12 @@ class Recipe:
             :class:`~.result.Result`.
         checking: ``"module:function"``: ``function(recipe, place)`` rejects what cannot be run
             here; empty for nothing to check.
+        alone: Whether it measures the machine, and is to have it for itself.
     """
 
     computation: ClassVar[str] = ""
     checking: ClassVar[str] = ""
+    alone: ClassVar[bool] = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""

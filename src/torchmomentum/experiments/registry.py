@@ -230,12 +230,12 @@ _FINDINGS = tuple(
 STUDIES = Registry(
     "study",
     {
-        **_constants("studies.findings", _FINDINGS),
         **_constants("studies.slides.figures", _SLIDES),
         **_constants("studies.images", _IMAGES),
         **_constants("studies.momentumrnn.tables", _PAPER_TABLES),
         **_constants("studies.momentumrnn.costs", ("table14", "table15", "table16")),
         **_constants("studies.momentumrnn.figures", _PAPER_FIGURES),
+        **_constants("studies.findings", _FINDINGS),
     },
 )
 _BENCHMARKS = (

@@ -25,6 +25,7 @@ class Timing(Recipe):
 
     computation: ClassVar[str] = "torchmomentum.experiments.bench.measure:measure"
     checking: ClassVar[str] = "torchmomentum.experiments.bench.measure:check"
+    alone: ClassVar[bool] = True
 
     benchmark: str
     item: Sequence[int] | str

@@ -26,6 +26,8 @@ from torchmomentum.experiments.study import SCALES, Study
 if TYPE_CHECKING:
     from torchmomentum.experiments.engine.place import Place
 
+ALL = "all"
+_OF_ALL = ("threads", "device", "precision")  # what may differ of all studies at once
 SHARED = "runs/shared"  # where the runs of all studies lie by default
 # every option of a study by its name: type and help
 _OPTIONS: dict[str, tuple[Any, str]] = {
@@ -49,7 +51,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
 def add(commands: Commands) -> None:
     """Adds the command to the parser."""
     again = commands.add_parser("reproduce", help="compute a figure or a table again")
-    again.add_argument("name", metavar="NAME", help=", ".join(STUDIES))
+    again.add_argument("name", metavar="NAME", help=f"{ALL}, or {', '.join(STUDIES)}")
     again.add_argument(
         "--scale", metavar="NAME", help=f"{', '.join(SCALES)} (default: the study's)"
     )
@@ -119,10 +121,40 @@ def _of_data(study: Study, data: str | None) -> Study:
     return replace(study, view={**study.view, "recipe": recipe})
 
 
+def _run_all(options: argparse.Namespace) -> None:
+    """Computes all studies that can be computed here.
+
+    Raises:
+        UsageError: A setting that is not for all.
+    """
+    from torchmomentum.experiments.studies.everything import plan_all, run_all
+
+    changes, jobs = given(options, _OPTIONS) | settings_set(options), jobs_of(options)
+    other = [name for name in changes if name not in _OF_ALL]
+    if other:
+        raise UsageError(f"all has no {other[0].replace('_', '-')}; it has: {', '.join(_OF_ALL)}")
+    out = Path(options.out or f"runs/{ALL}")
+    place = place_of(options, out, SHARED)
+    threads = {"threads": max(1, (os.cpu_count() or 1) // jobs)}
+    planned, left = plan_all(options.scale, options.seeds, threads | changes, place)
+    for name, why in left.items():
+        print(f"{name} is left out: {why}")
+
+    def tell(name: str) -> None:
+        print(f"{name}: written to {out / name}")
+
+    how: Any = {"jobs": jobs, "resume": options.resume, "quiet": options.quiet}
+    run_all(planned, place, out, **how, tell=tell)
+
+
 def run(options: argparse.Namespace) -> None:
-    """Computes a study again."""
-    check_name("study", options.name, STUDIES)
+    """Computes a study again, or all of them."""
+    if options.name != ALL:
+        check_name("study", options.name, (ALL, *STUDIES))
     need_extra()
+    if options.name == ALL:
+        _run_all(options)
+        return
     several = (options.devices or 1) > 1
     jobs = jobs_of(options, alone=several)
     if jobs > 1 and several:

@@ -53,6 +53,24 @@ def _best(names: Sequence[str], scores: Mapping[str, float | None], higher: bool
     return best(known, key=lambda pair: pair[0])[1]
 
 
+def _names(study: Study, tuning: Tuning) -> dict[str, list[str]]:
+    """What each model is called with each value."""
+    values = [f"@{tuning.setting}={value}" for value in tuning.values]
+    return {model: [model + value for value in values] for model in study.axes["model"]}
+
+
+def trials_of(study: Study, tuning: Tuning) -> Study:
+    """The study of every model with every value."""
+    names, settings = _names(study, tuning), {**study.settings}
+    called: Mapping[str, str] = settings.get("models", {})  # what models with other names are
+    if called:
+        settings["models"] = {
+            name: called[m] + name.removeprefix(m) for m in called for name in names[m]
+        }
+    axes = {**study.axes, "model": [name for of in names.values() for name in of]}
+    return replace(study, axes=axes, settings=settings, tuning=None)
+
+
 def tuned(
     study: Study,
     tuning: Tuning,
@@ -81,21 +99,12 @@ def tuned(
     """
     from torchmomentum.experiments.engine.pool import compute_all
 
-    models = list(study.axes["model"])
-    names = {m: [f"{m}@{tuning.setting}={value}" for value in tuning.values] for m in models}
-    every = [name for of in names.values() for name in of]
-    settings = {**study.settings}
-    called: Mapping[str, str] = settings.get("models", {})  # what models with other names are
-    if called:
-        settings["models"] = {
-            name: called[m] + name.removeprefix(m) for m in called for name in names[m]
-        }
-    trials = replace(study, axes={**study.axes, "model": every}, settings=settings)
+    trials, names = trials_of(study, tuning), _names(study, tuning)
     runs = trials.plan(scale, seeds=tuning.seeds, changes=changes)
     found = compute_all([run.recipe for run in runs], place, jobs=jobs, quiet=quiet)
     scores = {
         name: _chosen([found[run.recipe.key] for run in runs if run.arm["model"] == name])
-        for name in every
+        for name in trials.axes["model"]
     }
     kept = [_best(of, scores, bool(study.higher_is_better)) for of in names.values()]
     view = {
@@ -105,5 +114,4 @@ def tuned(
         "trials": {name: score for name, score in scores.items() if score is not None},
         "tuning_seeds": tuning.seeds,
     }
-    axes = {**study.axes, "model": kept}
-    return replace(study, axes=axes, settings=settings, view=view, tuning=None)
+    return replace(trials, axes={**study.axes, "model": kept}, view=view)
