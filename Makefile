@@ -60,7 +60,7 @@ bench: setup
 	for kind in $(KINDS); do $(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
 
 SLIDES := slides-quadratic slides-noise-decaying slides-noise-constant \
-	slides-restart-frequency slides-logistic slides-bnn
+	slides-restart-frequency slides-momentum slides-accumulation slides-logistic slides-bnn
 
 # the slides' figures; runs that are there are left as they are
 slides: setup

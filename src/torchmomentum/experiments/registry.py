@@ -207,7 +207,8 @@ OPTIMIZERS = Registry(
 )
 _SLIDES = (
     *("slides-quadratic", "slides-noise-decaying", "slides-noise-constant"),
-    *("slides-restart-frequency", "slides-logistic", "slides-bnn"),
+    *("slides-restart-frequency", "slides-momentum", "slides-accumulation", "slides-logistic"),
+    "slides-bnn",
 )
 _IMAGES = (
     *("cifar10", "cifar100", "imagenet", "error-vs-depth", "fewer-epochs"),

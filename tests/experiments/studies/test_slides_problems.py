@@ -1,11 +1,16 @@
 """The slides' problems and methods: matrices, released curves, oracles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from torchmomentum.experiments.engine.compute import compute
+from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.registry import STUDIES
 from torchmomentum.experiments.studies.slides import regression
 from torchmomentum.experiments.studies.slides.figures import METHODS
 from torchmomentum.experiments.studies.slides.methods import (
@@ -21,6 +26,7 @@ from torchmomentum.experiments.studies.slides.problems import (
     decaying,
     exact,
 )
+from torchmomentum.experiments.studies.slides.recipes import Accumulation
 from torchmomentum.optim import NAG
 
 
@@ -189,3 +195,41 @@ def test_constant_momentum_is_torchs_in_both_forms():
                 new = point - 0.2 * point
                 point, before = new + 0.9 * (new - before), new
             assert w.item() == pytest.approx(point)
+
+
+def test_from_the_minimum_gradient_descent_has_the_gap_of_its_noise():
+    """Each coordinate of the spectrum is an autoregression, whose variance is a geometric sum."""
+    n, s, sigma, steps = 60, 0.25, 0.001, 400
+    problem = Laplacian(n)
+    methods = {"GD": Method(mu=0.0), "NAG": Method(), "SRNAG": Method(restart=20)}
+    found = [
+        run_methods(problem, methods, constant, iterations=steps + 1, seed=k, start=problem.minimum)
+        for k in range(200)
+    ]
+    eigenvalues = 2 - 2 * np.cos(np.pi * np.arange(1, n + 1) / (n + 1))
+    kept = (1 - s * eigenvalues) ** 2
+    for k in (1, 10, steps):
+        variance = (s * sigma) ** 2 * (1 - kept**k) / (1 - kept)
+        expected = 0.5 * (eigenvalues * variance).sum()
+        gaps = np.array([each["GD"]["gaps"][k] for each in found])
+        assert abs(gaps.mean() - expected) < 4 * gaps.std() / len(gaps) ** 0.5
+    assert all(each[name]["gaps"][0] == 0 for each in found for name in methods)
+    ends = {m: np.mean([each[m]["gaps"][-1] for each in found]) for m in methods}
+    assert ends["NAG"] > 1.5 * ends["SRNAG"] > 1.5 * ends["GD"]
+
+
+def test_without_noise_nothing_is_accumulated(tmp_path):
+    study = STUDIES.find("slides-accumulation")
+    (recipe,) = (run.recipe for run in study.plan(seeds=1) if run.arm["method"] == "NAG")
+    still = replace(recipe, noise="exact", iterations=2000, at=[0, 1999])
+    found = compute(still, Place(tmp_path))
+    assert max(found.curves["gap"]) < 1e-28
+    assert isinstance(recipe, Accumulation)
+    assert not isinstance(STUDIES.find("slides-quadratic").plan()[0].recipe, Accumulation)
+
+
+def test_the_momentum_figure_is_on_the_cycle_with_500_unknowns():
+    recipes = [run.recipe for run in STUDIES.find("slides-momentum").plan()]
+    assert {(recipe.size, recipe.cycle, recipe.noise) for recipe in recipes} == {
+        (500, True, "exact")
+    }

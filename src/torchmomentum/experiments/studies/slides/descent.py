@@ -8,7 +8,7 @@ from torchmomentum.experiments.engine.place import Place, Tell
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.studies.slides.methods import Method, run_methods
 from torchmomentum.experiments.studies.slides.problems import Laplacian, constant, decaying, exact
-from torchmomentum.experiments.studies.slides.recipes import Descent
+from torchmomentum.experiments.studies.slides.recipes import Accumulation, Descent
 
 NOISES = {"exact": exact, "decaying": decaying, "constant": constant}
 
@@ -24,13 +24,15 @@ def method_of(values: Any) -> Method:
 
 def descend(recipe: Descent, place: Place, tell: Tell) -> Result:
     """Computes the gaps ``f(w_k) - f*`` along the way."""
+    problem = Laplacian(recipe.size, recipe.cycle)
     found = run_methods(
-        Laplacian(recipe.size, recipe.cycle),
+        problem,
         {"": method_of(recipe.method)},
         NOISES[recipe.noise],
         iterations=recipe.iterations,
         seed=recipe.seed,
         at=recipe.at,
+        start=problem.minimum if isinstance(recipe, Accumulation) else None,
         tell=tell,
     )[""]
     return Result(

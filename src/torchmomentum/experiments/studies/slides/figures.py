@@ -8,6 +8,7 @@ from typing import Any
 from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.studies.slides.methods import EXACT_SCHEDULE, Method, slides_methods
 from torchmomentum.experiments.studies.slides.recipes import (
+    Accumulation,
     Chain,
     Descent,
     Regression,
@@ -28,9 +29,13 @@ THEOREMS = {
     "ARNAG": "geometric",
     "SRNAG": "geometric",
 }
+_HEAVY = ("GD + momentum", "heavy ball")
+_CONSTANT = ("GD", *_HEAVY)
 METHODS: Mapping[str, Mapping[str, Method]] = {
     "exact": slides_methods(EXACT_SCHEDULE),
     "noisy": slides_methods(NOISY_SCHEDULE),
+    "momentum": {n: m for n, m in slides_methods(None).items() if n in _CONSTANT},
+    "accumulation": {n: m for n, m in slides_methods(NOISY_SCHEDULE).items() if n not in _HEAVY},
     "frequencies": {
         **{f"F = {every}": Method(restart=every) for every in FREQUENCIES},
         "never": Method(),
@@ -50,18 +55,31 @@ def descent_recipe(settings: Mapping[str, Any], seed: int) -> Recipe:
     iterations, method = settings["iterations"], METHODS[settings["methods"]][settings["method"]]
     at = recorded(iterations, settings["points"], _QUADRATIC["shown"])
     cycle = bool(settings.get("cycle"))
-    noise = settings["noise"]
-    return Descent(method._asdict(), noise, iterations, seed, cycle=cycle, at=at)
+    noise, size = settings["noise"], settings.get("size", 1000)
+    kind = Accumulation if settings.get("from_minimum") else Descent
+    return kind(method._asdict(), noise, iterations, seed, cycle=cycle, size=size, at=at)
 
 
-def _quadratic(name: str, title: str, noise: str, methods: str, seeds: int) -> Study:
-    theorem = THEOREMS if noise == "exact" else {}
+def _quadratic(
+    name: str,
+    title: str,
+    noise: str,
+    methods: str,
+    seeds: int,
+    *,
+    theorem: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Study:
+    if theorem is None:
+        theorem = THEOREMS if noise == "exact" else {}
+    graph = "cycle" if settings.get("cycle") else "path"
+    common = {"noise": noise, "methods": methods, "iterations": 50_000, "points": 300}
     return Study(
         name=name,
-        title=f"path Laplacian, {title}",
+        title=f"{graph} Laplacian, {title}",
         recipe=f"{__name__}:descent_recipe",
         axes={"method": tuple(METHODS[methods])},
-        settings={"noise": noise, "methods": methods, "iterations": 50_000, "points": 300},
+        settings={**common, **settings},
         seeds=seeds,
         metric="f(w_k) - f*",
         table="iterations",
@@ -98,6 +116,26 @@ SLIDES_RESTART_FREQUENCY = _quadratic(
     "constant",
     "frequencies",
     5,
+)
+# the slides' figure beside momentum for optimization: 500 unknowns, the Laplacian of a cycle
+SLIDES_MOMENTUM = _quadratic(
+    "slides-momentum",
+    "500 unknowns, exact gradients",
+    "exact",
+    "momentum",
+    1,
+    cycle=True,
+    size=500,
+)
+# the theorem: with stochastic gradients Nesterov's momentum accumulates error, E f - f* = O(k)
+SLIDES_ACCUMULATION = _quadratic(
+    "slides-accumulation",
+    "noise of 0.001 from the minimum on",
+    "constant",
+    "accumulation",
+    5,
+    theorem={"NAG": "k"},
+    from_minimum=True,
 )
 _LOGISTIC: Mapping[str, Any] = {
     "x": "k",

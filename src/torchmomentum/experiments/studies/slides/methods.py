@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from torchmomentum.experiments.engine.place import Tell, silent
-from torchmomentum.experiments.studies.slides.problems import Laplacian, Noise, exact
+from torchmomentum.experiments.studies.slides.problems import Array, Laplacian, Noise, exact
 from torchmomentum.optim.policies import Policy, interval_after
 
 _TOLD_EVERY = 500  # iterations
@@ -55,9 +55,10 @@ def run_methods(
     iterations: int,
     seed: int = 0,
     at: Sequence[int] | None = None,
+    start: Array | None = None,
     tell: Tell = silent,
 ) -> dict[str, Any]:
-    """Follows all methods from the problem's start, with the same noise for all of them.
+    """Follows all methods from one point, with the same noise for all of them.
 
     Args:
         problem: What to minimize.
@@ -66,6 +67,7 @@ def run_methods(
         iterations: How many points to record, the start counted in.
         seed: Of the noise.
         at: The iterations whose points are recorded, in order; None for all.
+        start: The first point; None for the problem's.
         tell: Told how far it is.
 
     Returns:
@@ -75,7 +77,7 @@ def run_methods(
     names, n = list(methods), problem.size
     generator = np.random.default_rng(seed)
     shape = (len(names), n)
-    w = np.broadcast_to(problem.start, shape).copy()
+    w = np.broadcast_to(problem.start if start is None else start, shape).copy()
     v, new, moved, gradient = w.copy(), np.empty(shape), np.empty(shape), np.empty(shape)
     adaptive = [i for i, m in enumerate(methods.values()) if m.restart == "function"]
     heavy = [i for i, m in enumerate(methods.values()) if m.heavy]

@@ -65,6 +65,11 @@ class Descent(Recipe):
 
 
 @dataclass(frozen=True)
+class Accumulation(Descent):
+    """The same from the minimum on: the gap is what noise has accumulated."""
+
+
+@dataclass(frozen=True)
 class OnImages(Recipe):
     """One method on images, by mini-batches.
 
