@@ -1,5 +1,6 @@
 """The documents say what the committed results and the code say, and their examples run."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tools.tree import tree
 from torchmomentum.experiments.published.images import IMAGE_ERRORS
-from torchmomentum.experiments.registry import CELLS, RULES, STUDIES, TASKS
+from torchmomentum.experiments.registry import BENCHMARKS, CELLS, RULES, STUDIES, TASKS
 from torchmomentum.experiments.report.document import document
 from torchmomentum.experiments.studies.run import load_results
 
@@ -108,3 +109,46 @@ def test_contributing_names_files_that_are_there():
     assert text.count("\n") <= 70
     for name in re.findall(r"\]\(([^)]+)\)", text):
         assert (ROOT / name).exists(), name
+
+
+def _told_in_coverage():
+    page = (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
+    return page, set(re.findall(r"`([^`]+)`", page))
+
+
+def test_the_coverage_names_what_there_is():
+    _, told = _told_in_coverage()
+    own = {name for name in STUDIES if name.startswith(("table", "figure", "slides-", "findings-"))}
+    assert own <= told
+    for word in told:
+        first, *rest = word.split()
+        if first.startswith("tests/"):
+            assert (ROOT / first).exists(), word
+        elif re.fullmatch(
+            r"(table|figure|slides-|findings-|cifar|imagenet|error-|fewer-).*", first
+        ):
+            assert first in STUDIES, word
+        elif rest[:1] == ["bench"]:
+            assert rest[1] in BENCHMARKS or rest[1] == "time-to-accuracy", word
+        elif first.startswith(
+            ("torchmomentum.nn.", "torchmomentum.sampling.", "torchmomentum.optim.")
+        ):
+            module, _, name = first.rpartition(".")
+            assert hasattr(importlib.import_module(module), name), word
+
+
+def test_the_coverage_has_every_table_figure_and_equation_of_the_paper():
+    page, _ = _told_in_coverage()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
+    for number in (1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 16):
+        assert any(re.match(rf" Table {number}\b", row) for row in rows), number
+    for number in range(1, 12):
+        assert any(re.match(rf" Figure {number}\b", row) for row in rows), number
+    for number in range(1, 5):
+        assert any(f"Remark {number} " in row for row in rows), number
+    for letter in "ABCDEF":
+        assert any(f"Appendix {letter}" in row for row in rows), letter
+    equations = {int(n) for row in rows for n in re.findall(r"\((\d+)\)", row)}
+    spans = {(6, 8), (11, 13)}
+    between = {n for low, high in spans for n in range(low, high + 1)}
+    assert equations | between >= set(range(1, 17))
