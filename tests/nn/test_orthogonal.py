@@ -262,3 +262,9 @@ def test_the_papers_names():
         assert repr(made.momentum) == rule
         assert made.orthogonal[0].map == "cayley"
         assert made.orthogonal[0].rebase_every is None
+
+
+@pytest.mark.parametrize("lr", [float("nan"), -1.0, float("inf")])
+def test_a_rate_of_the_tangents_out_of_its_range_is_named(lr):
+    with pytest.raises(ValueError, match=r"orthogonal_lr must be in \[0, inf\)"):
+        tnn.orthogonal_parameter_groups(tnn.OrthogonalRNN(3, 4), orthogonal_lr=lr)

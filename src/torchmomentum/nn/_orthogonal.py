@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchmomentum._checks import check_number
 from torchmomentum.nn._recurrent import Recurrent
 from torchmomentum.nn._trivialization import Trivialization
 from torchmomentum.nn.rules import Rule
@@ -138,8 +140,12 @@ def orthogonal_parameter_groups(
 
     Args:
         module: A layer or a model with layers in it.
-        orthogonal_lr: The learning rate of the tangents.
+        orthogonal_lr: The learning rate of the tangents, at least zero and finite.
         options: Further options of the tangents' group.
+
+    Raises:
+        ValueError: ``orthogonal_lr`` is out of its range; optimizers check their default alone.
+        TypeError: It is no number.
 
     Example:
         >>> groups = orthogonal_parameter_groups(OrthogonalRNN(3, 4), orthogonal_lr=2e-4)
@@ -147,6 +153,7 @@ def orthogonal_parameter_groups(
         >>> [group["lr"] for group in optimizer.param_groups]
         [0.0007, 0.0002]
     """
+    check_number("orthogonal_lr", orthogonal_lr, 0.0, math.inf)
     tangents = [m.tangent for m in module.modules() if isinstance(m, Trivialization)]
     own = {id(tangent) for tangent in tangents}
     others = [p for p in module.parameters() if id(p) not in own]
