@@ -30,6 +30,12 @@ def test_words_beyond_the_vocabulary_are_unknown_and_lines_end():
     assert len(text.train) == 18 * 9
 
 
+def test_a_text_may_say_what_is_unknown():
+    text = text_of("the <unk> sat\n" * 20, 5, "this")
+    assert _words(text, text.test) == ["the", UNKNOWN, "sat", END]
+    assert text.words == [END, UNKNOWN, "the", "sat"]
+
+
 def test_a_text_that_is_too_short_or_none_is_named(tmp_path):
     with pytest.raises(UsageError, match="this must have at least 20 lines, got 19"):
         text_of("a\n" * 19, 5, "this")

@@ -34,6 +34,8 @@ def test_the_trigger_looks_back_further_than_its_patience():
         ([5.0, 4.0, 4.5], 0, 3),
         ([5.0, 4.0, 3.0, 2.0], 1, None),
         ([5.0, 6.0, 7.0], 5, None),
+        ([5.0, 4.0, 3.0, 5.0, 5.0, 5.0], 5, None),
+        ([5.0, 4.0, 3.0, 5.0, 5.0, 6.0, 5.5], 5, 7),
     ):
         optimizer = NTASGD([nn.Parameter(torch.ones(1))], 0.1, patience=patience)
         fired = None

@@ -9,7 +9,8 @@ from torch.nn.functional import cross_entropy
 
 from torchmomentum.experiments.engine.optimizers import at_rate
 from torchmomentum.experiments.engine.place import Place
-from torchmomentum.experiments.engine.training import setup
+from torchmomentum.experiments.engine.training import _penalized, setup
+from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.studies.training import training_recipe
 
 from ..stopping import Stop, stop_at, train, without_seconds
@@ -45,7 +46,7 @@ def _by_hand(recipe):
             loss = cross_entropy(model(x, begins).flatten(0, 1), y.flatten())
             losses.append(loss.item())
             model.zero_grad()
-            (loss + model.penalty()).backward()
+            (loss + model.training_penalty()).backward()
             nn.utils.clip_grad_norm_(parameters, 0.25)
             with torch.no_grad():
                 for p in parameters:
@@ -99,3 +100,30 @@ def test_a_rate_is_held_for_a_step_alone():
     with at_rate(optimizer, 0.5):
         assert optimizer.param_groups[0]["lr"] == 0.2
     assert optimizer.param_groups[0]["lr"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window": 0}, "window must be at least 1, got 0"),
+        ({"window": "x"}, "window must be an int, got str"),
+        ({"test_columns": 1.5}, "test_columns must be an int, got float"),
+        ({"task": "text", "file": 3}, r"file must be a text file: file=TEXT\.txt, got 3"),
+        ({"task": "words", "vocabulary": 1}, "vocabulary must be at least 2, got 1"),
+    ],
+)
+def test_options_out_of_their_range_are_named(changes, message):
+    with pytest.raises(UsageError, match=message):
+        _recipe(**changes)
+
+
+def test_several_devices_are_refused():
+    with pytest.raises(UsageError, match="devices must be 1 for synthetic-words"):
+        setup(_recipe(devices=2), Place("nowhere"))
+
+
+def test_a_models_own_attribute_is_no_penalty():
+    model = nn.Linear(1, 1)
+    model.training_penalty = 0.5
+    loss = torch.ones(())
+    assert _penalized(loss, model) is loss

@@ -50,11 +50,21 @@ def test_a_state_dict_holds_the_state(name, tmp_path):
     assert torch.equal(other(words[5:], NO), model(words[5:], NO))
 
 
+def test_a_state_goes_where_the_weights_are():
+    model, other = (AWDLSTM(9, RULES["adam"], SMALL) for _ in range(2))
+    model(torch.randint(9, (5, 3)), YES)
+    other.to("meta").set_extra_state(model.get_extra_state())
+    parts = [part for layer in other.get_extra_state() for part in layer[0:2]]
+    assert all(part.is_meta for part in parts)
+
+
 def test_no_gradient_passes_a_window():
     model = AWDLSTM(9, RULES["momentum"], STILL)
     words = torch.randint(9, (8, 3))
     for begins in (YES, NO):
-        (model(words, begins).sum() + model.penalty()).backward()  # raises if the graph is shared
+        (
+            model(words, begins).sum() + model.training_penalty()
+        ).backward()  # raises if the graph is shared
 
 
 def test_the_penalties_are_those_of_the_last_layer():
@@ -65,9 +75,9 @@ def test_the_penalties_are_those_of_the_last_layer():
     for layer in model.layers:
         out = layer(out)[0]
     expected = 3 * out.square().mean() + (out[1:] - out[:-1]).square().mean()
-    torch.testing.assert_close(model.penalty(), expected)
+    torch.testing.assert_close(model.training_penalty(), expected)
     with pytest.raises(RuntimeError, match="needs a forward in training"):
-        AWDLSTM(9, RULES["none"], SMALL).penalty()
+        AWDLSTM(9, RULES["none"], SMALL).training_penalty()
 
 
 def test_locked_dropout_drops_channels_at_all_steps_and_keeps_the_mean():

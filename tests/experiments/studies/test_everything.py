@@ -13,6 +13,7 @@ from torchmomentum.experiments.studies import everything
 from torchmomentum.experiments.studies.everything import plan_all, run_all
 from torchmomentum.experiments.studies.run import load_results, run_study
 from torchmomentum.experiments.studies.tuning import Tuning
+from torchmomentum.experiments.tasks.speech import SyntheticSpeech
 
 THREADS = {"threads": 1}
 
@@ -34,8 +35,8 @@ def test_all_that_can_be_computed_is(few, tmp_path):
     planned, left = plan_all("smoke", None, THREADS, place)
     assert [*left] == ["imagenet"]
     assert "ImageNet is not in" in left["imagenet"]
-    found = run_all(planned, place, out, quiet=True, tell=told.append)
-    assert told == ["table14", "table5", "findings-digits"]
+    found = run_all(planned, place, out, quiet=True, tell=lambda *each: told.append(each))
+    assert told == [(name, None) for name in ("table14", "table5", "findings-digits")]
     for results in found:
         assert isinstance(results, Results)
         assert load_results(out / results.study).runs == results.runs
@@ -50,6 +51,42 @@ def test_all_that_can_be_computed_is(few, tmp_path):
         run_all(planned, place, out, quiet=True)
     whole = run_all(planned, place, out, quiet=True, resume=True)
     assert [len(each.runs) for each in whole] == [len(each.runs) for each in found]
+
+
+def test_one_study_that_fails_leaves_the_others(few, tmp_path, monkeypatch):
+    place, told = Place(tmp_path / "runs", tmp_path), {}
+    planned, _ = plan_all("smoke", None, THREADS, place)
+
+    def fail(self, *args, **kwargs):
+        raise UsageError("could not download it")
+
+    monkeypatch.setattr(SyntheticSpeech, "_sentences", fail)
+    found = run_all(planned, place, tmp_path / "out", quiet=True, tell=told.__setitem__)
+    assert [each.study for each in found] == ["table14", "findings-digits"]
+    assert told == {"table14": None, "table5": "could not download it", "findings-digits": None}
+
+
+def test_results_that_are_there_are_not_written_over(few, tmp_path):
+    place, out = Place(tmp_path / "runs", tmp_path), tmp_path / "out"
+    planned, _ = plan_all("smoke", None, THREADS, place)
+    only = [each for each in planned if each.study.name == "findings-digits"]
+    run_all(only, place, out, quiet=True)
+    with pytest.raises(UsageError, match="findings-digits holds results already; give --resume"):
+        run_all(only, place, out, quiet=True)
+    (other,) = (
+        e for e in plan_all("desk", None, THREADS, place)[0] if e.study.name == only[0][0].name
+    )
+    with pytest.raises(UsageError, match="findings-digits holds results of"):
+        run_all([other], place, out, quiet=True, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("scale", "seeds", "message"),
+    [("dsek", None, "unknown scale 'dsek'"), ("smoke", 0, "seeds must be at least 1, got 0")],
+)
+def test_a_mistake_is_not_taken_for_missing_data(scale, seeds, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        plan_all(scale, seeds, THREADS, Place(tmp_path, tmp_path))
 
 
 def test_a_measurement_has_the_machine_for_itself(few, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.studies.compare import comparison
 from torchmomentum.experiments.studies.run import load_results, run_study
 from torchmomentum.experiments.studies.tuning import Tuning, tuned
+from torchmomentum.experiments.tasks.digits import PermutedDigits
 
 SMALL = {"threads": 1, "hidden_size": 8, "epochs": 3, "train_limit": 256}
 
@@ -56,13 +57,28 @@ def test_lower_may_be_better_and_what_diverges_is_not_taken(tmp_path):
     assert again.axes["model"] == [min(again.view["trials"], key=again.view["trials"].get)]
 
 
-def test_without_validation_there_is_nothing_to_tune_on(tmp_path):
-    study, _ = comparison("cifar10", {"preresnet": "preresnet"}, scale="smoke")
-    with pytest.raises(UsageError, match="tuning lr needs at least one value"):
-        Tuning("lr", [])
-    with pytest.raises(UsageError, match="tuning needs at least 1 seed, got 0"):
-        Tuning("lr", [1.0], 0)
-    assert study.tuning is None
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Tuning("lr", []), "tuning lr needs at least one value"),
+        (lambda: Tuning("lr", [1.0], 0), "tuning needs at least 1 seed, got 0"),
+    ],
+)
+def test_a_tuning_of_nothing_is_named(make, message):
+    with pytest.raises(UsageError, match=message):
+        make()
+
+
+def test_without_validation_there_is_nothing_to_tune_on(tmp_path, monkeypatch):
+    study, _ = comparison("pdigits", {"lstm": "lstm"}, scale="smoke", changes=SMALL)
+    load = PermutedDigits.load
+    monkeypatch.setattr(
+        PermutedDigits, "load", lambda *a, **k: replace(load(*a, **k), validation=())
+    )
+    place = Place(tmp_path)
+    with pytest.raises(UsageError, match="tuning needs validation samples, and this task holds"):
+        tuned(study, Tuning("lr", [1e-3, 1e-2]), place, quiet=True)
+    assert len(list(tmp_path.glob("*/result.json"))) == 1  # not after all trials
 
 
 def test_holm_against_the_definition():
@@ -109,6 +125,15 @@ def test_the_table_corrects_over_all_models():
     assert found.rows[2][6] == "not separable"
 
 
+def test_what_diverged_is_no_reference():
+    runs = [_run("a", s, 1.0 + s) for s in range(3)]
+    runs += [replace(_run("b", s, 0.0), values={}, failed="diverged") for s in range(3)]
+    view = {"references": ["a"], "tuned": "lr", "tried": [1], "tuning_seeds": 2}
+    models = {"model": ["a@lr=1", "b@lr=1"]}
+    found = tuned_table(_results(runs, models, view=view, higher_is_better=True))
+    assert found.rows[1][2:] == ["-", "diverged: 3 of 3", "-", "", ""]
+
+
 NAMES = [name for name in STUDIES if name.startswith("findings-")]
 
 
@@ -144,3 +169,19 @@ def test_from_the_command_line(tmp_path):
     assert found.view["tried"] == [0.001, 0.01]
     assert found.view["references"] == ["lstm"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
+
+
+def test_mistakes_are_told_before_anything_is_trained(tmp_path, capsys):
+    command = [
+        "reproduce",
+        "findings-digits",
+        "--scale",
+        "smoke",
+        "--quiet",
+        "--out",
+        str(tmp_path),
+    ]
+    command += ["--runs", str(tmp_path / "runs"), "--seeds", "0"]
+    assert main(command) == 2
+    assert "seeds must be at least 1, got 0" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

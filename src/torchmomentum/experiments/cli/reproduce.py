@@ -140,8 +140,8 @@ def _run_all(options: argparse.Namespace) -> None:
     for name, why in left.items():
         print(f"{name} is left out: {why}")
 
-    def tell(name: str) -> None:
-        print(f"{name}: written to {out / name}")
+    def tell(name: str, error: str | None) -> None:
+        print(f"{name} is left out: {error}" if error else f"{name}: written to {out / name}")
 
     how: Any = {"jobs": jobs, "resume": options.resume, "quiet": options.quiet}
     run_all(planned, place, out, **how, tell=tell)
@@ -162,16 +162,23 @@ def run(options: argparse.Namespace) -> None:
     study = _of_data(STUDIES.find(options.name), options.data)
     out = Path(options.out or f"runs/{options.name}")
     place, threads = place_of(options, out, SHARED), max(1, (os.cpu_count() or 1) // jobs)
-    study = _tuned(study, options, place, jobs, threads)
     runs = _plan(study, options, threads)
     from torchmomentum.experiments.cli.show import show
     from torchmomentum.experiments.engine.processes import is_first_process
-    from torchmomentum.experiments.studies.run import run_study
+    from torchmomentum.experiments.studies.run import check_out, run_study
 
     scale, _ = study.edition(options.scale)
+    if study.tuning is not None:
+        check_out(study, scale, runs, place, out, options.resume)
+        study = _tuned(study, options, place, jobs, threads)
+        runs = _plan(study, options, threads)
     quiet = options.quiet or not is_first_process()
     results = run_study(
-        study, runs, place, out, scale=scale, jobs=jobs, resume=options.resume, quiet=quiet
+        *(study, runs, place, out),
+        scale=scale,
+        jobs=jobs,
+        resume=options.resume or "tuned" in study.view,  # what was tuned on is there by now
+        quiet=quiet,
     )
     if is_first_process():
         show(results, out)

@@ -16,7 +16,7 @@ from torchmomentum.experiments.data.text_files import PTB, read_known
 from torchmomentum.experiments.errors import UsageError
 
 END, UNKNOWN = "<eos>", "<unk>"
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+|[^\w\s]")  # words, numbers, punctuation
+_WORD = re.compile(r"<unk>|[^\W\d_]+(?:'[^\W\d_]+)*|\d+|[^\w\s]")  # words, numbers, punctuation
 _HELD_OUT = 20  # of so many lines one is kept for validation and one for testing
 _MADE = -7  # a kind of draws, apart from all seeds
 
@@ -82,7 +82,8 @@ def text_of(content: str, vocabulary: int, name: str) -> Text:
         raise UsageError(f"{name} must have at least {_HELD_OUT} lines, got {len(lines)}")
     cuts = lines[: -2 * held], lines[-2 * held : -held], lines[-held:]
     parts = [[word for line in cut for word in line] for cut in cuts]
-    common = [w for w, _ in Counter(parts[0]).most_common(vocabulary) if w != END]
+    counts = Counter(parts[0]).most_common(vocabulary)
+    common = [word for word, _ in counts if word not in (END, UNKNOWN)]
     return _numbered(parts, [END, UNKNOWN, *common[: vocabulary - 2]])
 
 

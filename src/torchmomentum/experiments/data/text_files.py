@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torchmomentum.experiments.data.download import download
 from torchmomentum.experiments.data.folder import missing, verify_sha256, verify_size
@@ -109,14 +109,14 @@ def read_known(folder: Path, file: TextFile, *, offline: bool) -> str:
     return content.decode()
 
 
-def read_own(name: str | None) -> str:
+def read_own(name: Any) -> str:
     """The text of a user's own file, in UTF-8.
 
     Raises:
         UsageError: It is not there, or another kind of file.
     """
-    path = Path(name or "").expanduser()
-    if not path.is_file():
+    path = Path(str(name)).expanduser()
+    if name is None or not path.is_file():
         raise UsageError(f"file must be a text file: file=TEXT.txt, got {name}")
     try:
         return path.read_text(encoding="utf-8")

@@ -7,12 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from torchmomentum.experiments.data.batches import (
-    Batch,
-    BatchStream,
-    generator,
-    part_of_this_process,
-)
+from torchmomentum.experiments.data.batches import Batch, BatchStream, generator
 from torchmomentum.experiments.errors import UsageError
 
 _SHORTER = 0.05  # how probable a window around half the length is
@@ -78,6 +73,5 @@ class Windows(BatchStream):
 
     def __iter__(self) -> Iterator[Batch]:
         """The epoch's windows, from ``start`` on."""
-        columns = part_of_this_process(self._rows.shape[1])
         for start, length in self._windows()[self.start :]:
-            yield _window(self._rows[:, columns], start, length)
+            yield _window(self._rows, start, length)

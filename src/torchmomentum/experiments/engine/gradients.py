@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.engine.place import Place, Tell
 from torchmomentum.experiments.engine.training import result_of, trained
+from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.studies.gradients import GradientNorms
 
@@ -18,7 +19,7 @@ from torchmomentum.experiments.studies.gradients import GradientNorms
 def gradient_norms(
     model: Any, data: Data, x: Tensor, target: Tensor
 ) -> tuple[list[float], list[float]]:
-    r"""The norms of :math:`\\partial L / \\partial h_t` and :math:`\\partial L / \\partial x_t`.
+    r"""The norms of :math:`\partial L / \partial h_t` and :math:`\partial L / \partial x_t`.
 
     Each is that of a sample's own loss, and the mean over the batch. Weights keep their gradients.
 
@@ -30,7 +31,12 @@ def gradient_norms(
 
     Returns:
         Two lists, a number for each step.
+
+    Raises:
+        UsageError: Sequences with lengths, or an input that is standardized.
     """
+    if not isinstance(x, Tensor) or getattr(model, "standardize", None) is not None:
+        raise UsageError("gradients are recorded of whole sequences that nothing standardizes")
     layer, states, inputs = model.layer, list[Tensor](), list(x.detach().split(1))
     begin = getattr(layer, "initial_state", None)
     state: Any = None if begin is None else begin(x.shape[1])

@@ -37,7 +37,7 @@ class NTASGD(torch.optim.SGD):
     def observe(self, loss: float) -> None:
         """Told of each validation loss."""
         first = self.param_groups[0]
-        before = first["losses"][: len(first["losses"]) - self.patience]
+        before = first["losses"][: max(0, len(first["losses"]) - self.patience)]
         if first["averaged"] is None and before and loss > min(before):
             first["averaged"] = 0
         first["losses"].append(loss)

@@ -126,8 +126,11 @@ class _Run:
         self.optimizer.load_state_dict(held["optimizer"])
         for schedule, values in zip(self.schedules, held["schedules"], strict=True):
             schedule.load_state_dict(values)
-        for name in ("epoch", "step", "index", "history", "records"):
+        for name in ("epoch", "step", "history"):
             setattr(self, name, held[name])
+        # checkpoints had no index while all epochs were of one length
+        self.index = held.get("index", self.step % len(self.data.train))
+        self.records = held.get("records", [])
         for name in ("loss_sum", "first_loss", "train_seconds"):
             setattr(self, name, held[name])
         torch.set_rng_state(held["random_state"])
@@ -143,15 +146,15 @@ class _Run:
 
     def train_step(self, inputs: Any, target: Any) -> None:
         """One step of the optimizer."""
-        began, device = time.perf_counter(), self.fabric.device
-        inputs, target = to_device(inputs, device), to_device(target, device)
         if self._watch is not None:
             found = self._watch(self.model.module, self.data, inputs, target, self.step)
             self.records += [] if found is None else [found]
+        began, device = time.perf_counter(), self.fabric.device
+        inputs, target = to_device(inputs, device), to_device(target, device)
         self.optimizer.zero_grad()
         with self.fabric.autocast():
             loss = self.data.loss(run_model(self.model, inputs), target)
-        self.fabric.backward(self._penalized(loss))
+        self.fabric.backward(_penalized(loss, self.model.module))
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self._update(target)
@@ -161,11 +164,6 @@ class _Run:
         self._losses.append(loss.detach())
         self.step += 1
         self.index += 1
-
-    def _penalized(self, loss: Tensor) -> Tensor:
-        """The loss, and what a model with a method ``penalty`` adds to it in training."""
-        penalty: Any = getattr(self.model.module, "penalty", None)
-        return loss if penalty is None else loss + penalty()
 
     def _update(self, target: Tensor) -> None:
         if self.data.rate is None:
@@ -251,7 +249,7 @@ def _measure_memory(run: _Run) -> int:
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast(recipe.device, torch.bfloat16, recipe.precision == "bfloat16"):
-            loss = data.loss(run_model(model, inputs), target)
+            loss = _penalized(data.loss(run_model(model, inputs), target), model)
         loss.backward()
         optimizer.step()
 
@@ -266,6 +264,12 @@ def _warning(run: _Run) -> str | None:
     if last <= _EXPLODED * max(abs(run.first_loss), 1e-3):
         return None
     return f"training loss exploded: {run.first_loss:.3g} at the first step, {last:.3g} at the end"
+
+
+def _penalized(loss: Tensor, model: Any) -> Tensor:
+    """The loss, and what a model with a method ``training_penalty`` adds to it in training."""
+    penalty = getattr(model, "training_penalty", None)
+    return loss + penalty() if callable(penalty) else loss
 
 
 def _columns(history: Sequence[dict[str, float]]) -> dict[str, list[float]]:

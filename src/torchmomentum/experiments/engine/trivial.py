@@ -27,7 +27,7 @@ class Persistence(nn.Module):
 
 
 class Mean(nn.Module):
-    """The next frame is the mean of all training frames."""
+    """The next frame is the mean of the frames of an epoch."""
 
     mean: Tensor
 

@@ -82,7 +82,7 @@ class AWDLSTM(nn.Module):
 
     def set_extra_state(self, state: Any) -> None:
         """See :meth:`get_extra_state`."""
-        self._state = state
+        self._state = _on(self.weight.device, state)
 
     def _embedded(self, words: Tensor) -> Tensor:
         p, weight = self.options["embedding_dropout"], self.weight
@@ -119,10 +119,10 @@ class AWDLSTM(nn.Module):
             found = found + self.options["difference_penalty"] * raw.diff(dim=0).square().mean()
         return found
 
-    def penalty(self) -> Tensor:
+    def training_penalty(self) -> Tensor:
         """What the last forward in training adds to the loss."""
         if self._penalty is None:
-            raise RuntimeError("penalty() needs a forward in training before it")
+            raise RuntimeError("training_penalty() needs a forward in training before it")
         return self._penalty
 
 
@@ -132,6 +132,13 @@ def _detached(state: Any) -> Any:
         return state.detach()
     parts = [_detached(part) for part in state]
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
+def _on(device: torch.device, state: Any) -> Any:
+    """A state on a device."""
+    if state is None or isinstance(state, Tensor):
+        return None if state is None else state.to(device)
+    return tuple(_on(device, part) for part in state)
 
 
 def _plain(state: Any) -> Any:

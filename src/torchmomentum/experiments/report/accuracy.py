@@ -92,4 +92,8 @@ def time_to_accuracy(results: Results) -> Table:
     head = ["model", "seeds that reached it", "epochs, median", "seconds, median", "ratio"]
     if "minutes" in results.view:
         head += ["minutes, published", "ratio, published"]
+        caption += (
+            " Seconds are of trainings that had other runs beside them, so their ratios are rough;"
+            " epochs are exact."
+        )
     return Table(head, [_row(results, arm, target, first) for arm in arms], caption)

@@ -10,6 +10,7 @@ from torchmomentum.experiments.report.canvas import new_grid, save
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Results, ended, values
 
+_WHEN = {"first": "before training", "last": "at the last record"}
 _WHAT = {"state": "dL/dh", "input": "dL/dx"}
 
 
@@ -17,7 +18,7 @@ def gradients(results: Results) -> Table:
     """How much smaller the gradient is at the first step of a sequence than at the last."""
     caption = (
         f"{results.title}: the norm of the gradient at a sequence's first step over that at its "
-        f"last, before training and at the last record; {len(results.seeds)} seeds."
+        f"last, before training and at the last record."
     )
     if "note" in results.view:
         caption += f" Scale {results.scale}: {results.view['note']}."
@@ -30,9 +31,6 @@ def gradients(results: Results) -> Table:
         accuracy = words.spread(values(runs, "best"), lambda v: f"{100 * v:.2f}")
         rows.append([arm["model"], *cells, accuracy, words.diverged(results.of(arm))])
     return Table([*head, "test accuracy, %", ""], rows, caption, f"Seeds {words.seeds(results)}")
-
-
-_WHEN = {"first": "before training", "last": "at the end"}
 
 
 def heat(results: Results, folder: Path) -> list[str]:

@@ -26,9 +26,9 @@ def _compared(results: Results, reference: dict[str, Any]) -> list[list[str]]:
     found = [_apart(results, arm, reference) for arm in results.arms()]
     adjusted = iter(holm([d.p for d in found if d is not None and d.p is not None]))
     cells = []
-    for d in found:
+    for arm, d in zip(results.arms(), found, strict=True):
         if d is None:
-            cells.append(["reference", "", ""])
+            cells.append(["reference" if arm == reference else "-", "", ""])
             continue
         p = None if d.p is None else next(adjusted)
         if p is None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.pool import compute_all
-from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.registry import STUDIES
 from torchmomentum.experiments.result import Results
 from torchmomentum.experiments.studies.run import check_out, run_study
 from torchmomentum.experiments.studies.tuning import trials_of, tuned
-from torchmomentum.experiments.study import Run, Study
+from torchmomentum.experiments.study import SCALES, Run, Study
 
-Tell = Callable[[str], None]
+Tell = Callable[[str, str | None], None]
 
 
 class Planned(NamedTuple):
@@ -58,7 +59,15 @@ def _planned(
 def plan_all(
     scale: str | None, seeds: int | None, changes: Mapping[str, Any], place: Place
 ) -> tuple[list[Planned], dict[str, str]]:
-    """All studies that can be computed here, and of the others why not, by name."""
+    """All studies that can be computed here, and of the others why not, by name.
+
+    Raises:
+        UsageError: An unknown scale, or no seeds.
+    """
+    if scale is not None:
+        check_name("scale", scale, SCALES)
+    if seeds is not None and seeds < 1:
+        raise UsageError(f"seeds must be at least 1, got {seeds}")
     found, left = list[Planned](), dict[str, str]()
     for name in STUDIES:
         try:
@@ -75,6 +84,17 @@ def _compute(runs: Sequence[Run], place: Place, jobs: int, quiet: bool) -> None:
     compute_all([r for r in recipes if r.alone], place, quiet=quiet)
 
 
+def check_all(planned: Sequence[Planned], place: Place, out: Path, resume: bool) -> None:
+    """Rejects folders below ``out`` that hold something else, or these where nobody said to go on.
+
+    Raises:
+        UsageError: One does.
+    """
+    for each in planned:
+        folder = out / each.study.name
+        check_out(each.study, each.scale, each.runs, place, folder, resume)
+
+
 def run_all(
     planned: Sequence[Planned],
     place: Place,
@@ -83,12 +103,13 @@ def run_all(
     jobs: int = 1,
     resume: bool = False,
     quiet: bool = False,
-    tell: Tell = lambda name: None,
+    tell: Tell = lambda name, error: None,
 ) -> list[Results]:
     """Computes studies, each into a folder of its name below ``out``.
 
     Their runs are computed in one pool, so that one display has the time left for all; what is
-    tuned follows in a second one, when it is known what is best.
+    tuned follows when it is known what is best. Where a run cannot be computed after all, a
+    download that fails for one, its study is left out and the others are computed one by one.
 
     Args:
         planned: Of :func:`plan_all`.
@@ -97,29 +118,29 @@ def run_all(
         jobs: Runs at a time.
         resume: Goes on from what ``out`` holds.
         quiet: Shows no progress.
-        tell: Told the name of each study once it is written.
+        tell: Told the name of each study once it is written, and None or why it is not.
 
     Raises:
         UsageError: A folder holds something else, or these results and ``resume`` is not set.
     """
-    for each in planned:
-        if each.study.tuning is None:
-            name = each.study.name
-            check_out(each.study, each.scale, each.runs, place, out / name, resume)
-    _compute([run for each in planned for run in each.runs], place, jobs, quiet)
-    final = list[tuple[Planned, Study, Sequence[Run]]]()
-    for each in planned:
-        study, runs = each.study, each.runs
-        if study.tuning is not None:
-            given: Any = {"scale": each.scale, "changes": each.changes}
-            study = tuned(study, study.tuning, place, **given, quiet=True)
-            runs = study.plan(each.scale, seeds=each.seeds, changes=each.changes)
-        final.append((each, study, runs))
-    _compute([run for _, _, runs in final for run in runs], place, jobs, quiet)
+    check_all(planned, place, out, resume)
+    with suppress(UsageError):  # told of the study that it belongs to, below
+        _compute([run for each in planned for run in each.runs], place, jobs, quiet)
     found = []
-    for each, study, runs in final:
-        folder = out / study.name
-        how: Any = {"scale": each.scale, "jobs": jobs, "resume": True, "quiet": True}
-        found.append(run_study(study, runs, place, folder, **how))
-        tell(study.name)
+    for each in planned:
+        study, how = each.study, dict[str, Any](jobs=jobs, quiet=quiet)
+        try:
+            runs = each.runs
+            if study.tuning is not None:
+                given: Any = {"scale": each.scale, "changes": each.changes}
+                study = tuned(study, study.tuning, place, **given, **how)
+                runs = study.plan(each.scale, seeds=each.seeds, changes=each.changes)
+            folder = out / study.name
+            found.append(
+                run_study(study, runs, place, folder, scale=each.scale, resume=True, **how)
+            )
+        except UsageError as error:
+            tell(study.name, str(error))
+        else:
+            tell(study.name, None)
     return found

@@ -224,6 +224,10 @@ def _put_together(
         return {key: values.get(key, default) for key, default in names.items()}
 
     task_options, model_options = of(task.options), of(model.options)
+    try:
+        task.check_options(task_options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
     if mine is not None and model.from_task is not None:
         model_options = {
             key: mine.get(key, values.get(key, default) if key in model.from_task else default)

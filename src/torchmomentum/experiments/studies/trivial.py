@@ -26,7 +26,8 @@ class Trivial(Recipe):
         predictor: A name of :data:`PREDICTORS`.
         task: The task's name.
         task_options: What it takes.
-        batch_size: Samples of a training batch, all of which count.
+        batch_size: Samples of a training batch. What an epoch leaves out, less than a batch, is not
+            counted.
     """
 
     computation: ClassVar[str] = "torchmomentum.experiments.engine.trivial:evaluate_trivial"

@@ -101,6 +101,8 @@ def tuned(
 
     trials, names = trials_of(study, tuning), _names(study, tuning)
     runs = trials.plan(scale, seeds=tuning.seeds, changes=changes)
+    first = runs[0].recipe  # whether anything is held out is known after one
+    _chosen([*compute_all([first], place, quiet=quiet).values()])
     found = compute_all([run.recipe for run in runs], place, jobs=jobs, quiet=quiet)
     scores = {
         name: _chosen([found[run.recipe.key] for run in runs if run.arm["model"] == name])

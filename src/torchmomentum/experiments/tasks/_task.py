@@ -64,6 +64,14 @@ class Task:
             UsageError: It is missing, and cannot be downloaded.
         """
 
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Rejects options out of their range.
+
+        Raises:
+            ValueError: One is.
+            TypeError: One has another type.
+        """
+
     def sources(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         """Checksums of the files that the task's options name, by name: part of the recipe.
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from torchmomentum._checks import check_integer
 from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.data.text import Text, load_ptb, made_text, text_of
@@ -71,9 +72,11 @@ class PTB(Task):
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""
         options = recipe.task_options
-        for name, least in self.least.items():
-            if options[name] < least:
-                raise UsageError(f"{name} must be at least {least}, got {options[name]}")
+        if recipe.devices > 1:
+            raise UsageError(
+                f"devices must be 1 for {recipe.task}, whose state goes on from window to window, "
+                f"got {recipe.devices}"
+            )
         text, window = self._text(recipe, folder, offline=offline), options["window"]
 
         def rate(target: Tensor) -> float:
@@ -94,6 +97,11 @@ class PTB(Task):
             report=perplexity,
             rate=rate,
         )
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """See :meth:`Task.check_options`."""
+        for name, least in self.least.items():
+            check_integer(name, options[name], least)
 
     def check_data(self, folder: Path, *, offline: bool = False) -> None:
         """See :meth:`Task.check_data`."""
