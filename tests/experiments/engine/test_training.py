@@ -356,7 +356,10 @@ def test_bfloat16_is_autocast(tmp_path):
         ({"device": "cuda"}, "device cuda is not available here; use cpu"),
         ({"mu": 1.0}, "mu must be in [0, 1), got 1.0"),
         ({"precision": "float16"}, "unknown precision 'float16'"),
-        ({"init": "papers"}, "init must be one of torch, paper, paper-gates, got 'papers'"),
+        (
+            {"init": "papers"},
+            "init must be one of torch, paper, paper-gates, torch-unit, paper-unit, got 'papers'",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_rejected_before_writing(tmp_path, changes, message):

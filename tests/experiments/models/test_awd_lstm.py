@@ -133,7 +133,11 @@ def test_every_rule_and_control_by_name(name):
         ("num_layers", 0, "num_layers must be at least 1, got 0"),
         ("layer_dropout", 1.5, r"layer_dropout must be in \[0, 1\), got 1.5"),
         ("difference_penalty", float("nan"), "difference_penalty must be"),
-        ("init", "zero", "init must be one of torch, paper, paper-gates, got 'zero'"),
+        (
+            "init",
+            "zero",
+            "init must be one of torch, paper, paper-gates, torch-unit, paper-unit, got 'zero'",
+        ),
     ],
 )
 def test_options_out_of_their_range_are_named(option, value, message):

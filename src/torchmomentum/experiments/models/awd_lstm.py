@@ -165,6 +165,8 @@ def _check(rule: str | None, options: Mapping[str, Any]) -> None:
     for name in ("activation_penalty", "difference_penalty"):
         check_number(name, options[name], 0.0, float("inf"))
     check_init(options)
+    if options["init"].endswith("-unit"):
+        raise ValueError(f"init must not depend on a batch for awd-lstm, got {options['init']!r}")
 
 
 def _model(rule: str | None, standardize: bool) -> Model:

@@ -16,11 +16,13 @@ from torchmomentum._checks import check_choice
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.models._model import Model
 from torchmomentum.experiments.models.controls import Standardize
+from torchmomentum.experiments.models.unit_init import unit_drives_
 from torchmomentum.experiments.registry import RULES
 
 _SIZE: Mapping[str, Any] = {"hidden_size": 64}
 _INIT: Mapping[str, Any] = {"init": "torch", "forget_bias": 2.0}
-INITS = ("torch", "paper", "paper-gates")
+# paper's with an identity in each gate; either with drives whose root mean square is one
+INITS = ("torch", "paper", "paper-gates", "torch-unit", "paper-unit")
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,9 @@ def rule_of(rule: str | None, options: Mapping[str, Any]) -> tnn.Rule | None:
 
 def initialize(layer: nn.Module, options: Mapping[str, Any]) -> None:
     """Initializes a layer as the options ``init`` and ``forget_bias`` say."""
-    init, _, gates = options.get("init", "").partition("-")
+    init, _, how = options.get("init", "").partition("-")
     if init == "paper":
-        identity = gates or "stack"
+        identity = "gates" if how == "gates" else "stack"
         tnn.paper_init_(layer, options["forget_bias"], identity=identity)  # type: ignore[arg-type]
 
 
@@ -147,6 +149,9 @@ def _build(
         momentum = rule_of(rule, options)
         layer = cell.layer(data.input_size, size, momentum=momentum, **settings)
     initialize(layer, options)
+    if options.get("init", "").endswith("-unit"):
+        inputs, _ = next(iter(data.train))
+        unit_drives_(layer, *(inputs if isinstance(inputs, tuple) else (inputs,)))
     before = Standardize(data.input_size) if standardize else None
     lr = options["orthogonal_lr"] if cell.orthogonal else None
     return SequenceModel(layer, data.output_size, data.each_step, before, lr)

@@ -37,8 +37,10 @@ def _study(
     cell: str = "lstm",
     stand_in: str | None = None,
 ) -> Study:
-    models = [each.format(cell) for each in ("{}", *CONTROLS, *RULES)]
     found = task_of(task)
+    models = [each.format(cell) for each in ("{}", *CONTROLS, *RULES)]
+    if cell == "lstm":  # the scale at the beginning alone
+        models.insert(1 + len(CONTROLS), f"{cell}@init={found.recipe.get('init', 'torch')}-unit")
     return Study(
         name=name,
         title=f"Is it momentum, adaptation, or scale? {found.title}",
