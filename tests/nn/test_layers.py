@@ -10,7 +10,7 @@ from tests.reference import layers
 from torchmomentum.testing import check_rnn
 
 RULES = layers.RULES
-HIDDEN = layers.HIDDEN
+HIDDEN = {**layers.HIDDEN, **layers.GAIN}
 CELLS = {
     **layers.CELLS,
     **layers.NORMALIZED,
@@ -36,6 +36,7 @@ def test_the_originals_keep_the_contract(original):
         *((rule, cell) for rule in RULES for cell in layers.CELLS if rule not in _OTHERS),
         *((rule, "lstm") for rule in (*_OTHERS, *HIDDEN)),
         ("hidden adam", "gru"),
+        ("gain", "gru"),
         ("adam", "rnn_relu"),  # which differs from tanh in a function only
         ("momentum", "rnn_relu"),
         # as slow as it is, once for each cell and each way of a rule

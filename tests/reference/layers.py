@@ -15,6 +15,7 @@ RULES = {
     "adam": lambda: tnn.Adam(0.6, 0.9, 0.7),
     "rmsprop": lambda: tnn.RMSProp(0.9, 0.7),
 }
+GAIN = {"gain": lambda: tnn.Gain(2.5)}  # a rule without a state
 HIDDEN = {  # Remarks 1 and 4; not with a projection
     "hidden momentum": lambda: tnn.Momentum(0.6, 0.9, space="hidden"),
     "hidden adam": lambda: tnn.Adam(0.6, 0.9, 0.7, space="hidden"),

@@ -54,6 +54,9 @@ RULES = {
     "released": partial(tnn.NesterovLookahead, 0.9, restart=3),
     "adam": partial(tnn.Adam, 0.6, 0.9, 0.7),
     "rmsprop": partial(tnn.RMSProp, 0.9, 0.7),
+    "gain": partial(tnn.Gain, 2.5),
+    "hidden momentum": partial(tnn.Momentum, 0.6, 0.9, space="hidden"),
+    "hidden adam": partial(tnn.Adam, 0.6, 0.9, 0.7, space="hidden"),
 }
 
 

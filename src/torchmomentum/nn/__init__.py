@@ -26,8 +26,10 @@ from torchmomentum.nn._orthogonal import OrthogonalRNN, orthogonal_parameter_gro
 from torchmomentum.nn._recurrent import Recurrent
 from torchmomentum.nn._rnn import GRU, LSTM, RNN
 from torchmomentum.nn._trivialization import Trivialization
+from torchmomentum.nn._unit_init import unit_rms_init_
 from torchmomentum.nn.rules import (
     Adam,
+    Gain,
     Momentum,
     Nesterov,
     NesterovLookahead,
@@ -47,6 +49,7 @@ __all__ = [
     "AdamLSTM",
     "AdamLSTMCell",
     "GRUCell",
+    "Gain",
     "LSTMCell",
     "LookaheadSRLSTM",
     "LookaheadSRLSTMCell",
@@ -72,4 +75,5 @@ __all__ = [
     "Trivialization",
     "orthogonal_parameter_groups",
     "paper_init_",
+    "unit_rms_init_",
 ]

@@ -33,7 +33,7 @@ def _state(make: MakeRule) -> None:
     rule = _rule(make)
     start = rule.initial_state(_B, _N, dtype=torch.float32)
     on_meta = rule.initial_state(_B, _N, dtype=torch.float32, device="meta")
-    require(isinstance(start, tuple) and len(start) > 0, "the state is not a tuple of tensors")
+    require(isinstance(start, tuple), "the state is not a tuple of tensors")
     for part, meta in zip(start, on_meta, strict=True):
         require(part.dim() > 0 and part.shape[0] == _B, f"state of size {list(part.shape)}")
         require(part.dtype in (torch.float32, torch.int64), f"float32 state of {part.dtype}")
@@ -204,7 +204,7 @@ class _Steps(Rule):
 
     def __init__(self, rule: Rule) -> None:
         super().__init__()
-        self.rule, self.reads_hidden = rule, rule.reads_hidden
+        self.rule, self.reads_hidden, self.space = rule, rule.reads_hidden, rule.space
 
     def initial_state(self, *sizes: int, **options: Any) -> RuleState:
         return self.rule.initial_state(*sizes, **options)

@@ -13,12 +13,11 @@ from torchmomentum.experiments.models import Model, build_model, model_of
 from torchmomentum.experiments.models._model import check_model, of_module
 from torchmomentum.experiments.models.controls import (
     DriveLayerNorm,
-    Gain,
-    LearnedGain,
     Standardize,
     UnitRMS,
 )
 from torchmomentum.experiments.recipe import Training
+from torchmomentum.experiments.registry import RULES
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.tasks import Data
 
@@ -120,31 +119,22 @@ def test_lengths_end_each_sequence(model):
 # --- controls -------------------------------------------------------------------------------------
 
 
-def test_a_gain_scales_the_drive():
-    x = torch.randn(4, 2, 3)
-    assert torch.allclose(Gain(2.5).scan(x)[0], 2.5 * x)
-    learned = LearnedGain(8.0)
-    found, state = learned.scan(x)
-    torch.testing.assert_close(found, 8.0 * x)
-    assert state == ()
-    found.sum().backward()
-    assert learned.log_gain.grad != 0
-    with torch.no_grad():
-        learned.log_gain.zero_()
-    learned.reset_parameters()
-    torch.testing.assert_close(learned.scan(x)[0], 8.0 * x)
-    for rule in (Gain, LearnedGain):
-        for wrong in (0.0, -1.0, float("nan")):
-            with pytest.raises(ValueError, match="must be"):
-                rule(wrong)
-
-
 def test_a_control_steps_as_it_scans():
     x = torch.randn(4, 2, 3)
-    for rule in (LearnedGain(3.0), DriveLayerNorm()):
-        one, state = rule.step(x[1], ())
-        torch.testing.assert_close(one, rule.scan(x)[0][1])
-        assert (one.shape, state) == ((2, 3), ())
+    rule = DriveLayerNorm()
+    one, state = rule.step(x[1], ())
+    torch.testing.assert_close(one, rule.scan(x)[0][1])
+    assert (one.shape, state) == ((2, 3), ())
+
+
+@pytest.mark.parametrize(("name", "gain"), [("gain", 2.5), ("learned-gain", 1.0)])
+def test_the_controls_of_gain_are_the_rule(name, gain):
+    rule = RULES.find(name)()
+    assert isinstance(rule, tnn.Gain)
+    assert float(torch.as_tensor(rule.gain).detach()) == gain
+    assert rule.learnable == (name == "learned-gain")
+    again = RULES.find(name)(gain=8.0)
+    assert float(torch.as_tensor(again.gain).detach()) == pytest.approx(8.0)
 
 
 def test_what_a_recipe_asks_is_compiled(monkeypatch):

@@ -74,7 +74,7 @@ def text_of(content: str, vocabulary: int, name: str) -> Text:
     Example:
         >>> text = text_of("To be, or not to be.\n" * 20, 5, "this")
         >>> len(text.train), [text.words[i] for i in text.test]
-        (144, ['to', 'be', '<unk>', '<unk>', '<unk>', 'to', 'be', '<unk>', '<eos>'])
+        (162, ['to', 'be', ',', '<unk>', '<unk>', 'to', 'be', '<unk>', '<eos>'])
     """
     lines = [[*_WORD.findall(line), END] for line in content.lower().splitlines() if line.strip()]
     held = len(lines) // _HELD_OUT

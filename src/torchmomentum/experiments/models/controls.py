@@ -6,18 +6,21 @@ arms that tell: beside a rule, each is one word of ``compare --models`` away.
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchmomentum._checks import check_number
-from torchmomentum.nn import Momentum, Rule
+from torchmomentum.nn import Gain, Rule
 from torchmomentum.ops import steps_alive
 
 _EPS = 1e-5
 _KEPT = 0.9  # of a running statistic, at each training step
+
+
+CONSTANT_GAIN = partial(Gain, gain=2.5)
+LEARNED_GAIN = partial(Gain, gain=1.0, learnable=True)
 
 
 def _counted(values: Tensor, alive: Tensor | None) -> Tensor:
@@ -29,45 +32,12 @@ def _alive(values: Tensor, lengths: Tensor | None) -> Tensor | None:
     return None if lengths is None else steps_alive(len(values), lengths.to(values.device))
 
 
-class Gain(Momentum):
-    """The drive times a constant: :class:`~torchmomentum.nn.Momentum` with ``mu=0``.
-
-    Args:
-        gain: Positive.
-    """
-
-    def __init__(self, gain: float = 2.5) -> None:
-        super().__init__(0.0, gain)
-
-
 class _NoState(Rule):
     """A rule that carries nothing from step to step."""
 
     def initial_state(self, batch_size: int, width: int, **options: Any) -> tuple[Tensor, ...]:
         """Nothing."""
         return ()
-
-
-class LearnedGain(_NoState):
-    """The drive times one trained number, kept positive by an exponential.
-
-    Args:
-        gain: What it begins with, positive.
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        super().__init__()
-        self._initial_gain = check_number("gain", gain, 0.0, math.inf, open_low=True)
-        self.log_gain = nn.Parameter(torch.tensor(math.log(gain)))
-
-    def reset_parameters(self) -> None:
-        """Back to the gain given at construction."""
-        with torch.no_grad():
-            self.log_gain.fill_(math.log(self._initial_gain))
-
-    def scan(self, drives: Tensor, state: Any = None, lengths: Any = None) -> Any:
-        """See :meth:`~torchmomentum.nn.Rule.scan`."""
-        return drives * self.log_gain.exp().to(drives.dtype), ()
 
 
 class DriveLayerNorm(_NoState):

@@ -16,7 +16,6 @@ from torchmomentum._checks import check_choice
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.models._model import Model
 from torchmomentum.experiments.models.controls import Standardize
-from torchmomentum.experiments.models.unit_init import unit_drives_
 from torchmomentum.experiments.registry import RULES
 
 _SIZE: Mapping[str, Any] = {"hidden_size": 64}
@@ -151,7 +150,8 @@ def _build(
     initialize(layer, options)
     if options.get("init", "").endswith("-unit"):
         inputs, _ = next(iter(data.train))
-        unit_drives_(layer, *(inputs if isinstance(inputs, tuple) else (inputs,)))
+        batch = inputs if isinstance(inputs, tuple) else (inputs,)
+        tnn.unit_rms_init_(layer, *batch)  # type: ignore[arg-type]
     before = Standardize(data.input_size) if standardize else None
     lr = options["orthogonal_lr"] if cell.orthogonal else None
     return SequenceModel(layer, data.output_size, data.each_step, before, lr)

@@ -12,6 +12,7 @@ from torchmomentum.nn.rules._rule import (
 )
 from torchmomentum.nn.rules._scaled import bounded
 from torchmomentum.nn.rules.adam import Adam
+from torchmomentum.nn.rules.gain import Gain
 from torchmomentum.nn.rules.lookahead import NesterovLookahead
 from torchmomentum.nn.rules.momentum import Momentum
 from torchmomentum.nn.rules.nesterov import Nesterov
@@ -19,6 +20,7 @@ from torchmomentum.nn.rules.rmsprop import RMSProp
 
 __all__ = [
     "Adam",
+    "Gain",
     "Momentum",
     "Nesterov",
     "NesterovLookahead",
