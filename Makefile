@@ -77,11 +77,12 @@ images: setup
 	for name in $(IMAGES); do $(BIN)/torchmomentum reproduce $$name --scale desk \
 		--data cifar10-jpeg --out results/$$name --resume || exit 1; done
 
+FINDINGS := findings-digits
 PAPER := table4 table5 table11 table12 table13 figure2 figure6 figure9 figure11
 
 # the MomentumRNN paper's tables on real data, as above
 paper: setup
-	for name in $(PAPER); do $(BIN)/torchmomentum reproduce $$name --scale desk \
+	for name in $(PAPER) $(FINDINGS); do $(BIN)/torchmomentum reproduce $$name --scale desk \
 		--out results/$$name --resume || exit 1; done
 
 # all that a GPU is needed for; needs torch and Triton with CUDA
@@ -107,6 +108,8 @@ readme: setup
 		$(REPORT) results/$$name --into docs/slides.md --mark $$name || exit 1; done
 	for name in $(IMAGES); do \
 		$(REPORT) results/$$name --into docs/images.md --mark $$name || exit 1; done
+	for name in $(FINDINGS); do \
+		$(REPORT) results/$$name --into docs/findings.md --mark $$name || exit 1; done
 	for name in $(PAPER); do \
 		$(REPORT) results/$$name --into docs/paper.md --mark $$name || exit 1; done
 	$(BIN)/python -m tools.tree docs/architecture.md
