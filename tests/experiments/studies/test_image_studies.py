@@ -9,7 +9,8 @@ from torchmomentum.experiments.studies.image_recipes import JPEG, OPTIMIZERS, sc
 from torchmomentum.experiments.studies.images import image_recipe
 from torchmomentum.experiments.study import SCALES
 
-FIGURES = [name for name in STUDIES if not name.startswith(("slides-", "table", "figure"))]
+IMAGES = "torchmomentum.experiments.studies.images"
+FIGURES = [name for name in STUDIES if STUDIES.find(name).recipe.startswith(IMAGES)]
 
 
 def _resolve(recipe="cifar10", optimizer="srsgd-linear", depth=20, seed=0, **options):
