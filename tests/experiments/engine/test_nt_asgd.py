@@ -33,6 +33,7 @@ def test_the_trigger_looks_back_further_than_its_patience():
         ([5.0, 4.0, 4.5, 4.2, 4.1], 2, 5),  # 4.1 > min(5, 4, 4.5)? the least of the first three
         ([5.0, 4.0, 4.5], 0, 3),
         ([5.0, 4.0, 3.0, 2.0], 1, None),
+        ([5.0, 4.0, 4.0], 0, None),  # as good as before is not worse
         ([5.0, 6.0, 7.0], 5, None),
         ([5.0, 4.0, 3.0, 5.0, 5.0, 5.0], 5, None),
         ([5.0, 4.0, 3.0, 5.0, 5.0, 6.0, 5.5], 5, 7),

@@ -90,6 +90,17 @@ def test_locked_dropout_drops_channels_at_all_steps_and_keeps_the_mean():
     assert locked_dropout(x, 0.4, False) is x
 
 
+@pytest.mark.parametrize(
+    ("option", "same"),
+    [("layer_dropout", True), ("output_dropout", False), ("input_dropout", False)],
+)
+def test_of_one_layer_the_output_is_dropped_and_nothing_is_between(option, same):
+    torch.manual_seed(0)
+    model = AWDLSTM(9, RULES["none"], {**STILL, "num_layers": 1, option: 0.7})
+    words = torch.randint(9, (8, 3))
+    assert torch.equal(model(words, YES), model(words, YES)) == same
+
+
 def test_embedding_dropout_drops_whole_words():
     torch.manual_seed(0)
     model = AWDLSTM(400, RULES["none"], {**STILL, "embedding_dropout": 0.25})
