@@ -77,7 +77,7 @@ images: setup
 	for name in $(IMAGES); do $(BIN)/torchmomentum reproduce $$name --scale desk \
 		--data cifar10-jpeg --out results/$$name --resume || exit 1; done
 
-FINDINGS := findings-digits
+FINDINGS := findings-digits findings-adding
 PAPER := table4 table5 table11 table12 table13 figure2 figure6 figure9 figure11
 
 # the MomentumRNN paper's tables on real data, as above
