@@ -149,8 +149,7 @@ def _run_all(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Computes a study again, or all of them."""
-    if options.name != ALL:
-        check_name("study", options.name, (ALL, *STUDIES))
+    check_name("study", options.name, (ALL, *STUDIES))
     need_extra()
     if options.name == ALL:
         _run_all(options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -78,11 +78,11 @@ class AWDLSTM(nn.Module):
 
     def get_extra_state(self) -> Any:
         """The state that the next window goes on from."""
-        return _plain(self._state)
+        return self._state  # plain tuples, as forward leaves it
 
     def set_extra_state(self, state: Any) -> None:
         """See :meth:`get_extra_state`."""
-        self._state = _on(self.weight.device, state)
+        self._state = _each(lambda t: t.to(self.weight.device), state)
 
     def _embedded(self, words: Tensor) -> Tensor:
         p, weight = self.options["embedding_dropout"], self.weight
@@ -101,7 +101,7 @@ class AWDLSTM(nn.Module):
         raw = out
         for i, layer in enumerate(self._layers()):
             raw, new = layer(out, self._state[i])
-            state.append(_detached(new))
+            state.append(_each(Tensor.detach, new))
             last = i == len(self.layers) - 1
             drop = self.options["output_dropout" if last else "layer_dropout"]
             out = locked_dropout(raw, drop, self.training)
@@ -126,26 +126,11 @@ class AWDLSTM(nn.Module):
         return self._penalty
 
 
-def _detached(state: Any) -> Any:
-    """A state without what it was computed from, of the same type."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    parts = [_detached(part) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-
-
-def _on(device: torch.device, state: Any) -> Any:
-    """A state on a device."""
+def _each(change: Callable[[Tensor], Tensor], state: Any) -> Any:
+    """All tensors of a state changed, in plain tuples, which layers and checkpoints take."""
     if state is None or isinstance(state, Tensor):
-        return None if state is None else state.to(device)
-    return tuple(_on(device, part) for part in state)
-
-
-def _plain(state: Any) -> Any:
-    """A state of tuples alone, which a checkpoint can hold."""
-    if state is None or isinstance(state, Tensor):
-        return state
-    return tuple(_plain(part) for part in state)
+        return None if state is None else change(state)
+    return tuple(_each(change, part) for part in state)
 
 
 def _build(
