@@ -54,6 +54,18 @@ class EagerDTRIV(nn.Module):
         self.tangent.zero_()
 
 
+def _products(u: Tensor) -> None:
+    """The products with ``u`` of a training step, and nothing else: what no step goes below."""
+    h = u.new_ones(_TIME * _BATCH, len(u))
+    step = h[:_BATCH]
+    out = torch.empty_like(step)
+    for _ in range(_TIME):
+        torch.mm(step, u.T, out=out)  # forward
+    for _ in range(_TIME):
+        torch.mm(step, u, out=out)  # backward, of the states
+    torch.mm(h.T, h)  # and of the matrix
+
+
 def _step(layer: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
     layer(x)[0][-1].square().mean().backward()
@@ -81,6 +93,7 @@ def time_training(
         name: partial(_step, layer, x, torch.optim.RMSprop(layer.parameters(), lr=1e-5))
         for name, layer in made.items()
     }
+    steps["the products with U alone"] = partial(_products, torch.eye(hidden, device=device))
     return {"layers": interleave(steps, seconds=seconds, device=device, tell=tell)}
 
 
