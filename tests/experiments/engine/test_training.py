@@ -157,10 +157,15 @@ def test_evaluation_weights_by_size_and_leaves_dropout_out():
     assert model.training
 
 
+_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=_GPU)])
 @pytest.mark.parametrize("stop", [1, 3, 6, 11])
-def test_a_stopped_run_resumes_bit_for_bit(tmp_path, stop):
+def test_a_stopped_run_resumes_bit_for_bit(tmp_path, stop, device):
     """With dropout in the model, so that random numbers have to go on too."""
-    recipe = _recipe("tests/experiments/engine/dropped.py:Dropped", epochs=3, optimizer="adam")
+    model = "tests/experiments/engine/dropped.py:Dropped"
+    recipe = _recipe(model, epochs=3, optimizer="adam", device=device)
     whole, expected = train(recipe, Place(tmp_path / "whole"))
     place = Place(tmp_path / "cut", checkpoint_every=2)
     with pytest.raises(Stop):

@@ -118,7 +118,13 @@ class _Run:
             "first_loss": self.first_loss,
             "train_seconds": self.train_seconds,
             "random_state": torch.get_rng_state(),
+            **({"gpu_random_state": torch.cuda.get_rng_state(gpu)} if (gpu := self._gpu) else {}),
         }
+
+    @property
+    def _gpu(self) -> torch.device | None:
+        device = self.fabric.device
+        return device if device.type == "cuda" else None
 
     def load_state_dict(self, held: dict[str, Any]) -> None:
         """Goes back to where a checkpoint was written."""
@@ -134,6 +140,8 @@ class _Run:
         for name in ("loss_sum", "first_loss", "train_seconds"):
             setattr(self, name, held[name])
         torch.set_rng_state(held["random_state"])
+        if self._gpu and "gpu_random_state" in held:  # which draws dropout
+            torch.cuda.set_rng_state(held["gpu_random_state"], self._gpu)
 
     def gather(self) -> None:
         """Adds the epoch's losses up, in double precision and in order."""
