@@ -49,19 +49,21 @@ static inline void pack(float *packed, const float *matrix, int64_t depth, int64
     }
 }
 
-// acc[m][n] += sum over k of a[m][k] * w[k][n]: a tile of M rows and N vectors of columns.
+// acc[m][n] += sum over k of a[m][k] * w[k][n]: a tile of M rows and N vectors of columns. The rows
+// are held and the columns pass, one at a time: 3 rows by 4 vectors then fill sixteen registers.
 template <int M, int N>
 static inline void multiply_floats(Vector (&acc)[M][N], const float *a, int64_t row_stride,
                                    int64_t k_stride, const Packed &w) {
   const int64_t vector_stride = w.depth * LANES;
   for (int64_t k = 0; k < w.depth; ++k) {
-    Vector columns[N];
-    for (int n = 0; n < N; ++n)
-      std::memcpy(&columns[n], w.data + n * vector_stride + k * LANES, sizeof(Vector));
-    for (int m = 0; m < M; ++m) {
-      const float x = a[m * row_stride + k * k_stride];
-      for (int n = 0; n < N; ++n)
-        acc[m][n] += x * columns[n];
+    Vector rows[M];
+    for (int m = 0; m < M; ++m)
+      rows[m] = splat(a[m * row_stride + k * k_stride]);
+    for (int n = 0; n < N; ++n) {
+      Vector columns;
+      std::memcpy(&columns, w.data + n * vector_stride + k * LANES, sizeof(Vector));
+      for (int m = 0; m < M; ++m)
+        acc[m][n] += rows[m] * columns;
     }
   }
 }
