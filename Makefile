@@ -8,8 +8,8 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs mutants matrix bench slides images paper gpu-check \
-	setup readme clean
+.PHONY: demo test check lint types doctests docs wheel wheel-check check-native mutants matrix bench slides images \
+	paper gpu-check setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -42,6 +42,34 @@ docs: setup
 	$(BIN)/mkdocs build --strict --quiet
 
 check: lint types test doctests docs
+
+# the wheel with all CPU kernels, and the same tried where there is no compiler
+WHEEL := dist/check
+TRIED := $(CURDIR)/$(WHEEL)/venv/bin/python
+wheel: setup
+	$(BIN)/python -m tools.wheel --out dist --platform manylinux_2_17_x86_64
+
+wheel-check: setup
+	rm -rf $(WHEEL)
+	$(BIN)/python -m tools.wheel --out $(WHEEL) --platform manylinux_2_17_x86_64
+	$(BIN)/auditwheel show $(WHEEL)/*.whl | grep -q 'following platform tag: "manylinux_2_17'
+	$(PYTHON) -m venv $(WHEEL)/venv
+	$(TRIED) -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
+	$(TRIED) -m pip install --quiet --disable-pip-version-check $(WHEEL)/*.whl pytest numpy -c constraints.txt
+	env -i HOME=$(CURDIR)/$(WHEEL) PATH=/none $(TRIED) -c \
+		"from torchmomentum.ops.cpu import build; assert build.build().parent == build.BUNDLED"
+	env -i HOME=$(CURDIR)/$(WHEEL) PATH=/none $(TRIED) -m pytest -q -p no:cacheprovider \
+		-k "cpu and not triton and not compiled_graph" $(KERNEL_TESTS)
+
+# the kernels' tests on every instruction set here, then with the sanitizers of addresses and undefined behaviour
+KERNEL_TESTS := tests/ops/test_backends.py tests/ops/test_cpu.py tests/ops/test_cpu_bfloat16.py
+SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=all -g
+check-native: setup
+	for isa in $$($(BIN)/python -c "from torchmomentum.ops.cpu.isa import supported; print(*(i.name for i in supported()))"); do \
+		TORCHMOMENTUM_CPU_ISA=$$isa $(BIN)/python -m pytest -q -k "not triton" $(KERNEL_TESTS) || exit 1; \
+		TORCHMOMENTUM_CPU_ISA=$$isa CXX="g++ $(SANITIZED)" ASAN_OPTIONS=detect_leaks=0 \
+			LD_PRELOAD=$$(g++ -print-file-name=libasan.so) \
+			$(BIN)/python -m pytest -q -k "cpu and not triton and not compiled_graph" $(KERNEL_TESTS) || exit 1; done
 
 # which small changes of the code no test notices: make mutants MUTANTS=40 MODULES="optim sampling"
 SEED ?= 0
@@ -100,7 +128,8 @@ readme: setup
 	for kind in $(KINDS); do \
 		$(REPORT) results/benchmarks/$$kind --into docs/results.md --mark $$kind || exit 1; done
 	$(REPORT) results/benchmarks/backends --into docs/kernels.md --mark backends
-	$(REPORT) results/benchmarks/avx2/backends --into docs/kernels.md --mark backends-avx2
+	for isa in v2 v3 v4-bf16; do \
+		$(REPORT) results/benchmarks/$$isa/backends --into docs/kernels.md --mark backends-$$isa || exit 1; done
 	for kind in gpu-layers gpu-papers; do \
 		$(REPORT) results/benchmarks/$$kind --into docs/kernels.md --mark $$kind || exit 1; done
 	$(REPORT) results/pdigits --table time-to-accuracy --into docs/results.md --mark time-to-accuracy

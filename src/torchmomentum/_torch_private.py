@@ -7,7 +7,9 @@ and ``nn.Module._save_to_state_dict``, by the latter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,13 +121,23 @@ def onednn_has_bfloat16() -> bool:
     return asked is not None and bool(asked())
 
 
-def openmp_library() -> Path | None:
-    """The OpenMP library in the wheel of PyTorch for Linux.
+def openmp_functions(names: Sequence[str]) -> list[Any] | None:
+    """Functions of the OpenMP library whose threads PyTorch runs on; None where it has them not.
 
-    Without it our kernels load a second one, whose threads compete with PyTorch's.
+    It lies in PyTorch's wheel, or is loaded already. Without it our kernels run in one thread.
     """
-    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    return found[0] if found else None
+    patterns = ("libgomp*", "libomp*", "libiomp5*")
+    folder = Path(torch.__file__).parent / "lib"
+    bundled = [(str(path), ctypes.DEFAULT_MODE) for p in patterns for path in folder.glob(p)]
+    loaded = getattr(os, "RTLD_NOLOAD", None)
+    others = ("libgomp.so.1", "libiomp5.so", "libomp.so.5", "libomp.dylib")
+    for name, mode in [*bundled, *((name, loaded) for name in others if loaded is not None)]:
+        try:
+            library = ctypes.CDLL(name, mode=mode)
+            return [library[each] for each in names]
+        except (OSError, AttributeError):
+            continue
+    return None
 
 
 def adopt_weights(layer: nn.RNNBase, names: list[list[str]]) -> None:

@@ -41,14 +41,14 @@ def _moments(rows):
 
 
 @pytest.fixture
-def avx2(monkeypatch):
-    """A processor without AVX-512."""
-    monkeypatch.setattr(choosing, "has_avx512", lambda: False)
+def kernels(monkeypatch):
+    """Makes the CPU kernels those of an instruction set, in two threads or another number."""
 
+    def make(name, threads=2):
+        monkeypatch.setattr(choosing, "instruction_set", lambda: name)
+        monkeypatch.setattr(choosing, "in_one_thread", lambda: threads == 1)
 
-@pytest.fixture
-def avx512(monkeypatch):
-    monkeypatch.setattr(choosing, "has_avx512", lambda: True)
+    return make
 
 
 @pytest.mark.skipif(not aten._HAS_ONEDNN, reason="this PyTorch has no oneDNN")
@@ -120,25 +120,47 @@ def test_an_lstm_trains_on_triton_where_that_is_faster(monkeypatch):
 
 @compiled
 @pytest.mark.parametrize("key", KEYS)
-def test_a_processor_with_avx512_takes_the_compiled_kernels(key, avx512):
+@pytest.mark.parametrize("name", ["v3", "v4", "v4-bf16"])
+def test_a_processor_with_avx2_takes_the_compiled_kernels(key, name, kernels):
+    kernels(name)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         assert choose(_layer(key, dtype)).name == "cpu"
     assert choose(_layer(key, torch.float64)).name == "aten"
 
 
+def _wide(units, key="LSTM"):
+    layer = _layer(key)
+    return layer._replace(state=(torch.zeros(B, units),) * len(layer.state))
+
+
+def _packed(problem):
+    lengths, sizes = torch.tensor([5, 2, 1]), torch.tensor([3, 2, 1, 1, 1])
+    return problem._replace(lengths=lengths, batch_sizes=sizes)
+
+
 @compiled
-def test_onednn_evaluates_an_lstm_of_many_units(avx512):
-    wide = {h: _layer()._replace(state=(torch.zeros(B, h),) * 2) for h in (128, 129, 1023, 1024)}
-    layer = wide[129]
-    assert choose(layer).name == "cpu"
+@pytest.mark.parametrize(
+    ("name", "threads", "expected"),
+    [
+        ("v3", 1, []),
+        ("v3", 2, []),
+        ("v4", 2, [129, 1023]),
+        ("v4", 1, [8, 128, 129, 1023, 1024]),
+        ("v4-bf16", 2, [129, 1023]),
+    ],
+)
+def test_onednn_evaluates_an_lstm_with_avx512(kernels, name, threads, expected):
+    kernels(name, threads)
+    sizes = (8, 128, 129, 1023, 1024)
+    assert {choose(_wide(h)).name for h in sizes} == {"cpu"}
+    layer = _wide(129)
     with torch.no_grad():
-        found = {h: choose(problem).name for h, problem in wide.items()}
-        assert found == {128: "cpu", 129: "aten", 1023: "aten", 1024: "cpu"}
+        assert [h for h in sizes if choose(_wide(h)).name == "aten"] == expected
         kept = [
             layer._replace(x=torch.zeros(1, B, N)),
             layer._replace(lengths=torch.tensor([5, 2, 1])),
             layer.to(torch.bfloat16),
-            _layer("GRU")._replace(state=layer.state[:1]),
+            _wide(129, "GRU"),
             layer._replace(x=torch.zeros(T, B, 4 * H), weight_ih=None, bias_ih=None),
         ]
         assert [choose(problem).name for problem in kept] == ["cpu"] * len(kept)
@@ -146,7 +168,28 @@ def test_onednn_evaluates_an_lstm_of_many_units(avx512):
 
 @compiled
 @pytest.mark.parametrize("key", KEYS)
-def test_a_processor_without_takes_pytorchs_where_ours_are_slower(key, avx2):
+def test_pytorch_evaluates_many_units(key, kernels):
+    """In one product for all of a packed sequence's input, and of an RNN without AVX-512."""
+    for name, threads, units, packed, expected in [
+        ("v4", 1, 257, True, "aten"),
+        ("v4", 1, 256, True, "cpu"),
+        ("v4", 2, 257, True, "cpu"),
+        ("v3", 1, 257, True, "aten"),
+        ("v3", 2, 257, False, "aten" if "RNN" in key else "cpu"),
+        ("v3", 2, 256, False, "cpu"),
+    ]:
+        kernels(name, threads)
+        problem = _packed(_wide(units, key)) if packed else _wide(units, key)
+        assert choose(problem).name == "cpu"  # in training
+        with torch.no_grad():
+            assert choose(problem).name == expected, (name, threads, units, packed)
+
+
+@compiled
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("name", ["v2", "neon", "generic"])
+def test_a_processor_without_takes_pytorchs_where_ours_are_slower(key, name, kernels):
+    kernels(name)
     layer, rows = _layer(key), find(key).gates * H
     assert choose(layer).name == ("aten" if key == "LSTM" else "cpu")  # it is small
     wide = layer._replace(state=(torch.zeros(B, 65), *layer.state[1:]))
@@ -161,29 +204,11 @@ def test_a_processor_without_takes_pytorchs_where_ours_are_slower(key, avx2):
         layer._replace(x=torch.randn(T, B, rows), weight_ih=None, bias_ih=None),
     ]
     assert [choose(problem).name for problem in kept] == ["cpu"] * len(kept)
-    packed = {"lengths": torch.tensor([5, 2, 1]), "batch_sizes": torch.tensor([3, 2, 1, 1, 1])}
-    assert choose(layer._replace(**packed)).name == "cpu"
-    assert choose(wide._replace(**packed)).name == "aten"
+    assert choose(_packed(layer)).name == "cpu"
+    assert choose(_packed(wide)).name == "aten"
     with torch.no_grad():
-        assert choose(layer._replace(**packed)).name == "aten"
-        assert choose(layer._replace(lengths=packed["lengths"])).name == "cpu"
-
-
-@pytest.mark.parametrize(
-    ("capability", "most", "expected"),
-    [
-        ("AVX512", "", True),
-        ("AVX512", "AVX512_CORE_AMX", True),
-        ("AVX512", "AVX2", False),
-        ("AVX512", "SSE41", False),
-        ("AVX2", "", False),
-        ("DEFAULT", "", False),
-    ],
-)
-def test_what_pytorch_is_held_to_counts(capability, most, expected, monkeypatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
-    assert choosing.has_avx512() is expected
+        assert choose(_packed(layer)).name == "aten"
+        assert choose(_packed(layer)._replace(batch_sizes=None)).name == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -206,8 +231,7 @@ def test_without_compiled_kernels(monkeypatch):
     assert choose(_layer()).name == "aten"
     assert choose(_layer(lengths=torch.tensor([5, 2, 1]))).name == "eager"
     assert choose(_layer(modifiers=Modifiers(rate_h=0.1))).name == "definition"
-    packed = {"lengths": torch.tensor([5, 2, 1]), "batch_sizes": torch.tensor([3, 2, 1, 1, 1])}
-    assert choose(_layer(**packed)).name == "aten"
+    assert choose(_packed(_layer())).name == "aten"
 
 
 def _ran(monkeypatch):
@@ -224,14 +248,15 @@ def _ran(monkeypatch):
 
 
 @compiled
-def test_layers_run_on_what_is_chosen(monkeypatch, avx512):
+def test_layers_run_on_what_is_chosen(monkeypatch, kernels):
+    kernels("v3")
     seen = _ran(monkeypatch)
     x = torch.randn(T, B, N)
     for layer in (tnn.LSTM(N, H), tnn.MomentumLSTM(N, H), tnn.AdamLSTM(N, H)):
         layer(x)
     assert [name for name, _ in seen] == ["cpu"] * 3
     seen.clear()
-    monkeypatch.setattr(choosing, "has_avx512", lambda: False)
+    kernels("v2")
     for layer in (tnn.LSTM(N, H), tnn.MomentumLSTM(N, H), tnn.AdamLSTM(N, H)):
         layer(x)
     assert [name for name, _ in seen] == ["aten", "aten", "cpu"]

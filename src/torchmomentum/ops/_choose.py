@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,12 +13,15 @@ from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.backends import BACKENDS, Backend
 from torchmomentum.ops.backends.aten import PERSISTENT_UNITS
 from torchmomentum.ops.cells import Cell
+from torchmomentum.ops.cpu.isa import chosen
 from torchmomentum.ops.cpu.library import available
 from torchmomentum.ops.cpu.step import STEPPED
 
 _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
-_FEW = 64  # units up to which ours train faster than PyTorch's without AVX-512 too, but an LSTM
-_ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512 too
+_FEW = 64  # units up to which ours train faster than PyTorch's without AVX2 too, but an LSTM
+_ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512
+_MANY = 256  # units beyond which PyTorch's large product evaluates packed input faster
+_SLOW = ("v2", "neon", "generic")  # instruction sets for which PyTorch's layers have faster kernels
 _TRITONS = {  # units of an LSTM that trains faster on Triton than on cuDNN
     torch.float32: range(129, 513),
     torch.float16: range(129, 513),
@@ -29,16 +31,16 @@ _STEPS = 64  # the fewest that it does so over
 
 
 @constant_in_graphs
-def has_avx512() -> bool:
-    """Whether the processor has AVX-512, and PyTorch's kernels may use it.
+def instruction_set() -> str:
+    """That of our CPU kernels on this processor; empty where there is none."""
+    found = chosen()
+    return found.name if found else ""
 
-    ``ATEN_CPU_CAPABILITY`` and ``ONEDNN_MAX_CPU_ISA`` can forbid it.
-    """
-    capability = torch.backends.cpu.get_cpu_capability()
-    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    return ("AVX512" in capability or "AMX" in capability) and (
-        not most or "AVX512" in most or most in ("ALL", "DEFAULT") or "AVX10" in most
-    )
+
+@constant_in_graphs
+def in_one_thread() -> bool:
+    """Whether PyTorch computes in one thread."""
+    return torch.get_num_threads() == 1
 
 
 class Choice(NamedTuple):
@@ -63,25 +65,27 @@ def _unpadded_lstm(problem: Problem) -> bool:
     return problem.cell.key == "LSTM" and _layer(problem) and problem.lengths is None
 
 
+def _floats_on_cpu(problem: Problem) -> bool:
+    return _layer(problem) and problem.x.dtype == torch.float32 and _cpu(problem)
+
+
 def _faster_in_pytorch(problem: Problem) -> bool:
     few = problem.state[0].shape[-1] <= _FEW
     slow = few and (problem.cell.key != "LSTM" or problem.lengths is not None)
     if slow and torch.is_grad_enabled():
         return False
-    return (
-        _layer(problem) and problem.x.dtype == torch.float32 and _cpu(problem) and not has_avx512()
-    )
+    return _floats_on_cpu(problem) and instruction_set() in _SLOW
 
 
 def _evaluated_faster(problem: Problem) -> bool:
-    return (
-        not torch.is_grad_enabled()
-        and _unpadded_lstm(problem)
-        and problem.x.dtype == torch.float32
-        and _cpu(problem)
-        and problem.x.shape[0] > 1
-        and problem.state[0].shape[-1] in _ONEDNNS
-    )
+    if torch.is_grad_enabled() or not _floats_on_cpu(problem) or problem.x.shape[0] == 1:
+        return False
+    units, wide = problem.state[0].shape[-1], instruction_set() != "v3"
+    if _unpadded_lstm(problem):
+        return wide and (units in _ONEDNNS or in_one_thread())
+    if problem.lengths is not None:
+        return units > _MANY and in_one_thread()
+    return units > _MANY and not wide and problem.cell.key != "GRU"
 
 
 def _trained_faster(problem: Problem) -> bool:
@@ -113,14 +117,15 @@ def _always(problem: Problem) -> bool:
 CHOICES = (
     Choice(
         "aten",
-        "a layer in float32 on a CPU without AVX-512; of up to 64 units GRU, RNN and packed input "
-        "in evaluation only",
+        "a layer in float32 on a CPU without AVX2; of up to 64 units GRU, RNN and packed input in "
+        "evaluation only",
         _faster_in_pytorch,
     ),
     Choice(
         "aten",
-        "an LSTM layer of 129 to 1,023 units, in evaluation of more than one step, in float32 on a "
-        "CPU, without lengths",
+        "a layer in evaluation of more than one step, in float32 on a CPU: with AVX-512 an LSTM of "
+        "129 to 1,023 units or in one thread, without lengths; of more than 256 units packed input "
+        "in one thread, and without AVX-512 an RNN",
         _evaluated_faster,
     ),
     Choice("cpu", "a CPU", _cpu),

@@ -13,6 +13,7 @@ from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.engine.place import Tell, silent
 from torchmomentum.ops import BACKENDS, Problem, choose, run
 from torchmomentum.ops.cells import find
+from torchmomentum.ops.cpu.isa import chosen as chosen_set
 
 _BASELINE, _OURS = "aten", {"cpu": "cpu", "cuda": "triton"}
 _KINDS = {  # type, and whether sequences are packed
@@ -84,7 +85,8 @@ def time_backends(
 
 
 def _capability(device: str) -> str:
-    """What PyTorch's kernels use."""
+    """What PyTorch's kernels use, and ours on a CPU."""
     if device == "cuda":
         return f"cuDNN {torch.backends.cudnn.version()}"
-    return torch.backends.cpu.get_cpu_capability()
+    ours = chosen_set()
+    return f"{torch.backends.cpu.get_cpu_capability()}. Ours: {ours.name if ours else 'none'}"

@@ -1,10 +1,11 @@
-"""Builds the CPU kernels of ``csrc`` once for this machine, keeps them in a cache, loads them.
+"""Has the CPU kernels of ``csrc``: those of the wheel, or built once and kept in a cache.
 
-They are plain C++ behind a C interface: any compiler does, in seconds, and no version of PyTorch
-matters. Where there is none, everything else of the package works without them.
+They are plain C++ behind a C interface, compiled for one of the instruction sets of ``isa``: any
+compiler does, in seconds, and no version of PyTorch matters. Where neither is, everything else of
+the package works without them.
 
-``TORCHMOMENTUM_CPU_KERNELS=off`` leaves them out, ``CXX`` names the compiler and
-``TORCHMOMENTUM_CACHE`` the folder that they are kept in.
+``TORCHMOMENTUM_CPU_KERNELS=off`` leaves them out, ``CXX`` names a compiler to build them with
+whatever the wheel has, and ``TORCHMOMENTUM_CACHE`` the folder that they are kept in.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import ctypes
 import functools
 import hashlib
 import os
-import platform
 import shlex
 import shutil
 import subprocess
@@ -25,11 +25,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torchmomentum._torch_private import openmp_library
+from torchmomentum._torch_private import openmp_functions
+from torchmomentum.ops.cpu.isa import InstructionSet, chosen
 
 SOURCES = Path(__file__).parents[1] / "csrc"
-_COMPILE = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-fPIC")
-_NATIVE = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
+BUNDLED = Path(__file__).parent / "bundled"  # of a wheel
+_COMPILE = ("-std=c++17", "-O3", "-fno-exceptions", "-fno-math-errno", "-ffp-contract=fast")
+_LINK = ("-fPIC", "-shared", *(["-Wl,--as-needed"] if sys.platform == "linux" else []))
+_SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _TIMEOUT_S = 300
 
 
@@ -49,7 +52,12 @@ def cache_folder() -> Path:
         return Path(tempfile.gettempdir()) / f"torchmomentum-{os.getuid()}"
 
 
-def _compiler() -> list[str]:
+def find_compiler() -> list[str]:
+    """The command of ``CXX``, or of a compiler that is found.
+
+    Raises:
+        BuildError: There is none.
+    """
     named = os.environ.get("CXX")
     if named:
         command = shlex.split(named)
@@ -72,35 +80,17 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
-def _processor() -> str:
-    """What tells machines apart that share a home folder: not all run the same kernels."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    found = [line for line in lines if line.lower().startswith(("flags", "features", "model name"))]
-    return "\n".join(dict.fromkeys(found))
+def file_name(isa: InstructionSet) -> str:
+    """What the kernels of an instruction set are called in a wheel."""
+    return f"kernels-{isa.name}{_SUFFIX}"
 
 
-def _openmp() -> list[str]:
-    """The OpenMP library that PyTorch has loaded: a second one would bring threads of its own."""
-    found = openmp_library()
-    return ["-fopenmp"] if found is None else [str(found)]
-
-
-def _target(compiler: list[str]) -> Path:
-    parts = [
-        *compiler,
-        _run([*compiler, "--version"]),
-        _processor(),
-        *_COMPILE,
-        _NATIVE,
-        *_openmp(),
-    ]
+def _target(compiler: list[str], isa: InstructionSet) -> Path:
+    parts = [*compiler, _run([*compiler, "--version"]), *_COMPILE, *_LINK, *isa.flags]
     digest = hashlib.sha256("\0".join(parts).encode())
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.read_bytes())
-    return cache_folder() / f"kernels-{digest.hexdigest()[:16]}.so"
+    return cache_folder() / f"kernels-{isa.name}-{digest.hexdigest()[:16]}{_SUFFIX}"
 
 
 @contextmanager
@@ -116,34 +106,41 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _load(path: str) -> ctypes.CDLL:
+def _load(path: Path) -> ctypes.CDLL:
+    """The kernels of a file, on PyTorch's threads: a library of their own would compete with it."""
     try:
-        return ctypes.CDLL(path)
+        kernels = ctypes.CDLL(str(path))
     except OSError as error:
-        raise BuildError(f"the built kernels do not load: {error}") from error
+        raise BuildError(f"the kernels do not load: {error}") from error
+    names = ("GOMP_parallel", "GOMP_barrier", "omp_get_num_threads", "omp_get_thread_num")
+    threads = openmp_functions(names)
+    if threads is not None:
+        kernels.use_threads(*(ctypes.cast(each, ctypes.c_void_p) for each in threads))
+    return kernels
 
 
-def _compile(compiler: list[str], target: Path) -> None:
-    """Compiles and links beside the target, then moves the finished file there."""
+def compile_for(isa: InstructionSet, target: Path, compiler: list[str] | None = None) -> None:
+    """Compiles the kernels beside the target, then moves the finished file there.
+
+    Args:
+        isa: The instruction set.
+        target: The file.
+        compiler: The command; None looks for one.
+
+    Raises:
+        BuildError: There is no compiler, or it fails.
+    """
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        compiled, linked = str(Path(folder) / "kernels.o"), str(Path(folder) / "kernels.so")
-        source = str(SOURCES / "kernels.cpp")
-        common = [*compiler, *_COMPILE, _NATIVE]
-        try:
-            _run([*common, "-fopenmp", "-c", source, "-o", compiled])
-            _run([*compiler, "-shared", compiled, *_openmp(), "-o", linked])
-            _load(linked)
-        except BuildError:  # a compiler without this OpenMP: one thread is better than none
-            _run([*common, "-c", source, "-o", compiled])
-            _run([*compiler, "-shared", compiled, "-o", linked])
-            _load(linked)
-        with open(linked, "rb") as file:
+        linked = Path(folder) / target.name
+        command = [*(compiler or find_compiler()), *_COMPILE, *isa.flags, *_LINK]
+        _run([*command, str(SOURCES / "kernels.cpp"), "-o", str(linked)])
+        with linked.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(linked, target)
+        linked.replace(target)
 
 
 def build(*, force: bool = False) -> Path:
-    """Builds the CPU kernels for this machine, unless the cache has them.
+    """Builds the CPU kernels for this machine, unless the wheel or the cache has them.
 
     Args:
         force: Builds them anew.
@@ -153,9 +150,16 @@ def build(*, force: bool = False) -> Path:
 
     Raises:
         BuildError: There is no compiler, or it fails, or the cache cannot be written.
+        ValueError: As :func:`torchmomentum.ops.cpu.isa.chosen`.
     """
-    compiler = _compiler()
-    target = _target(compiler)
+    isa = chosen()
+    if isa is None:
+        raise BuildError("this processor has none of the instruction sets that they are made for")
+    bundled = BUNDLED / file_name(isa)
+    if bundled.exists() and not force and "CXX" not in os.environ:
+        return bundled
+    compiler = find_compiler()
+    target = _target(compiler, isa)
     if target.exists() and not force:
         return target
     try:
@@ -165,7 +169,12 @@ def build(*, force: bool = False) -> Path:
                 return target
             print("torchmomentum: building the CPU kernels, once ...", file=sys.stderr, flush=True)
             start = time.perf_counter()
-            _compile(compiler, target)
+            compile_for(isa, target, compiler)
+            try:
+                _load(target)
+            except BuildError:
+                target.unlink()
+                raise
     except OSError as error:
         raise BuildError(
             f"{target.parent} cannot be written ({error}); TORCHMOMENTUM_CACHE names another folder"
@@ -177,11 +186,15 @@ def build(*, force: bool = False) -> Path:
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The CPU kernels, built where need be; None where they cannot be had, with one warning."""
+    """The CPU kernels, built where need be; None where they cannot be had, with one warning.
+
+    Raises:
+        ValueError: As :func:`torchmomentum.ops.cpu.isa.chosen`.
+    """
     if os.environ.get("TORCHMOMENTUM_CPU_KERNELS", "").lower() in ("off", "0"):
         return None
     try:
-        return _load(str(build()))
+        return _load(build())
     except BuildError as error:
         warnings.warn(
             "torchmomentum runs without its CPU kernels, on PyTorch's: several recurrences are "

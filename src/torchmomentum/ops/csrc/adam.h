@@ -79,7 +79,8 @@ static inline void adam_backward(const Problem &p, const Adam &rule, const float
   blocks.each([=](int64_t row, int64_t channel, int64_t count, int64_t part) {
     const int64_t state = row * p.hidden + channel, area = p.batch * p.hidden;
     const int64_t wide = blocks.wide, half = (p.time + 1) * wide;
-    float *past = new float[2 * half]; // v and r before each step
+    const Scratch scratch(2 * half); // v and r before each step
+    float *past = scratch.data;
     for (int64_t at = 0; at < count; at += LANES) {
       store(past + at, load(v + state + at, count - at), LANES);
       store(past + half + at, load(r + state + at, count - at), LANES);
@@ -132,6 +133,5 @@ static inline void adam_backward(const Problem &p, const Adam &rule, const float
         sums[2 * part] += mu_sum[lane];
         sums[2 * part + 1] += gain_sum[lane];
       }
-    delete[] past;
   });
 }

@@ -15,7 +15,7 @@ template <class Cell, int N> struct Tile {
 };
 
 template <class Cell> void run_forward(const Problem &p, const Cell &cell) {
-  share_out(p, [&](Share rows, Share vectors, auto meet) {
+  share_out(p, [&](Share rows, Share vectors, void (*meet)()) {
     for (int64_t t = 0; t < p.time; ++t) {
       int64_t v = vectors.first;
       for (; vectors.last - v >= Cell::VECTORS; v += Cell::VECTORS)
@@ -57,7 +57,7 @@ template <class Cell> void run_backward(const Problem &p, const Cell &cell) {
   const int64_t width = Cell::GATES * p.hidden;
   const Pulled &pulled = cell.pulled;
   const bool more = pulled.operand.plain();
-  share_out(p, [&](Share rows, Share vectors, auto meet) {
+  share_out(p, [&](Share rows, Share vectors, void (*meet)()) {
     for (int64_t t = p.time - 1; t >= 0; --t) {
       for (int64_t row = rows.first; row < rows.last; ++row)
         for (int64_t v = vectors.first; v < vectors.last; ++v)

@@ -20,6 +20,15 @@
 
 extern "C" {
 
+// Hands over the OpenMP library's GOMP_parallel, GOMP_barrier, omp_get_num_threads and
+// omp_get_thread_num.
+void use_threads(void *parallel, void *barrier, void *threads, void *thread) {
+  openmp = {reinterpret_cast<decltype(OpenMP::parallel)>(parallel),
+            reinterpret_cast<decltype(OpenMP::barrier)>(barrier),
+            reinterpret_cast<decltype(OpenMP::threads)>(threads),
+            reinterpret_cast<decltype(OpenMP::thread)>(thread)};
+}
+
 // The recurrences stand in a header for each cell. Their weights are packed, with bfloat16 in
 // pairs. Behind what a cell needs stand the modifiers: for a forward the operands, mu and what
 // dropout keeps, for a backward the same with the operands' gradients, and zoneout for each state.

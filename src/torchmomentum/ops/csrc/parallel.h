@@ -3,9 +3,45 @@
 
 #include "vector.h"
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include <cstdlib>
+
+// The threads of PyTorch: the entry points of its OpenMP library, handed over at load. Without them
+// all is done in one thread. No compiler's OpenMP is asked for, and so no second library is loaded.
+struct OpenMP {
+  void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
+  void (*barrier)();
+  int (*threads)();
+  int (*thread)();
+};
+
+static OpenMP openmp = {};
+
+static void nobody() {}
+
+// Calls work(thread, threads, meet) in at most as many threads; meet() waits for the others.
+template <class Work> static inline void in_parallel(int64_t threads, const Work &work) {
+  if (threads <= 1 || !openmp.parallel)
+    return work(0, 1, nobody);
+  openmp.parallel(
+      [](void *given) {
+        const Work &work = *static_cast<const Work *>(given);
+        work(openmp.thread(), openmp.threads(), openmp.barrier);
+      },
+      const_cast<Work *>(&work), (unsigned)threads, 0);
+}
+
+// Memory of floats while it lives. Not by new: the kernels need no C++ library.
+struct Scratch {
+  float *data;
+
+  explicit Scratch(int64_t count)
+      : data(static_cast<float *>(std::malloc(sizeof(float) * count))) {
+    if (!data)
+      std::abort();
+  }
+  Scratch(const Scratch &) = delete;
+  ~Scratch() { std::free(data); }
+};
 
 struct Problem {
   int64_t time, batch, hidden;
@@ -34,20 +70,15 @@ template <class Work>
 static inline void share_out(int64_t count, int64_t threads, const Work &work) {
   if (count == 0)
     return;
-#if defined(_OPENMP)
-#pragma omp parallel num_threads((int)(threads < count ? threads : count))
-  work(share(count, omp_get_num_threads(), omp_get_thread_num()), (int64_t)omp_get_thread_num());
-#else
-  (void)threads;
-  work(Share{0, count}, (int64_t)0);
-#endif
+  in_parallel(threads < count ? threads : count, [&](int thread, int threads, void (*)()) {
+    work(share(count, threads, thread), (int64_t)thread);
+  });
 }
 
 // Calls work(rows, vectors of units, meet) in every thread; meet() waits for the others where they
 // work on the same rows.
 template <class Work> static inline void share_out(const Problem &p, const Work &work) {
   const int64_t vectors = (p.hidden + LANES - 1) / LANES;
-#if defined(_OPENMP)
   const int64_t step = 4 * p.batch * p.hidden * p.hidden; // multiplications
   int64_t threads = worth(p.threads, step * p.time, 1 << 20);
   // a thread should have rows enough to use each weight for several of them
@@ -55,17 +86,11 @@ template <class Work> static inline void share_out(const Problem &p, const Work 
   if (!by_rows)
     threads = worth(threads, step, 1 << 18);
   const int64_t count = by_rows ? p.batch : vectors;
-#pragma omp parallel num_threads((int)(threads < count ? threads : count))
-  {
-    const Share own = share(count, omp_get_num_threads(), omp_get_thread_num());
+  in_parallel(threads < count ? threads : count, [&](int thread, int threads, void (*meet)()) {
+    const Share own = share(count, threads, thread);
     if (by_rows)
-      work(own, Share{0, vectors}, [] {});
+      work(own, Share{0, vectors}, nobody);
     else
-      work(Share{0, p.batch}, own, [] {
-#pragma omp barrier
-      });
-  }
-#else
-  work(Share{0, p.batch}, Share{0, vectors}, [] {});
-#endif
+      work(Share{0, p.batch}, own, meet);
+  });
 }

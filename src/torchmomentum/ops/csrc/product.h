@@ -225,7 +225,8 @@ static inline void product(Matrix a, Matrix b, float *c, int64_t rows, int64_t c
   const int64_t wide = ProductBlock::VECTORS * LANES;
   threads = worth(threads, rows * columns * depth, 1 << 20);
   share_out(rows, threads, [&](Share share, int64_t) {
-    float *packed = new float[DEPTH * wide];
+    const Scratch scratch(DEPTH * wide);
+    float *packed = scratch.data;
     for (int64_t column = 0; column < columns; column += wide)
       for (int64_t k = 0; k < depth; k += DEPTH) {
         const int64_t width = columns - column < wide ? columns - column : wide;
@@ -235,6 +236,5 @@ static inline void product(Matrix a, Matrix b, float *c, int64_t rows, int64_t c
                                      Packed{packed, part, bfloat16}, c + column, columns, width,
                                      start && k == 0 ? start + column : nullptr});
       }
-    delete[] packed;
   });
 }
