@@ -302,7 +302,7 @@ def test_defaults():
     p = torch.nn.Parameter(torch.ones(2))
     shared = {"lr": 1e-3, "weight_decay": 0.0, "maximize": False, "foreach": None}
     shared |= {"differentiable": False, "fused": None, "cycle_step": 0, "iterations": 0}
-    shared |= {"last_momentum": 0.0, "last_loss": None}
+    shared |= {"last_momentum": 0.0, "last_loss": None, "capturable": False}
     assert NAG([p]).defaults == shared | {"restart": None}
     assert SRSGD([p]).defaults == shared | {"restart_every": 40}
 

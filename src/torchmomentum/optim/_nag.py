@@ -15,7 +15,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from torchmomentum._torch_private import default_to_fused_or_foreach, use_grad_for_differentiable
 from torchmomentum.optim._compiled import CompiledStep
-from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused
+from torchmomentum.optim._update import Step, step_each, step_foreach, step_fused, step_tensors
 from torchmomentum.optim.policies import POLICY_NAMES, Policy, check_policy, interval_after
 from torchmomentum.schedules import nesterov_momentum
 
@@ -71,11 +71,15 @@ class NAG(Optimizer):
         differentiable: Whether autograd records the step.
         fused: Whether to do a step in one pass over memory: in this package's own compiled kernel
             for dense float32 on a CPU, and in PyTorch's fused SGD kernel elsewhere. Off by default.
+            A compiled step is fused by the compiler, asked for or not.
+        capturable: Whether the counters are tensors on the parameters' device, so that a CUDA graph
+            can hold the step. Under ``torch.compile`` they are, asked for or not.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
         TypeError: ``restart`` is not a policy.
-        RuntimeError: ``fused`` together with ``foreach`` or ``differentiable``.
+        RuntimeError: ``fused`` together with ``foreach`` or ``differentiable``, or ``capturable``
+            with ``differentiable``.
 
     Example:
         >>> w = torch.nn.Parameter(torch.tensor([1.0]))
@@ -101,6 +105,7 @@ class NAG(Optimizer):
         foreach: bool | None = None,
         differentiable: bool = False,
         fused: bool | None = None,
+        capturable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -110,6 +115,7 @@ class NAG(Optimizer):
             "foreach": foreach,
             "differentiable": differentiable,
             "fused": fused,
+            "capturable": capturable,
             "cycle_step": 0,  # steps since the last restart
             "iterations": 0,
             "last_momentum": 0.0,
@@ -125,6 +131,8 @@ class NAG(Optimizer):
         try:
             if group["fused"] and group["differentiable"]:
                 raise RuntimeError("`fused` does not support `differentiable`")
+            if group["capturable"] and group["differentiable"]:
+                raise RuntimeError("`capturable` does not support `differentiable`")
             if group["fused"] and group["foreach"]:
                 raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
             _check_not_negative("lr", group["lr"])
@@ -173,7 +181,11 @@ class NAG(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for number, group in enumerate(self.param_groups):
-            self._step_group(group, loss, self._compiled[number])
+            as_tensors = group["capturable"] or torch.compiler.is_compiling()
+            if as_tensors and not group["differentiable"]:
+                self._step_captured(group, loss)
+            else:
+                self._step_group(group, loss, self._compiled[number])
         return loss
 
     def _states(self, params: list[Tensor]) -> list[dict[str, Any]]:
@@ -181,19 +193,29 @@ class NAG(Optimizer):
             return list(self.state.values())  # without a tensor's hash, which takes Python
         return [self.state[p] for p in params]
 
-    def _rises(self, group: dict[str, Any], loss: Any) -> bool:
-        """Whether the loss is greater than before the last step; less where it is maximized."""
+    def _rises(self, group: dict[str, Any], loss: Any, device: torch.device | None = None) -> Any:
+        """Whether the loss is greater than before the last step; less where it is maximized.
+
+        With a device the loss is not read: it and the answer are tensors there.
+        """
         if loss is None:
             raise ValueError("restart='function' needs the loss: step(closure) or step(loss)")
-        now, before = float(loss), group["last_loss"]
-        group["last_loss"] = now
-        if before is None:
-            return False
-        return bool(now < before if group["maximize"] else now > before)
+        falls = group["maximize"]
+        if group["last_loss"] is None:
+            group["last_loss"] = -math.inf if falls else math.inf
+        if device is None:
+            before, group["last_loss"] = float(group["last_loss"]), float(loss)
+            return group["last_loss"] < before if falls else group["last_loss"] > before
+        # not in float64: Dynamo takes such a tensor for a number, and drops its copy_
+        held = _on(device, group, "last_loss", torch.float32)
+        now = loss.to(held) if isinstance(loss, Tensor) else held.new_tensor(loss)
+        found = now < held if falls else now > held
+        held.copy_(now)
+        return found
 
     def _climbs(
         self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], s: Step
-    ) -> bool:
+    ) -> Any:
         """Whether the step goes uphill: ``g . d > 0`` with ``d = mu d_before - lr g``."""
         total: Any = 0.0
         for p, g in zip(params, grads, strict=True):
@@ -207,7 +229,7 @@ class NAG(Optimizer):
             past = -group["last_momentum"] * state.get("buffer_scale", 1.0) * held
             step = past - s.lr * slope
             total = total + torch.real(slope.conj() * step).sum()
-        return bool(total > 0)
+        return total > 0
 
     def _step_group(self, group: dict[str, Any], loss: Any, compiled: CompiledStep) -> None:
         params, grads = group["params"], [p.grad for p in group["params"]]
@@ -216,8 +238,9 @@ class NAG(Optimizer):
             grads = [grad for grad in grads if grad is not None]
         if not params:
             return
-        policy, done = group[self._policy_name], group["cycle_step"]
-        interval = interval_after(policy, group["iterations"])
+        policy, done = group[self._policy_name], int(group["cycle_step"])
+        iterations = int(group["iterations"])
+        interval = interval_after(policy, iterations)
         if interval is not None and done >= interval:
             done = 0
         if policy == "function" and self._rises(group, loss):
@@ -247,7 +270,68 @@ class NAG(Optimizer):
             take(params, grads, [], numbers)
         group["cycle_step"] = 0 if climbs else done + 1
         group["last_momentum"] = numbers.momentum
-        group["iterations"] += 1
+        group["iterations"] = iterations + 1
+
+    def _step_captured(self, group: dict[str, Any], loss: Any) -> None:
+        """The same with counters on the device: none is read, and none is a graph's constant."""
+        params = [p for p in group["params"] if p.grad is not None]
+        if not params:
+            return
+        grads: list[Tensor] = [p.grad for p in params]
+        if any(grad.is_sparse for grad in grads):  # what a graph can hold
+            raise RuntimeError("`capturable` and torch.compile do not support sparse gradients")
+        device, policy = params[0].device, group[self._policy_name]
+        done, iterations = (_on(device, group, n) for n in ("cycle_step", "iterations"))
+        last_momentum = _on(device, group, "last_momentum", torch.float32)
+        ends = None
+        if policy == "function":
+            ends = self._rises(group, loss, device)
+        elif policy is not None and policy != "gradient":
+            ends = done >= _interval_on_device(policy, iterations)
+        if ends is not None:
+            done.copy_(torch.where(ends, 0, done))
+        states = [self.state[p] for p in params]
+        for state, param in zip(states, params, strict=True):
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(param)
+        buffers = [state["momentum_buffer"] for state in states]
+        for state, buffer in zip(states, buffers, strict=True):
+            if state.get("buffer_scale", 1.0) != 1.0:
+                buffer.mul_(state["buffer_scale"])
+                state["buffer_scale"] = 1.0
+        numbers = Step(
+            lr=group["lr"],
+            momentum=nesterov_momentum(done),
+            previous=nesterov_momentum((done - 1).clamp(min=0)),
+            scale=1.0,
+            weight_decay=group["weight_decay"],
+            maximize=group["maximize"],
+        )
+        climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
+        step_tensors(params, grads, buffers, numbers)
+        last_momentum.copy_(numbers.momentum)
+        done.copy_(torch.where(climbs, 0, done + 1) if policy == "gradient" else done + 1)
+        iterations.add_(1)
+
+
+def _on(
+    device: torch.device, group: dict[str, Any], name: str, dtype: torch.dtype = torch.int64
+) -> Tensor:
+    """A group's number as a tensor there, the same one in every step."""
+    held = group[name]
+    if not isinstance(held, Tensor) or held.device != device:
+        held = group[name] = torch.as_tensor(held, dtype=dtype).to(device)
+    return held
+
+
+def _interval_on_device(policy: Any, iterations: Tensor) -> int | Tensor:
+    """As :func:`interval_after`, without reading the number."""
+    if isinstance(policy, int):
+        return policy
+    interval: int | Tensor = policy[-1][1]
+    for last, each in reversed(policy):
+        interval = torch.where(iterations <= last, each, interval)
+    return interval
 
 
 def _buffers(

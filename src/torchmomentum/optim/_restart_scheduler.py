@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from torchmomentum._checks import check_integer
@@ -127,7 +128,10 @@ class RestartScheduler:
         self._apply()
         if self.restart_at_milestones and self.last_epoch in self.milestones:
             for group in self.optimizer.param_groups:
-                group["cycle_step"] = 0
+                if isinstance(group["cycle_step"], Tensor):
+                    group["cycle_step"].zero_()  # where a captured step reads it
+                else:
+                    group["cycle_step"] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """The scheduler's state, without the optimizer's."""

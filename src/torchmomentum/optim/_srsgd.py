@@ -33,11 +33,12 @@ class SRSGD(NAG):
         foreach: As for :class:`NAG`.
         differentiable: As for :class:`NAG`.
         fused: As for :class:`NAG`.
+        capturable: As for :class:`NAG`.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
         TypeError: ``restart_every`` is not an integer.
-        RuntimeError: ``fused`` together with ``foreach`` or ``differentiable``.
+        RuntimeError: As for :class:`NAG`.
 
     Example:
         >>> model = torch.nn.Linear(3, 1)

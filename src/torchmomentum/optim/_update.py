@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 
@@ -31,8 +31,8 @@ class Step(NamedTuple):
     """The numbers of one step of one group."""
 
     lr: float | Tensor
-    momentum: float  # mu_k; zero makes it a plain gradient step that needs no buffer
-    previous: float  # mu_{k-1}
+    momentum: Any  # mu_k; zero makes it a plain gradient step that needs no buffer
+    previous: Any  # mu_{k-1}; in step_tensors both are tensors
     scale: float  # buffers times scale are -d_{k-1}
     weight_decay: float
     maximize: bool
@@ -93,6 +93,18 @@ def step_foreach(
         if s.momentum:
             foreach_add_(weights, held, alpha=-s.momentum)
     return 1.0
+
+
+def step_tensors(params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], s: Step) -> None:
+    """The same with a momentum that is a tensor, whose value is not read, on buffers of scale 1."""
+    for param, grad, buffer in zip(params, grads, buffers, strict=True):
+        if s.maximize:
+            grad = -grad
+        if s.weight_decay:
+            grad = grad.add(param, alpha=s.weight_decay)
+        change = s.lr * grad
+        buffer.mul_(s.previous).add_(change)
+        param.sub_(change + s.momentum * buffer)
 
 
 def step_fused(
