@@ -82,7 +82,8 @@ mutants: setup
 matrix:
 	$(PYTHON) tools/matrix.py -- $(MATRIX)
 
-KINDS := layers layers-bfloat16 profile optim memory streaming papers orthogonal orthogonal-maps
+KINDS := layers layers-bfloat16 profile optim optim-compiled memory streaming papers scanned orthogonal \
+	orthogonal-maps
 
 bench: setup
 	for kind in $(KINDS); do $(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
@@ -106,7 +107,7 @@ images: setup
 		--data cifar10-jpeg --out results/$$name --resume || exit 1; done
 
 FINDINGS := findings-digits findings-adding
-PAPER := table4 table5 table11 table12 table13 figure2 figure6 figure9 figure11
+PAPER := table1 table4 table5 table11 table12 table13 figure2 figure6 figure9 figure11
 
 # the MomentumRNN paper's tables on real data, as above
 paper: setup

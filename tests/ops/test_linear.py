@@ -93,9 +93,9 @@ def test_states_of_another_type():
 
 @pytest.mark.skipif(not available(), reason="no C++ compiler here")
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("decay", [0.7, (9, 1, 1)])
+@pytest.mark.parametrize("decay", [0.7, (9, 1, 1), (9, 5, 1), (9, 1, 37), (9, 5, 37)])
 def test_the_compiled_filter(decay, reverse, monkeypatch):
-    """In both directions, each step of its own decay, and nothing around it read."""
+    """In both directions, each step or channel of its own decay, and nothing around it read."""
     called, call = [], filters.call
     monkeypatch.setattr(filters, "call", lambda name, *a: (called.append(name), call(name, *a))[1])
     around = torch.full((11, 5, 37), float("nan"))
@@ -135,6 +135,24 @@ def test_short_and_wide_sequences_go_step_by_step(shape, way, decay, monkeypatch
     found = linear_scan(x, each, initial)
     assert called == [way]
     torch.testing.assert_close(found, linear_scan_definition(x, each, initial))
+
+
+@pytest.mark.parametrize("decay", [0.7, (9, 1, 1), (9, 3, 2)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_lengths_hold_the_value(decay, reverse):
+    """Beyond a sequence's end it stays; from the end on backwards it begins there."""
+    x, initial = torch.randn(9, 3, 2).double(), torch.randn(3, 2).double()
+    decay = decay if isinstance(decay, float) else torch.rand(decay).double()
+    lengths = torch.tensor([9, 1, 4])
+    found = linear_scan(x, decay, initial, reverse=reverse, lengths=lengths)
+    for i, n in enumerate(lengths.tolist()):
+        each = decay
+        if isinstance(decay, torch.Tensor):
+            each = decay.expand_as(x)[:n, i : i + 1]
+        alone = linear_scan(x[:n, i : i + 1], each, initial[i : i + 1], reverse=reverse)
+        torch.testing.assert_close(found[:n, i : i + 1], alone)
+        rest = initial[i] if reverse else alone[-1, 0]
+        torch.testing.assert_close(found[n:, i], rest.expand(9 - n, 2))
 
 
 def test_the_definition_by_hand():

@@ -33,14 +33,15 @@ def _both(run, tensors):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("decay", [0.7, (9, 1, 1), (9, 5, 1)])
+@pytest.mark.parametrize("decay", [0.7, (9, 1, 1), (9, 5, 1), (9, 1, 0), (9, 5, 0)])
 @pytest.mark.parametrize("width", [3, 40])
 def test_linear(decay, reverse, width):
+    """A decay's width of 0 stands for one of each channel."""
     x, initial = torch.randn(9, 5, width), torch.randn(5, width)
     if isinstance(decay, float):
         _both(lambda x, v: [linear_scan(x, decay, v, gain=0.5, reverse=reverse)], [x, initial])
     else:
-        tensors = [x, torch.rand(decay), initial]
+        tensors = [x, torch.rand(*decay[:2], decay[2] or width), initial]
         _both(lambda x, d, v: [linear_scan(x, d, v, gain=0.5, reverse=reverse)], tensors)
 
 

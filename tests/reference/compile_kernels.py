@@ -89,7 +89,7 @@ def compile_filters(everything):
     compile_kernel(
         filters.linear,
         {**sequences, "initial": pointer, "decay": decay, "gain": number, "constant": number}
-        | {**sizes, "per_row": "i32"},
+        | {"time": "i32", "channels": "i32", "span": "i32"},
         {"REVERSE": everything, "BLOCK": 128},
     )
     states = dict.fromkeys(("velocity", "rms", "marks"), pointer)

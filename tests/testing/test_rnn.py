@@ -204,6 +204,20 @@ def _reads_the_state(pre, state, weights, operand, modifiers):
     return (torch.tanh(pre + recurrent(weights, state[0], modifiers)),)
 
 
+def _adds_up(pre, state, weights, operand, modifiers):
+    return (state[0] + pre,)
+
+
+def _forgets(pre, state, lengths):
+    return state[0] + pre, state[0] + pre[-1]
+
+
+def _ends_at_once(pre, state, lengths):
+    """All sequences together."""
+    out = state[0] + pre.cumsum(0)
+    return out, out[-1]
+
+
 def _does_not_normalize(pre, state, weights, operand, modifiers):
     return (torch.tanh(pre + operand @ weights.weight_hh.T),)
 
@@ -234,6 +248,8 @@ FAULTS = [
     ("meta_device", NoMeta, "not on the meta device"),
     ("options_of_a_cell", _own(_reads_the_state), "recurrent_dropout changes nothing"),
     ("options_of_a_cell", _own(_does_not_normalize), "norm_hh has no part in the output"),
+    ("scan_of_a_cell", _own(_adds_up, scan=_forgets), "output of step 1: differs"),
+    ("scan_of_a_cell", _own(_adds_up, scan=_ends_at_once), "last state: differs"),
 ]
 
 

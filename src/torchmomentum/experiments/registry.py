@@ -164,6 +164,7 @@ CELLS = Registry(
         "lstm": f"{_HERE}.models.sequence:LSTM",
         "gru": f"{_HERE}.models.sequence:GRU",
         "rnn": f"{_HERE}.models.sequence:RNN",
+        "mingru": f"{_HERE}.models.sequence:MINGRU",
         "awd-lstm": f"{_HERE}.models.awd_lstm:AWD_LSTM",
         "dtriv": f"{_HERE}.models.orthogonal:DTRIV",
     },
@@ -241,7 +242,15 @@ STUDIES = Registry(
 )
 _BENCHMARKS = (
     *("layers", "layers-bfloat16", "profile", "optim", "memory", "streaming", "papers"),
-    *("orthogonal", "orthogonal-maps", "backends", "gpu-correctness", "gpu-layers"),
+    *(
+        "optim-compiled",
+        "scanned",
+        "orthogonal",
+        "orthogonal-maps",
+        "backends",
+        "gpu-correctness",
+        "gpu-layers",
+    ),
     *("gpu-backends", "gpu-plans", "gpu-ensembles", "gpu-papers"),
 )
 BENCHMARKS = Registry("benchmark", _constants("bench.studies", _BENCHMARKS))

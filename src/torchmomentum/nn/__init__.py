@@ -2,6 +2,7 @@
 
 from torchmomentum.nn._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from torchmomentum.nn._init import paper_init_
+from torchmomentum.nn._mingru import MinGRU
 from torchmomentum.nn._names import (
     NAGLSTM,
     SRDTRIV,
@@ -53,6 +54,7 @@ __all__ = [
     "LSTMCell",
     "LookaheadSRLSTM",
     "LookaheadSRLSTMCell",
+    "MinGRU",
     "Momentum",
     "MomentumDTRIV",
     "MomentumGRU",

@@ -36,7 +36,7 @@ class LayerWeights(NamedTuple):
 
     Attributes:
         ih: ``(G H, I)``.
-        hh: ``(G H, H)``.
+        hh: ``(G H, H)``; empty for a cell that has none.
         bias_ih: ``(G H,)``, or None.
         bias_hh: ``(G H,)``, or None.
         extra: The cell's further weights by name.
@@ -124,7 +124,7 @@ def run_layer(
         found = _recur(cell, x, state, weights, modifiers, batch)
     else:
         moments = None
-        if weights.norm_ih is None and rule.space == "gates":
+        if weights.norm_ih is None and rule.space == "gates" and cell.scan is None:
             if momentum is None:
                 momentum = _fresh_state(rule, x, state, weights)
             moments = rule.moments(momentum)
@@ -192,7 +192,7 @@ def _recur(
     moments: Moments | None = None,
 ) -> State:
     """The recurrence over an input: outputs, last state and, with ``moments``, their last."""
-    if weights.norm_ih is not None:
+    if weights.norm_ih is not None or cell.scan is not None:
         return _recur_drive(cell, _drive(x, weights), state, weights, modifiers, batch)
     sizes = None if batch.packed is None else batch.packed.batch_sizes
     ih, hh, bias_ih, bias_hh, extra, _ = weights
@@ -213,6 +213,8 @@ def _recur_drive(
     batch: PaddedBatch,
 ) -> State:
     """The recurrence over what a rule or a normalization made of the drives."""
+    if cell.scan is not None:
+        return cell.scan(drive, state, batch.lengths)
     extra = [weights.extra.get(each.name) for each in cell.extra]
     recurrent = weights.hh, weights.bias_hh, *extra
     return scan(cell, drive, state, recurrent, batch.lengths, modifiers)

@@ -54,6 +54,19 @@ def check_cell_class(made: nn.Module) -> None:
         )
 
 
+def _check_scanned(cell: Cell, rule: Rule | None, regularization: Regularization) -> None:
+    """Checks that nothing is asked of a cell without recurrent weights that needs them.
+
+    Raises:
+        ValueError: Something is.
+    """
+    asked = [name for name, value in regularization._asdict().items() if value]
+    if rule is not None and (rule.reads_hidden or rule.space == "hidden"):
+        asked.append(f"the rule {type(rule).__name__} in hidden space")
+    if asked:
+        raise ValueError(f"the cell {cell.name} has no recurrent weights, and no {asked[0]}")
+
+
 class WeightedLayer(nn.RNNBase):
     """The weights of a recurrent layer of any cell, as ``torch.nn`` names, orders and draws them.
 
@@ -95,6 +108,8 @@ class WeightedLayer(nn.RNNBase):
         regularization = Regularization.checked(
             recurrent_dropout, weight_dropout, zoneout, len(self.cell.states)
         )
+        if self.cell.scan is not None:
+            _check_scanned(self.cell, momentum, regularization)
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         if not _plainly_right(*sizes, proj_size):
             # torch says what is wrong: its errors and its warning are ours, in every version
@@ -128,10 +143,12 @@ class WeightedLayer(nn.RNNBase):
         for k, suffix in enumerate(self._suffixes):
             width = self.input_size if k < directions else h * directions
             shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, width)}
-            if self._has_recurrent_parameter:
+            if self._has_recurrent_parameter and self.cell.scan is None:
                 shapes["weight_hh"] = rows, h
             if self.bias:
-                shapes.update(bias_ih=(rows,), bias_hh=(rows,))
+                shapes["bias_ih"] = (rows,)
+            if self.bias and self.cell.scan is None:
+                shapes["bias_hh"] = (rows,)
             for extra in self.cell.extra:
                 if extra.name in self._extra:
                     shapes[extra.name] = extra.shape(h, size)
@@ -172,7 +189,11 @@ class WeightedLayer(nn.RNNBase):
         ]
 
     def _recurrent_weight(self, k: int) -> Tensor:
-        weight: Tensor = getattr(self, "weight_hh" + self._suffixes[k])
+        suffix = self._suffixes[k]
+        if self.cell.scan is not None:
+            like: Tensor = getattr(self, "weight_ih" + suffix)
+            return like.new_empty(0)
+        weight: Tensor = getattr(self, "weight_hh" + suffix)
         return weight
 
     def _weights(self, k: int) -> LayerWeights:
@@ -181,7 +202,8 @@ class WeightedLayer(nn.RNNBase):
         ih, hh = getattr(self, "weight_ih" + suffix), self._recurrent_weight(k)
         bias_ih = bias_hh = None
         if self.bias:
-            bias_ih, bias_hh = getattr(self, "bias_ih" + suffix), getattr(self, "bias_hh" + suffix)
+            bias_ih = getattr(self, "bias_ih" + suffix)
+            bias_hh = getattr(self, "bias_hh" + suffix, None)
         extra = _NO_EXTRA
         if self._extra:
             extra = {name: getattr(self, name + suffix) for name in self._extra}

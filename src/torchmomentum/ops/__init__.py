@@ -5,7 +5,8 @@ modules.
 """
 
 from torchmomentum.ops._choose import CHOICES, choose, compiled_step_serves
-from torchmomentum.ops._definition import scan_definition, steps_alive
+from torchmomentum.ops._definition import scan_definition
+from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
 from torchmomentum.ops._problem import Moments, Problem
 from torchmomentum.ops._run import gru_scan, lstm_scan, rnn_scan, run, scan

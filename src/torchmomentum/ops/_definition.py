@@ -8,16 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cells import Cell, State, Weights, find
 from torchmomentum.ops.filters.adam import adam_scan_definition
-
-
-def steps_alive(time: int, lengths: Tensor) -> Tensor:
-    """Which of the steps count, ``(T, B, 1)``, for lengths ``(B,)``."""
-    steps = torch.arange(time, device=lengths.device)
-    return (steps.unsqueeze(1) < lengths).unsqueeze(-1)
 
 
 def named_weights(cell: Cell, weights: Sequence[Tensor | None]) -> Weights:

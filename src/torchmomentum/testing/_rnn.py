@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from torchmomentum.nn import Recurrent
+from torchmomentum.ops import Modifiers
+from torchmomentum.ops.cells import Weights
 from torchmomentum.testing._contract import (
     Contract,
     draw,
@@ -195,7 +197,7 @@ def _wrong_arguments(make: MakeLayer) -> None:
 def _options_of_a_cell(make: MakeLayer) -> None:
     """What a layer of ours accepts, its cell's step does."""
     plain = _layer(make)
-    if not isinstance(plain, Recurrent):
+    if not isinstance(plain, Recurrent) or plain.cell.scan is not None:
         return
     x = draw(_T, _B, _I)
     expected = plain(x)[0]
@@ -211,6 +213,23 @@ def _options_of_a_cell(make: MakeLayer) -> None:
         gradient = getattr(layer, f"{name}_l0").grad
         told = f"{name} has no part in the output: say which norms the cell has"
         require(gradient is not None and bool(gradient.ne(0).any()), told)
+
+
+@CONTRACT.check
+def _scan_of_a_cell(make: MakeLayer) -> None:
+    """What a cell makes of all steps at once, its step makes of one after the other."""
+    cell = getattr(_layer(make), "cell", None)
+    if cell is None or cell.scan is None:
+        return
+    pre, lengths = draw(_T, _B, cell.gates * _H), torch.tensor([2, _T, 1])
+    state = tuple(draw(_B, _H) for _ in cell.states)
+    out, *last = cell.scan(pre, state, lengths)
+    for t in range(_T):
+        new = cell.step(pre[t], state, Weights(pre.new_empty(0)), state[0], Modifiers())
+        alive = (lengths > t).unsqueeze(1)
+        require_close(out[t] * alive, new[0] * alive, f"output of step {t}")
+        state = tuple(torch.where(alive, a, b) for a, b in zip(new, state, strict=True))
+    require_close(last, state, "last state")
 
 
 def check_rnn(make: MakeLayer, *, skip: Sequence[str] = ()) -> list[str]:

@@ -40,6 +40,14 @@ def test_the_cost_of_a_step():
     assert lstm_training_cost((1, 1, 1, 1), torch.bfloat16)["bytes"] == 28
 
 
+def test_cells_without_recurrent_weights_stand_beside_the_gru(tmp_path):
+    shape = ["--shape", "30,4,5,16", "--quiet"]
+    assert main(["bench", "scanned", "--seconds", "0.01", "--out", str(tmp_path), *shape]) == 0
+    found = load_results(tmp_path / "scanned").runs[0].values
+    assert list(found) == ["nn.GRU", "MinGRU", "MinGRU, Momentum", "MinGRU, RMSProp"]
+    assert found["nn.GRU"]["ratio"] == 1.0
+
+
 @pytest.mark.parametrize("kind", ["layers", "layers-bfloat16", "memory"])
 def test_runs_and_reports(kind, tmp_path, capsys):
     shape = ["--shape", "3,2,2,4", "--quiet"]

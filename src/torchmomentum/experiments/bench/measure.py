@@ -13,11 +13,12 @@ import torch
 from torchmomentum.experiments.bench import gpu
 from torchmomentum.experiments.bench.backends import time_backends
 from torchmomentum.experiments.bench.layers import measure_memory, time_layers
-from torchmomentum.experiments.bench.optimizers import time_optimizers
+from torchmomentum.experiments.bench.optimizers import time_compiled, time_optimizers
 from torchmomentum.experiments.bench.orthogonal import time_maps, time_training
 from torchmomentum.experiments.bench.papers import measure_papers
 from torchmomentum.experiments.bench.profile import profile_layers
 from torchmomentum.experiments.bench.recipe import Timing
+from torchmomentum.experiments.bench.scanned import time_scanned
 from torchmomentum.experiments.bench.streaming import time_streaming
 from torchmomentum.experiments.engine.place import Place, Tell
 from torchmomentum.experiments.errors import UsageError
@@ -48,6 +49,8 @@ MEASURES: dict[str, Measure] = {
     "memory": Measure(measure_memory),
     "streaming": Measure(time_streaming),
     "papers": Measure(measure_papers),
+    "optim-compiled": Measure(time_compiled, apart=True),
+    "scanned": Measure(time_scanned),
     "orthogonal": Measure(time_training),
     "orthogonal-maps": Measure(time_maps),
     "backends": Measure(time_backends, needs="cpu"),

@@ -50,6 +50,20 @@ def _parameters(shapes: list[tuple[int, ...]], device: str) -> list[torch.nn.Par
     return params
 
 
+def time_compiled(name: str, *, seconds: float, device: str, tell: Tell = silent) -> dict[str, Any]:
+    """One row: steps under ``torch.compile``, and ours of one pass over memory beside them."""
+    made: dict[str, Callable[..., torch.optim.Optimizer]]
+    made = {"SGD compiled": _SGD, "SRSGD compiled": _SRSGD}
+    steps: dict[str, Callable[[], object]] = {}
+    for key, make in made.items():
+        step: Any = torch.compile(make(_parameters(SETS[name], device)).step)
+        step()  # the first step has a graph of its own
+        step()
+        steps[key] = step
+    steps["SRSGD fused"] = OPTIMIZERS["SRSGD fused"](_parameters(SETS[name], device)).step
+    return {"layers": interleave(steps, seconds=seconds, device=device, tell=tell)}
+
+
 def time_optimizers(
     name: str, *, seconds: float, device: str, tell: Tell = silent
 ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torchmomentum.experiments.bench.shapes import (
     CHOSEN,
     LONG,
     PMNIST,
+    SCANNED_SHAPES,
     SHAPES,
     SIZES,
     TENSOR_SETS,
@@ -54,6 +55,21 @@ PROFILE = _benchmark(
     "profile", "milliseconds of a training step's parts, float32", SHAPES, figure=None
 )
 OPTIM = _benchmark("optim", "optimizer step, float32", TENSOR_SETS, item="tensors")
+OPTIM_COMPILED = _benchmark(
+    "optim-compiled",
+    "optimizer step under torch.compile, float32",
+    TENSOR_SETS[:1],
+    table="each",
+    figure=None,
+    item="tensors",
+)
+SCANNED = _benchmark(
+    "scanned",
+    "training step without recurrent weights, float32",
+    SCANNED_SHAPES,
+    table="each",
+    figure=None,
+)
 MEMORY = _benchmark("memory", "peak memory of a training step, float32", SHAPES)
 STREAMING = _benchmark(
     "streaming", "one step of one sequence, float32, inference", SIZES, item="I, H"

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from torchmomentum._tuples import changed
-from torchmomentum.ops._definition import steps_alive
+from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cells import State
 from torchmomentum.ops.filters.adam import adam_scan

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from torchmomentum.ops._definition import define, steps_alive
+from torchmomentum.ops._definition import define
+from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._precision import in_float32
 from torchmomentum.ops._problem import Layout, Problem, empty_outputs
 from torchmomentum.ops._recurrence import define_recurrence

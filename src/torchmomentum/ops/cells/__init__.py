@@ -15,12 +15,14 @@ from torchmomentum.ops.cells._cell import (
 )
 from torchmomentum.ops.cells.gru import GRU
 from torchmomentum.ops.cells.lstm import LSTM
+from torchmomentum.ops.cells.mingru import MINGRU
 from torchmomentum.ops.cells.modrelu import RNN_MODRELU, modrelu
 from torchmomentum.ops.cells.rnn import RNN_RELU, RNN_TANH
 
 __all__ = [
     "GRU",
     "LSTM",
+    "MINGRU",
     "RNN_MODRELU",
     "RNN_RELU",
     "RNN_TANH",

@@ -32,6 +32,7 @@ class Weights(NamedTuple):
 
 
 Step = Callable[[Tensor, State, Weights, Tensor, Modifiers], State]
+Scan = Callable[[Tensor, State, Tensor | None], tuple[Tensor, ...]]
 
 
 class Extra(NamedTuple):
@@ -99,6 +100,9 @@ class Cell:
             :func:`recurrent` applies the default. :func:`~torchmomentum.testing.check_rnn` finds a
             step that leaves one out.
         gradient: The loop over time with its gradient written out, where there is one.
+        scan: All steps at once, for a cell without recurrent weights: takes pre-activations,
+            state and lengths ``(B,)`` or None; returns the outputs and the last state. Its layers
+            have neither ``weight_hh`` nor ``bias_hh``.
 
     Example:
         >>> def step(pre, state, weights, operand, modifiers):
@@ -118,6 +122,7 @@ class Cell:
     projection: str | None = None
     norms: tuple[str, ...] = ("norm_hh",)
     gradient: Gradient | None = field(default=None, repr=False)
+    scan: Scan | None = field(default=None, repr=False)
     key: str = field(default="", init=False, repr=False)  # names it in operators
 
     def __post_init__(self) -> None:
@@ -144,7 +149,7 @@ class Cell:
         if _by_key.get(self.name) is self:
             return find, (self.name,)
         values = (self.name, self.gates, self.step, self.states, self.extra)
-        return Cell, (*values, self.projection, self.norms, self.gradient)
+        return Cell, (*values, self.projection, self.norms, self.gradient, self.scan)
 
 
 def register(cell: Cell) -> Cell:

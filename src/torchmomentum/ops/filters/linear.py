@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from torchmomentum.ops._autograd import register, with_autograd
+from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops.cpu.library import available, call
 from torchmomentum.ops.triton import filter_launch as triton_filters
 
@@ -103,11 +104,15 @@ def _compiled(
 ) -> Tensor:
     x, out = x.contiguous(), x.new_empty(x.shape)
     start = initial.expand_as(x[0]).contiguous()
-    each = isinstance(decay, Tensor)
-    decay = decay.contiguous() if isinstance(decay, Tensor) else x.new_full((), decay)
-    size = x.shape[0], x[0].numel()
-    threads = torch.get_num_threads()
-    call("filter", *size, x, out, decay, int(each), start, float(gain), int(reverse), threads)
+    time, channels = x.shape[0], x[0].numel()
+    stride = 0
+    if isinstance(decay, Tensor):
+        stride = 1 if decay.numel() == time else channels
+        decay = decay.contiguous() if stride == 1 else decay.expand_as(x).contiguous()
+    else:
+        decay = x.new_full((), decay)
+    numbers = float(gain), int(reverse), torch.get_num_threads()
+    call("filter", time, channels, x, out, decay, stride, start, *numbers)
     return out
 
 
@@ -117,12 +122,11 @@ def _kernel(
     if x.numel() == 0:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
     shared = not isinstance(decay, Tensor) or decay.numel() == decay.shape[0]
-    by_row = isinstance(decay, Tensor) and decay.shape[2] > 1
-    if triton_filters.serves(x) and not by_row:
+    if triton_filters.serves(x):
         return triton_filters.linear(x, decay, initial, gain, reverse)
     tensors = [t for t in (x, decay, initial) if isinstance(t, Tensor)]
     plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-    if shared and plain and available():
+    if plain and available():
         return _compiled(x, decay, initial, gain, reverse)
     if not shared or x.shape[0] == 1 or (x.device.type == "cpu" and x[0].numel() > _NARROW):
         if not isinstance(decay, Tensor):
@@ -192,12 +196,14 @@ def linear_scan(
     *,
     gain: float = 1.0,
     reverse: bool = False,
+    lengths: Tensor | None = None,
 ) -> Tensor:
     r"""Filters a sequence linearly along its first dimension.
 
     .. math:: v_t = \text{decay}_t \odot v_{t-1} + \text{gain}\; x_t, \qquad v_0 = \text{initial}
 
-    With a constant decay this is the momentum of equation (9) of the MomentumRNN paper. The result
+    With a constant decay this is the momentum of equation (9) of the MomentumRNN paper. With one of
+    each channel and step it is the gated scan of minimal recurrent networks. The result
     is differentiable any number of times with respect to all three tensors. A NaN in the drive may
     reach a few steps before its own, within the piece of time that is filtered at once.
 
@@ -208,6 +214,7 @@ def linear_scan(
         initial: The state before the first step, ``(B, N)``.
         gain: What the drive is scaled by.
         reverse: Runs from the last step to the first.
+        lengths: How many steps of each sequence count, ``(B,)``: in the others the value stays.
 
     Returns:
         All the values, ``(T, B, N)``; the last one is the state to go on from.
@@ -224,6 +231,9 @@ def linear_scan(
         raise ValueError(
             f"decay must have one entry for each of the {x.shape[0]} steps, got {decay.shape[0]}"
         )
+    if lengths is not None:
+        alive = steps_alive(x.shape[0], lengths.to(x.device))  # (T, B, 1)
+        x, decay = x.masked_fill(~alive, 0.0), torch.where(alive, decay, 1.0)
     function = _constant
     if isinstance(decay, Tensor):
         function, decay = _varying, decay.to(x.dtype)

@@ -19,18 +19,24 @@ def serves(x: Tensor) -> bool:
 
 
 def linear(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool) -> Tensor:
-    """The filter of :func:`linear_scan`, of decays ``(T, B or 1, 1)`` or a number."""
+    """The filter of :func:`linear_scan`, of decays ``(T, B or 1, N or 1)`` or a number."""
     from torchmomentum.ops.triton import filters
 
     x, out = x.contiguous(), x.new_empty(x.shape)
     start = initial.expand_as(x[0]).contiguous()
     channels = x[0].numel()
-    each = decay.contiguous() if isinstance(decay, Tensor) else None
-    constant = 0.0 if isinstance(decay, Tensor) else decay
-    per_row = int(each is not None and each.shape[1] > 1)
+    each, constant, span = None, 0.0, channels
+    if isinstance(decay, Tensor):
+        if decay.shape[2] > 1:
+            decay, span = decay.expand_as(x), 1
+        elif decay.shape[1] > 1:
+            span = x.shape[-1]
+        each = decay.contiguous()
+    else:
+        constant = decay
     with on_device(x):
         filters.linear[(-(-channels // _BLOCK),)](
-            *(x, out, start, each, gain, constant, len(x), channels, x.shape[-1], per_row),
+            *(x, out, start, each, gain, constant, len(x), channels, span),
             REVERSE=reverse,
             BLOCK=_BLOCK,
         )

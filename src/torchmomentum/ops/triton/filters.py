@@ -13,13 +13,12 @@ def linear(
     x,
     out,
     initial,
-    decay,  # (T, 1 or B)
+    decay,  # (T, channels / span)
     gain,
     constant,  # the decay, where there is no tensor of it
     time,
     channels,
-    width,  # channels of one row
-    per_row,  # how many decays a step has beyond one for all: 0 or 1
+    span,  # neighbouring channels that share a decay
     REVERSE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -27,21 +26,20 @@ def linear(
     lanes = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     here = lanes < channels
     v = tl.load(initial + lanes, here, 0.0).to(tl.float32)
-    rows = channels // width
-    steps_of_decay = 1 + per_row * (rows - 1)
-    whose = per_row * (lanes // width)
+    decays = channels // span  # of a step
+    whose = lanes // span
     forward = 1
     if REVERSE:
         last = (time - 1).to(tl.int64)
         x += last * channels
         out += last * channels
         if decay is not None:
-            decay += last * steps_of_decay
+            decay += last * decays
         forward = -1
     for _ in range(time):
         if decay is not None:
             kept = tl.load(decay + whose, here, 0.0).to(tl.float32)
-            decay += forward * steps_of_decay
+            decay += forward * decays
         else:
             kept = constant
         v = kept * v + gain * tl.load(x + lanes, here, 0.0).to(tl.float32)
