@@ -47,3 +47,16 @@ def test_an_optimizer_that_was_pickled_under_the_other_name_goes_on():
     found.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))]})
     for values in (found.defaults, *found.param_groups):
         assert "restart_every" not in values
+
+
+@pytest.mark.parametrize("options", [{}, {"foreach": True}, {"fused": True}], ids=str)
+def test_a_parameter_without_a_gradient_after_a_restart_has_forgotten_too(options):
+    """Its next step is one without momentum from before."""
+    first, second = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimizer = NAG([second, first], 0.1, restart=5, **options)
+    for step in range(8):
+        first.grad, second.grad = torch.ones(3), None if step == 6 else torch.ones(3)
+        before = second.detach().clone()
+        optimizer.step()
+    change = before - second.detach()  # of j = 2, with mu = 2 / 5, and none of the steps before
+    torch.testing.assert_close(change, torch.full((3,), 0.1 * (1 + 2 / 5)))

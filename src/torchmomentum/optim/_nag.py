@@ -259,15 +259,18 @@ class NAG(Optimizer):
             states = self._states(params)
             buffers = _buffers(states, params, grads, group["differentiable"])
             scales: list[float] = [state.get("buffer_scale", 1.0) for state in states]
-            different = set(scales)
+            different, scale = set(scales), scales[0]
             if len(different) > 1:
-                _to_one_scale(buffers, scales)
-            scale = take(params, grads, buffers, numbers._replace(scale=scales[0]))
+                scale = _to_one_scale(buffers, scales)
+            scale = take(params, grads, buffers, numbers._replace(scale=scale))
             if different != {scale}:
                 for state in states:
                     state["buffer_scale"] = scale
         else:
             take(params, grads, [], numbers)
+            for p in params:  # a parameter that the next step leaves out has forgotten too
+                if "momentum_buffer" in self.state.get(p, ()):
+                    self.state[p]["buffer_scale"] = 0.0
         group["cycle_step"] = 0 if climbs else done + 1
         group["last_momentum"] = numbers.momentum
         group["iterations"] = iterations + 1
@@ -349,10 +352,12 @@ def _buffers(
     return found
 
 
-def _to_one_scale(buffers: list[Tensor], scales: list[float]) -> None:
-    """Rescales buffers to the first one's scale: one that a step left out has an older scale."""
+def _to_one_scale(buffers: list[Tensor], scales: list[float]) -> float:
+    """Rescales buffers to one scale: one that a step left out has an older scale, or none."""
+    common = next(filter(None, scales), 1.0)
     for buffer, scale in zip(buffers, scales, strict=True):
-        buffer.mul_(scale / scales[0])
+        buffer.mul_(scale / common)
+    return common
 
 
 def _choose(
