@@ -8,7 +8,7 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs wheel wheel-check check-native mutants matrix bench slides images \
+.PHONY: demo test check lint types doctests docs wheel wheel-check check-native check-neon mutants matrix bench slides images \
 	paper gpu-check setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
@@ -70,6 +70,15 @@ check-native: setup
 		TORCHMOMENTUM_CPU_ISA=$$isa CXX="g++ $(SANITIZED)" ASAN_OPTIONS=detect_leaks=0 \
 			LD_PRELOAD=$$(g++ -print-file-name=libasan.so) \
 			$(BIN)/python -m pytest -q -k "cpu and not triton and not compiled_graph" $(KERNEL_TESTS) || exit 1; done
+
+# every kernel compiled for ARM and run under an emulator, on calls recorded here with vectors of its width
+NEON_CXX ?= aarch64-linux-gnu-g++ -static
+NEON_RUN ?= qemu-aarch64
+check-neon: setup
+	mkdir -p build
+	TORCHMOMENTUM_CPU_ISA=v2 $(BIN)/python -m tests.native.record build/calls.bin
+	$(NEON_CXX) -std=c++17 -O2 -ffp-contract=fast -Isrc/torchmomentum/ops/csrc tests/native/replay.cpp -o build/replay
+	$(NEON_RUN) build/replay build/calls.bin
 
 # which small changes of the code no test notices: make mutants MUTANTS=40 MODULES="optim sampling"
 SEED ?= 0

@@ -36,9 +36,8 @@ def _marks() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "mark"), _marks())
 def test_tables_are_those_of_the_recorded_results(page, mark):
-    kind, _, held_to = mark.partition("-avx")
-    # a benchmark of a processor that is held back
-    apart = RESULTS / "benchmarks" / f"avx{held_to}" / kind
+    kind, _, isa = mark.partition("-v")
+    apart = RESULTS / "benchmarks" / f"v{isa}" / kind  # of another instruction set, or held to it
     folders = [RESULTS / mark, RESULTS / "benchmarks" / mark, apart]
     if mark == "time-to-accuracy":
         results = load_results(RESULTS / "pdigits")

@@ -20,6 +20,7 @@ from torchmomentum.ops import (
     BACKENDS,
     Modifiers,
 )
+from torchmomentum.ops import _choose as choosing
 from torchmomentum.ops.cells import find
 from torchmomentum.ops.cpu import chunks, operators
 from torchmomentum.ops.cpu.library import available
@@ -191,7 +192,9 @@ def test_a_gradient_that_the_forward_could_not_foresee(mode):
         torch.testing.assert_close(found, one.grad)
 
 
-def test_exported_without_gradients_and_trained_all_the_same():
+@pytest.mark.parametrize("backend", ["cpu", "aten"])
+def test_exported_without_gradients_and_trained_all_the_same(backend, monkeypatch):
+    monkeypatch.setattr(choosing, "CHOICES", [choosing.Choice(backend, "", lambda problem: True)])
     layer = tnn.LSTM(3, 4)
     x = torch.randn(5, 2, 3)
     with torch.no_grad():

@@ -80,6 +80,9 @@ def _onednn_backward(
     x, h, c, *weights = (t if t is None else t.contiguous() for t in tensors)
     if h is None:
         raise TypeError("the state must be a tensor")
+    if not constants[0]:  # captured without gradients, and trained all the same
+        again: list[Any] = [x, h, c, *weights, True]
+        results = _onednn_forward(*again)
     out, h_n, c_n, workspace = results
     pulled = [g if g is None else g.contiguous() for g in grads]
     grad_x, grad_ih, grad_hh, grad_bias, grad_bias_again, grad_h, grad_c = onednn_lstm_backward(
