@@ -21,6 +21,7 @@ from torchmomentum.ops import (
 from torchmomentum.ops import _choose as choosing
 from torchmomentum.ops.backends import aten, cpu, eager, triton
 from torchmomentum.ops.cells import find
+from torchmomentum.ops.cpu import isa
 
 T, B, N, H = 5, 3, 4, 6
 compiled = pytest.mark.skipif(not available(), reason="no C++ compiler here")
@@ -260,6 +261,17 @@ def test_layers_run_on_what_is_chosen(monkeypatch, kernels):
     for layer in (tnn.LSTM(N, H), tnn.MomentumLSTM(N, H), tnn.AdamLSTM(N, H)):
         layer(x)
     assert [name for name, _ in seen] == ["aten", "aten", "cpu"]
+
+
+@compiled
+def test_a_call_does_not_ask_for_the_processor_again(monkeypatch):
+    """Reading what it has takes as long as a small layer."""
+    layer, x = tnn.LSTM(N, H), torch.randn(T, B, N)
+    layer(x)
+    monkeypatch.setattr(isa, "_features", lambda: pytest.fail("asked"))
+    with torch.no_grad():
+        layer(x)
+    layer(x)
 
 
 def test_autocast_chooses_the_type_once(monkeypatch):

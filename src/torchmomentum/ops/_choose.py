@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ _STEPS = 64  # the fewest that it does so over
 
 
 @constant_in_graphs
+@functools.cache  # asked at every call of a layer
 def instruction_set() -> str:
     """That of our CPU kernels on this processor; empty where there is none."""
     found = chosen()
