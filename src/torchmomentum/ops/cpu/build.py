@@ -31,7 +31,10 @@ from torchmomentum.ops.cpu.isa import InstructionSet, chosen
 SOURCES = Path(__file__).parents[1] / "csrc"
 BUNDLED = Path(__file__).parent / "bundled"  # of a wheel
 _COMPILE = ("-std=c++17", "-O3", "-fno-exceptions", "-fno-math-errno", "-ffp-contract=fast")
-_LINK = ("-fPIC", "-shared", *(["-Wl,--as-needed"] if sys.platform == "linux" else []))
+_LINK = {
+    "linux": ("-fPIC", "-shared", "-Wl,--as-needed"),
+    "win32": ("-shared", "-static"),  # of MinGW's compiler, whose libraries no user has
+}.get(sys.platform, ("-fPIC", "-shared"))
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _TIMEOUT_S = 300
 
