@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", [*CELLS, "filters"])
+@pytest.mark.parametrize("which", [*CELLS, "filters", "wait"])
 def test_compiles(which, tmp_path):
     script = Path(__file__).parents[1] / "reference" / "compile_kernels.py"
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}

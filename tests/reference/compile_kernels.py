@@ -1,6 +1,7 @@
 """Compiles the Triton kernels for a GPU that need not be there: run by a test, not interpreted."""
 
 import os
+import re
 import sys
 
 os.environ.pop("TRITON_INTERPRET", None)
@@ -11,7 +12,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from torchmomentum.ops.cells import find
-from torchmomentum.ops.triton import backward, filters, forward
+from torchmomentum.ops.triton import backward, common, filters, forward
 from torchmomentum.ops.triton import launch as launcher
 from torchmomentum.ops.triton import plan as plans
 
@@ -103,7 +104,21 @@ def compile_filters(everything):
     compile_kernel(filters.adam_backward, grads | alive | sums | rule | more | sizes, blocks)
 
 
+def compile_wait():
+    """Programs that wait for others only read: no barrier and no atomic operation in the loop."""
+    for capability in (80, 90):
+        source = ASTSource(common.meet, {"counter": "*i32", "count": "i32"}, {}, {})
+        target = GPUTarget("cuda", capability, 32)
+        text = triton.compile(source, target=target, options={"num_warps": 4}).asm["ptx"]
+        loops = re.findall(r"^(\$L\w+):(.*?)\bbra\s+\1;", text, re.DOTALL | re.MULTILINE)
+        assert len(loops) == 1, text
+        assert "ld.volatile.global" in loops[0][1], text
+        assert not re.search(r"bar\.|atom|red\.|membar|fence", loops[0][1]), text
+
+
 def main(which):
+    if which == "wait":
+        return compile_wait()
     if which == "filters":
         for everything in (False, True):
             compile_filters(everything)

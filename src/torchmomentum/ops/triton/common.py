@@ -21,11 +21,15 @@ def tanh(x):
 
 @triton.jit
 def meet(counter, count):
-    """Waits until as many programs as ``count`` have come here; what they stored can be read."""
+    """Waits until as many programs as ``count`` have come here; what they stored can be read.
+
+    The loop is a load alone: an atomic operation on a number would have a barrier at each turn.
+    """
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release")
-    while tl.atomic_add(counter, 0, sem="acquire") < count:
+    while tl.load(counter, volatile=True) < count:
         pass
+    tl.atomic_add(counter, 0, sem="acquire")
     tl.debug_barrier()
 
 
