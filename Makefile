@@ -8,7 +8,7 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs wheel wheel-check check-native check-neon mutants matrix bench slides images \
+.PHONY: demo test check lint types doctests docs wheel wheel-check check-native check-neon release-check mutants matrix bench slides images \
 	paper gpu-check setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
@@ -79,6 +79,9 @@ check-neon: setup
 	TORCHMOMENTUM_CPU_ISA=v2 $(BIN)/python -m tests.native.record build/calls.bin
 	$(NEON_CXX) -std=c++17 -O2 -ffp-contract=fast -Isrc/torchmomentum/ops/csrc tests/native/replay.cpp -o build/replay
 	$(NEON_RUN) build/replay build/calls.bin
+
+# all of a release that can be tried on one machine
+release-check: check demo wheel-check check-native
 
 # which small changes of the code no test notices: make mutants MUTANTS=40 MODULES="optim sampling"
 SEED ?= 0
