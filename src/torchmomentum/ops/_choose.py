@@ -31,12 +31,16 @@ _TRITONS = {  # units of an LSTM that trains faster on Triton than on cuDNN
 _STEPS = 64  # the fewest that it does so over
 
 
-@constant_in_graphs
-@functools.cache  # asked at every call of a layer
-def instruction_set() -> str:
-    """That of our CPU kernels on this processor; empty where there is none."""
+@functools.cache  # asked at every call of a layer; Dynamo sees through a cache, not a constant
+def _instruction_set() -> str:
     found = chosen()
     return found.name if found else ""
+
+
+@constant_in_graphs
+def instruction_set() -> str:
+    """That of our CPU kernels on this processor; empty where there is none."""
+    return _instruction_set()
 
 
 @constant_in_graphs
