@@ -78,13 +78,15 @@ def test_lengths_and_packed_input_end_each_sequence(bidirectional):
 
 
 def test_half_precision_keeps_the_state_in_float32():
-    torch.manual_seed(0)
-    layer = tnn.MinGRU(N, H)
-    x = torch.randn(2000, 1, N) / 100
-    expected = layer(x)[0]
-    found = layer.bfloat16()(x.bfloat16())[0]
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.01)
+    """Of 2,000 small additions bfloat16 would lose most."""
+    layer = tnn.MinGRU(N, H, dtype=torch.bfloat16)
+    with torch.no_grad():
+        layer.weight_ih_l0.zero_()
+        layer.bias_ih_l0.copy_(torch.tensor([-6.0] * H + [1.0] * H))
+    out = layer(torch.zeros(2000, 1, N, dtype=torch.bfloat16))[0]
+    assert out.dtype == torch.bfloat16
+    kept = torch.sigmoid(torch.tensor(6.0, dtype=torch.float64)) ** 2000
+    torch.testing.assert_close(out[-1].double(), (1 - kept).expand(1, H), rtol=0, atol=0.004)
 
 
 @pytest.mark.parametrize("rule", ["none", "momentum", "adam"])
@@ -122,5 +124,7 @@ def test_options_of_recurrent_weights_are_rejected_for_a_cell_of_ones_own():
     for name in ("recurrent_dropout", "weight_dropout", "zoneout"):
         with pytest.raises(ValueError, match=f"no recurrent weights, and no {name}"):
             Own(N, H, **{name: 0.1})
+        with pytest.raises(ValueError, match=f"no recurrent weights, and no {name}"):
+            tnn.MinGRU(N, H, **{name: 0.1})
     with pytest.raises(ValueError, match="no layer normalization"):
         Own(N, H, layer_norm=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torchmomentum.nn._recurrent import Recurrent
-from torchmomentum.nn.rules import Rule
 from torchmomentum.ops import cells
 
 
@@ -31,7 +28,8 @@ class MinGRU(Recurrent):
         device: Where the parameters are made.
         dtype: Their type.
         momentum: A rule of :mod:`torchmomentum.nn`, or None. One that reads the hidden state or
-            stands in its space needs recurrent weights, and is rejected.
+            stands in its space needs recurrent weights, and is rejected, as are the further options
+            of :class:`Recurrent`.
 
     Example:
         >>> layer = MinGRU(3, 4, momentum=Momentum(0.6, 0.9))
@@ -41,23 +39,3 @@ class MinGRU(Recurrent):
     """
 
     cell = cells.MINGRU
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        momentum: Rule | None = None,
-    ) -> None:
-        super().__init__(
-            *(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional),
-            *(device, dtype),
-            momentum=momentum,
-        )

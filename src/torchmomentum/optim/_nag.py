@@ -245,14 +245,7 @@ class NAG(Optimizer):
             done = 0
         if policy == "function" and self._rises(group, loss):
             done = 0
-        numbers = Step(
-            lr=group["lr"],
-            momentum=nesterov_momentum(done),
-            previous=nesterov_momentum(max(done - 1, 0)),
-            scale=1.0,
-            weight_decay=group["weight_decay"],
-            maximize=group["maximize"],
-        )
+        numbers = _numbers(group, done, max(done - 1, 0))
         climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
         take = _choose(group, params, grads, compiled)
         if numbers.momentum:
@@ -268,7 +261,8 @@ class NAG(Optimizer):
                     state["buffer_scale"] = scale
         else:
             take(params, grads, [], numbers)
-            for p in params:  # a parameter that the next step leaves out has forgotten too
+            # a parameter that the next step leaves out has forgotten too
+            for p in params if self.state else ():
                 if "momentum_buffer" in self.state.get(p, ()):
                     self.state[p]["buffer_scale"] = 0.0
         group["cycle_step"] = 0 if climbs else done + 1
@@ -302,19 +296,24 @@ class NAG(Optimizer):
             if state.get("buffer_scale", 1.0) != 1.0:
                 buffer.mul_(state["buffer_scale"])
                 state["buffer_scale"] = 1.0
-        numbers = Step(
-            lr=group["lr"],
-            momentum=nesterov_momentum(done),
-            previous=nesterov_momentum((done - 1).clamp(min=0)),
-            scale=1.0,
-            weight_decay=group["weight_decay"],
-            maximize=group["maximize"],
-        )
+        numbers = _numbers(group, done, (done - 1).clamp(min=0))
         climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
         step_tensors(params, grads, buffers, numbers)
         last_momentum.copy_(numbers.momentum)
         done.copy_(torch.where(climbs, 0, done + 1) if policy == "gradient" else done + 1)
         iterations.add_(1)
+
+
+def _numbers(group: dict[str, Any], done: Any, before: Any) -> Step:
+    """Those of a step after ``done`` others of the cycle, and ``before`` before the last one."""
+    return Step(
+        lr=group["lr"],
+        momentum=nesterov_momentum(done),
+        previous=nesterov_momentum(before),
+        scale=1.0,
+        weight_decay=group["weight_decay"],
+        maximize=group["maximize"],
+    )
 
 
 def _on(

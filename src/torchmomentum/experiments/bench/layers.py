@@ -40,11 +40,13 @@ def training_steps(
     shape: Shape,
     device: str,
     dtype: torch.dtype = torch.float32,
+    baseline: type[nn.RNNBase] = nn.LSTM,
 ) -> dict[str, Callable[[], None]]:
-    """A training step of each layer on the same input, beside that of ``nn.LSTM``."""
+    """A training step of each layer on the same input, beside that of PyTorch's."""
     time, batch, inputs, hidden = shape
     x = torch.randn(time, batch, inputs, device=device, dtype=dtype)
-    made = {"nn.LSTM": nn.LSTM, **layers}
+    made: dict[str, Callable[..., nn.Module]]
+    made = {f"nn.{baseline.__name__}": baseline, **layers}
     return {
         name: partial(train_step, make(inputs, hidden, device=device, dtype=dtype), x)
         for name, make in made.items()
