@@ -90,8 +90,8 @@ class SequenceModel(nn.Module):
         """``(T, B, I)``, and lengths ``(B,)``, to ``(B, O)``, or to ``(T, B, O)``."""
         if self.standardize is not None:
             x = self.standardize(x, lengths)
-        # Torch's own takes 2.5 times as long for a packed sequence, and what follows a sequence's
-        # end reaches none of its outputs.
+        # Torch's own is slower for a packed sequence, and what follows a sequence's end reaches
+        # none of its outputs.
         torchs = isinstance(self.layer, (nn.LSTM, nn.GRU, nn.RNN))
         given = {} if lengths is None or torchs else {"lengths": lengths}
         out = self.layer(x, **given)[0]
