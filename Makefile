@@ -94,7 +94,7 @@ mutants: setup
 matrix:
 	$(PYTHON) tools/matrix.py -- $(MATRIX)
 
-KINDS := layers layers-bfloat16 profile optim optim-compiled memory streaming papers scanned orthogonal \
+KINDS := layers layers-bfloat16 profile optim optim-compiled memory streaming papers scanned normalized small orthogonal \
 	orthogonal-maps
 
 bench: setup

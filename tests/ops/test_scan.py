@@ -202,7 +202,7 @@ def test_backends_that_cannot_serve_say_so():
         scan("GRU", pre, state, weights, backend="cuda")
     with pytest.raises(ValueError, match="nonlinearity must be one of tanh, relu, modrelu"):
         rnn_scan(pre, *state, *weights, nonlinearity="sigmoid")
-    for backend in ("aten", "eager", "cpu", "triton"):
+    for backend in ("aten", "eager", "triton"):
         normalized = Modifiers(norm_hh=torch.ones(3 * H))
         with pytest.raises(ValueError, match=f"backend '{backend}' serves"):
             scan("GRU", pre.float(), state, weights, backend=backend, modifiers=normalized)

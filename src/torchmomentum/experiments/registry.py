@@ -245,6 +245,8 @@ _BENCHMARKS = (
     *(
         "optim-compiled",
         "scanned",
+        "normalized",
+        "small",
         "orthogonal",
         "orthogonal-maps",
         "backends",

@@ -178,8 +178,7 @@ def _drive(x: Tensor, weights: LayerWeights) -> Tensor:
     norm, bias = weights.norm_ih, weights.bias_ih
     if norm is None:
         return linear(bounded(x), weights.ih, bias)
-    drive = layer_norm(linear(bounded(x), weights.ih), norm.shape, norm)
-    return drive if bias is None else drive + bias
+    return layer_norm(linear(bounded(x), weights.ih), norm.shape, norm, bias)
 
 
 def _recur(

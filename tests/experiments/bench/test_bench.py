@@ -48,6 +48,25 @@ def test_cells_without_recurrent_weights_stand_beside_the_gru(tmp_path):
     assert found["nn.GRU"]["ratio"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("normalized", ["nn.LSTM", "LSTM, layer norm", "MomentumLSTM, layer norm"]),
+        (
+            "small",
+            [a + b for b in ("", ", evaluation") for a in ("nn.LSTM", "LSTM", "MomentumLSTM")],
+        ),
+    ],
+)
+def test_layers_stand_beside_the_lstm(kind, expected, tmp_path):
+    shape = ["--shape", "3,2,2,4", "--quiet"]
+    assert main(["bench", kind, "--seconds", "0.01", "--out", str(tmp_path), *shape]) == 0
+    found = load_results(tmp_path / kind).runs[0].values
+    assert list(found) == expected
+    for name in expected[:: len(expected) if kind == "normalized" else 3]:
+        assert found[name]["ratio"] == 1.0
+
+
 @pytest.mark.parametrize("kind", ["layers", "layers-bfloat16", "memory"])
 def test_runs_and_reports(kind, tmp_path, capsys):
     shape = ["--shape", "3,2,2,4", "--quiet"]

@@ -29,6 +29,12 @@ ADAPTIVE: dict[str, Callable[..., nn.Module]] = {  # apart: they may leave more 
 }
 
 
+NORMALIZED: dict[str, Callable[..., nn.Module]] = {
+    "LSTM, layer norm": partial(tnn.LSTM, layer_norm=True),
+    "MomentumLSTM, layer norm": partial(tnn.MomentumLSTM, layer_norm=True),
+}
+
+
 def train_step(layer: nn.Module, x: Tensor) -> None:
     """Forward and backward from the last output, gradients thrown away."""
     layer(x)[0][-1].sum().backward()
@@ -41,7 +47,7 @@ def training_steps(
     device: str,
     dtype: torch.dtype = torch.float32,
     baseline: type[nn.RNNBase] = nn.LSTM,
-) -> dict[str, Callable[[], None]]:
+) -> dict[str, partial[None]]:
     """A training step of each layer on the same input, beside that of PyTorch's."""
     time, batch, inputs, hidden = shape
     x = torch.randn(time, batch, inputs, device=device, dtype=dtype)
@@ -71,6 +77,29 @@ def time_layers(
     found = {name: found[name] for name in ("nn.LSTM", *LINEAR, *ADAPTIVE, *peers)}
     cost, most = lstm_training_cost(shape, dtype), ceilings(device, dtype)
     return {"cost": cost, "ceilings": most, "layers": found}
+
+
+def time_normalized(
+    shape: Shape, *, seconds: float, device: str, tell: Tell = silent
+) -> dict[str, Any]:
+    """One row: layers that normalize beside one that does not, at one shape."""
+    steps = training_steps(NORMALIZED, shape, device)
+    return {"layers": interleave(steps, seconds=seconds, device=device, tell=tell)}
+
+
+def time_small(shape: Shape, *, seconds: float, device: str, tell: Tell = silent) -> dict[str, Any]:
+    """One row: training and evaluation at a shape where what surrounds the arithmetic counts."""
+    steps = training_steps({n: LINEAR[n] for n in ("LSTM", "MomentumLSTM")}, shape, device)
+    found = interleave(steps, seconds=seconds / 2, device=device, tell=tell)
+    evaluated: dict[str, Callable[[], None]] = {
+        f"{name}, evaluation": partial(_evaluate, *step.args) for name, step in steps.items()
+    }
+    return {"layers": found | interleave(evaluated, seconds=seconds / 2, device=device, tell=tell)}
+
+
+def _evaluate(layer: nn.Module, x: Tensor) -> None:
+    with torch.no_grad():
+        layer(x)
 
 
 def measure_memory(

@@ -12,7 +12,12 @@ import torch
 
 from torchmomentum.experiments.bench import gpu
 from torchmomentum.experiments.bench.backends import time_backends
-from torchmomentum.experiments.bench.layers import measure_memory, time_layers
+from torchmomentum.experiments.bench.layers import (
+    measure_memory,
+    time_layers,
+    time_normalized,
+    time_small,
+)
 from torchmomentum.experiments.bench.optimizers import time_compiled, time_optimizers
 from torchmomentum.experiments.bench.orthogonal import time_maps, time_training
 from torchmomentum.experiments.bench.papers import measure_papers
@@ -51,6 +56,8 @@ MEASURES: dict[str, Measure] = {
     "papers": Measure(measure_papers),
     "optim-compiled": Measure(time_compiled, apart=True),
     "scanned": Measure(time_scanned),
+    "normalized": Measure(time_normalized),
+    "small": Measure(time_small),
     "orthogonal": Measure(time_training),
     "orthogonal-maps": Measure(time_maps),
     "backends": Measure(time_backends, needs="cpu"),

@@ -12,6 +12,7 @@ SHAPES: list[Shape] = [  # of the papers' tasks
     (70, 20, 400, 400),
     (35, 20, 400, 1150),
 ]
+SMALL_SHAPES: list[Shape] = [(1, 32, 8, 64), (20, 32, 8, 32), (50, 64, 10, 64)]
 SCANNED_SHAPES: list[Shape] = [(500, 64, 10, 100), (100, 16, 32, 64), (784, 128, 1, 256)]
 PMNIST: Shape = (784, 128, 1, 256)
 LONG: Shape = (1024, 16, 768, 768)  # what FlashRNN is measured at

@@ -13,6 +13,7 @@ from torchmomentum.experiments.bench.shapes import (
     SCANNED_SHAPES,
     SHAPES,
     SIZES,
+    SMALL_SHAPES,
     TENSOR_SETS,
     UNITS,
 )
@@ -67,6 +68,20 @@ SCANNED = _benchmark(
     "scanned",
     "training step without recurrent weights, float32",
     SCANNED_SHAPES,
+    table="each",
+    figure=None,
+)
+NORMALIZED = _benchmark(
+    "normalized",
+    "training step with layer normalization, float32",
+    SHAPES,
+    table="each",
+    figure=None,
+)
+SMALL = _benchmark(
+    "small",
+    "training step and evaluation of small layers, float32",
+    SMALL_SHAPES,
     table="each",
     figure=None,
 )

@@ -24,7 +24,7 @@ from torchmomentum.experiments.registry import BENCHMARKS
 ACCURACY, GPU = "time-to-accuracy", "gpu"
 _MEASURED = ("kind", "seconds", "device", "threads", "out", "runs", "resume", "quiet")
 _DEFAULTS: dict[str, Any] = {}  # of all options
-_SHAPED = ("layers", "layers-bfloat16", "profile", "memory", "scanned")
+_SHAPED = ("layers", "layers-bfloat16", "profile", "memory", "scanned", "normalized", "small")
 
 
 def add(commands: Commands) -> None:

@@ -30,15 +30,23 @@ def _refusal(problem: Problem) -> str:
     previous: Tensor | None = modifiers.previous  # may be float32 beside halves
     if previous is not None and (previous.device.type != "cpu" or previous.dtype == torch.float64):
         return "the tensors differ in type or device"
-    if problem.is_projected() or modifiers.normalizes():
-        return "projection and normalization have no kernels"
+    if problem.is_projected():
+        return "projection has no kernel"
+    norms = modifiers.norm_hh, modifiers.norm_c, modifiers.norm_c_bias
+    if norms[0] is None and any(n is not None for n in norms):
+        return "the cell's normalization without that of the product has no kernel"
+    if norms[1] is None and norms[2] is not None:
+        return "a bias without the cell's normalization has no kernel"
+    for n in norms:
+        if n is not None and (n.dtype != dtype or n.device.type != "cpu"):
+            return "the tensors differ in type or device"
     return "" if available() else "the kernels could not be built"
 
 
 CPU = Backend(
     "cpu",
     "float32 and shorter types on a CPU: LSTM, GRU, RNN and modReLU, with or without the Adam "
-    "rule, without projection and normalization, where the kernels could be built",
+    "rule, without projection, where the kernels could be built",
     _refusal,
     layer,
 )

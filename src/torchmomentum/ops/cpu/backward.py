@@ -13,6 +13,7 @@ from torchmomentum.ops.cpu.chunks import chunks
 from torchmomentum.ops.cpu.forward import forward
 from torchmomentum.ops.cpu.layer import Layer
 from torchmomentum.ops.cpu.library import call, product
+from torchmomentum.ops.cpu.norms import NormGradients, Norms
 from torchmomentum.ops.cpu.pool import empty
 
 _NARROW = 16  # inputs up to which the transposed product for their weights is the faster one
@@ -33,11 +34,14 @@ class _Sums:
         self.modrelu = None if layer.modrelu is None else x.new_zeros(layer.hidden)
         self.no_bias = x.new_zeros(layer.inputs)
 
-    def add_recurrent(self, steps: slice, local: Tensor, out: Tensor, made: Tensor) -> None:
-        """Of the recurrent weights, from the gradients of what they made."""
-        flat = local.view(-1, self.layer.width)
+    def add_recurrent(
+        self, steps: slice, local: Tensor, product_grad: Tensor, out: Tensor, made: Tensor
+    ) -> None:
+        """Of the recurrent weights, from the gradients of their product and of what it became."""
+        width, bfloat16 = self.layer.width, self.layer.problem.bfloat16_products
+        flat, raw = local.view(-1, width), product_grad.view(-1, width)
         read = self.layer.read(steps, out).view(-1, self.layer.hidden)
-        product(self.weight_hh, flat.t(), read, None, self.layer.problem.bfloat16_products)
+        product(self.weight_hh, raw.t(), read, None, bfloat16)
         if self.modrelu is not None:
             self.modrelu += (local * torch.sign(made[steps])).sum((0, 1))
         if self.bias_hh is not None:
@@ -104,14 +108,14 @@ def backward(
 
     Args:
         problem: The layer.
-        results: The outputs, and what the forward kept: gates, cells and marks.
+        results: The outputs, and what the forward kept: gates, cells, marks, what is normalized.
         grads: Of the outputs, the last state and the last moments, each or None.
     """
     if not problem.train:  # the forward could not see that a gradient would be asked for
         problem = problem._replace(train=True)
-        out, *_, gates, kept, marks = forward(problem)
+        out, *_, gates, kept, marks, normal = forward(problem)
     else:
-        out, gates, kept, marks = results
+        out, gates, kept, marks, normal = results
     layer = Layer(problem)
     x, batch, hidden = layer.x, layer.batch, layer.hidden
     pieces, states = chunks(layer.time, batch, layer.width), len(problem.state)
@@ -126,6 +130,10 @@ def backward(
     recurrent = empty(x, *local.shape) if layer.kernel == "gru" else local
     packed, sums = layer.pack("backward"), _Sums(layer)
     rule = _RuleGradient(layer, marks, carried[states:], longest) if moments else None
+    norms: NormGradients | None = None
+    if problem.modifiers.normalizes():
+        norms = NormGradients(problem, Norms(problem, layer.time, normal), longest, layer.threads)
+    product_grad = recurrent if norms is None else norms.made
     # of what the products read, of a chunk's steps and of the two behind it
     operands = empty(x, longest + 2 if layer.leads else 0, batch, hidden)
     behind = x.new_zeros(2, batch, hidden) if layer.leads else None
@@ -136,16 +144,19 @@ def backward(
             operands[count : count + 2] = behind
         pulled = None if grad_out is None else grad_out[steps]
         arrays = pulled, *packed, local, recurrent, *carried[:states]
-        _run_cell(layer, steps, (out, made, kept), arrays, operands)
+        table = None if norms is None else norms.table(steps)
+        _run_cell(layer, steps, (out, made, kept), arrays, operands, table)
         if behind is not None:
             behind = operands[:2].clone() if count > 1 else torch.stack([operands[0], behind[0]])
-        sums.add_recurrent(steps, recurrent[:count], out, made)
+        sums.add_recurrent(steps, recurrent[:count], product_grad[:count], out, made)
         if rule is not None:
             rule.apply(k, steps, local)
         sums.add_input(steps, local[:count])
     found = sums.found(carried[:states])
     if behind is not None:
         found += _of_first_operands(layer, behind, carried[0])
+    if norms is not None:
+        found += norms.found()
     return found if rule is None else found + rule.found()
 
 
@@ -166,12 +177,13 @@ def _run_cell(
     results: tuple[Tensor, Tensor, Tensor],
     arrays: tuple[Any, ...],
     operands: Tensor,
+    norms: Tensor | None,
 ) -> None:
     """The gradients of a chunk's pre-activations, and of what ``weight_hh`` made, into buffers."""
     out, made, kept = results
     pulled, packed, bfloat16, local, recurrent, *carried = arrays
     before, state = steps.start - 1, layer.problem.state
-    sizes, tail = layer.sizes(steps, layer.hidden), layer.modified(steps, operands)
+    sizes, tail = layer.sizes(steps, layer.hidden), layer.modified(steps, operands, norms)
     args: list[Any]
     if layer.kernel == "lstm":
         cell = kept[before] if steps.start else state[1].contiguous()

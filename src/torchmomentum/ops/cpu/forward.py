@@ -11,14 +11,15 @@ from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cpu.chunks import chunks, most_chunks
 from torchmomentum.ops.cpu.layer import FEW, Layer
 from torchmomentum.ops.cpu.library import call
+from torchmomentum.ops.cpu.norms import Norms
 from torchmomentum.ops.cpu.pool import empty
 
 
 def forward(problem: Problem) -> tuple[Tensor, ...]:
     """The outputs, the last state, a rule's last moments, and what the backward needs.
 
-    That is the gates, the cells (or a GRU's inner products) and a rule's moments at the chunks'
-    beginnings.
+    That is the gates, the cells (or a GRU's inner products), a rule's moments at the chunks'
+    beginnings, and what is normalized.
     """
     problem.check()
     layer = Layer(problem)
@@ -31,7 +32,10 @@ def forward(problem: Problem) -> tuple[Tensor, ...]:
     rule = _Rule(layer) if problem.moments is not None else None
     bias = layer.bias(problem.bias_ih) if rule is None else rule.bias
     # a step alone, as in streaming, is not worth the packing
-    alone = time == 1 and batch < FEW and layer.kernel != "gru"
+    norms = None
+    if problem.modifiers.normalizes():
+        norms = Norms(problem, time if problem.train else pieces[0].stop)
+    alone = time == 1 and batch < FEW and layer.kernel != "gru" and norms is None
     packed = (None, False) if alone else layer.pack("forward")
     h, *cell = [s.contiguous() for s in problem.state]
     operands = empty(x, pieces[0].stop if layer.leads else 0, batch, hidden)
@@ -46,14 +50,21 @@ def forward(problem: Problem) -> tuple[Tensor, ...]:
             first = operands[0] = layer.read(slice(steps.start, steps.start + 1), out)[0]
         if alone:
             pre[0].addmm_(first, problem.weight_hh.t())
-        _run_cell(layer, steps, (pre, out[steps], now), [h, *cell], packed, operands)
+        table = None
+        if norms is not None:
+            table = norms.table(steps if problem.train else here)
+        arrays = pre, out[steps], now, operands, table
+        _run_cell(layer, steps, arrays, [h, *cell], packed)
         if layer.kernel == "lstm":
             cell = [now[-1]]
         h = out[steps.stop - 1]
+    normal = x.new_empty(0)
+    if norms is not None and problem.train:
+        normal = norms.kept
     if not keep:
         gates, kept = x.new_empty(0), x.new_empty(0)
     last, marks = ([], x.new_empty(0)) if rule is None else (rule.moments, rule.marks)
-    return out, h.clone(), *[c.clone() for c in cell], *last, gates, kept, marks
+    return out, h.clone(), *[c.clone() for c in cell], *last, gates, kept, marks, normal
 
 
 class _Rule:
@@ -82,14 +93,13 @@ class _Rule:
 def _run_cell(
     layer: Layer,
     steps: slice,
-    arrays: tuple[Tensor, Tensor, Tensor],
+    arrays: tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None],
     state: list[Tensor],
     packed: tuple[Tensor | None, bool],
-    operands: Tensor,
 ) -> None:
     """The steps of a chunk: from its pre-activations to activated gates, outputs and cells."""
-    pre, out, now = arrays
-    sizes, tail = layer.sizes(steps, layer.hidden), layer.modified(steps, operands)
+    pre, out, now, operands, norms = arrays
+    sizes, tail = layer.sizes(steps, layer.hidden), layer.modified(steps, operands, norms)
     args: list[Any]
     if layer.kernel == "lstm":
         args = [pre, out, now, *state, *packed]

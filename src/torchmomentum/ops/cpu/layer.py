@@ -87,8 +87,8 @@ class Layer:
         alive = None if lengths is None else lengths - steps.start
         return [steps.stop - steps.start, self.batch, channels, alive, self.threads]
 
-    def modified(self, steps: slice, operands: Tensor) -> list[Any]:
-        """The arguments that a cell's kernel ends with: operands, and zoneout of each state."""
+    def modified(self, steps: slice, operands: Tensor, norms: Tensor | None) -> list[Any]:
+        """What a cell's kernel ends with: operands, zoneout of each state, and norms."""
         m = self.modifiers
         found: list[Any] = [None, None, None, 1.0]
         if self.leads:
@@ -99,7 +99,7 @@ class Layer:
         found += [None if h is None else h[steps].contiguous(), m.rate_h]
         if len(self.problem.state) == 2:
             found += [None if c is None else c[steps].contiguous(), m.rate_c]
-        return found
+        return [*found, norms]
 
     def read(self, steps: slice, out: Tensor) -> Tensor:
         """What the products of these steps read, ``(T, B, H)``: the last ``h`` or an operand."""

@@ -18,6 +18,7 @@ from torchmomentum.ops.cpu.backward import backward
 from torchmomentum.ops.cpu.chunks import most_chunks
 from torchmomentum.ops.cpu.forward import forward
 from torchmomentum.ops.cpu.layer import KERNELS
+from torchmomentum.ops.cpu.norms import kept_floats
 
 
 def _define(layout: Layout) -> Any:
@@ -28,14 +29,14 @@ def _define(layout: Layout) -> Any:
         constants: Sequence[Any],
     ) -> list[Tensor]:
         problem = layout.problem([*tensors, *constants])
-        return backward(problem, (results[0], *results[-3:]), grads)
+        return backward(problem, (results[0], *results[-4:]), grads)
 
     return define_recurrence(
         f"cpu_{layout.name}",
         arguments=layout.arguments,
         constants=layout.constants,
         outputs=layout.outputs,
-        saved=3,
+        saved=4,
         # constants: the cell, train, input_grad, ...
         at_backward=lambda fixed, needs: (*fixed[:2], needs[0], *fixed[3:]),
         definition=lambda *args: define(layout.problem(args)),
@@ -58,7 +59,8 @@ def _fake(problem: Problem) -> tuple[Tensor, ...]:
         last = [m.new_empty(m.shape) for m in problem.moments[:2]]
         most = most_chunks(time, batch, width) if problem.train else 0
         marks = x.new_empty(most, 2, batch, width)
-    return *empty_outputs(problem), *last, gates, kept, marks
+    normal = x.new_empty(kept_floats(problem, time) if problem.train else 0)
+    return *empty_outputs(problem), *last, gates, kept, marks, normal
 
 
 OPERATORS: dict[tuple[str, bool], Any] = {}

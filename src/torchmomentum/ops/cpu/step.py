@@ -48,7 +48,7 @@ def step(
     h, *rest = [s.contiguous() for s in state]
     drive.addmm_(h, weight_hh.t())
     out = torch.empty_like(h)
-    tail = [None, None, None, 1.0, *[None, 0.0] * len(state)]
+    tail = [None, None, None, 1.0, *[None, 0.0] * len(state), None]
     sizes = (1, batch, hidden, None, 1)
     if cell.key == "LSTM":
         new_cell = torch.empty_like(out)

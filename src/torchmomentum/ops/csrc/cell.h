@@ -1,8 +1,8 @@
 // What all recurrences share: their loops over time, and the gradient's product with the weights.
 #pragma once
 
+#include "norm.h"
 #include "options.h"
-#include "product.h"
 
 namespace {
 
@@ -14,15 +14,49 @@ template <class Cell, int N> struct Tile {
   template <int M> void run(int64_t row) const { cell.template tile<M, N>(p, t, row, unit); }
 };
 
-template <class Cell> void run_forward(const Problem &p, const Cell &cell) {
-  share_out(p, [&](Share rows, Share vectors, void (*meet)()) {
+// Adds the normalized product of a step to the pre-activations of a cell, which multiplies nothing
+// then.
+template <class Cell>
+void normalize(const Problem &p, const Cell &cell, const Norms &norms, const Packed &weights,
+               int64_t t, const Part &part) {
+  const int64_t width = Cell::GATES * p.hidden, first = t * p.batch;
+  const float *from = cell.operand.read(p, t, cell.out, cell.h0);
+  float *to = norms.normal + first * width;
+  int64_t v = part.vectors.first;
+  for (; part.vectors.last - v >= Cell::VECTORS; v += Cell::VECTORS)
+    for_rows(part.rows,
+             Make<Cell::GATES, Cell::VECTORS>{from, weights, to, p.hidden, v * LANES});
+  for (; v < part.vectors.last; ++v)
+    for_rows(part.rows, Make<Cell::GATES, 1>{from, weights, to, p.hidden, v * LANES});
+  part.meet();
+  for (int64_t row = part.whole.first; row < part.whole.last; ++row) {
+    const Standard standard = Standard::of(to + row * width, width);
+    norms.inverse[first + row] = standard.inverse;
+    cell.add(p, norms, standard, t, row);
+  }
+  part.meet();
+}
+
+template <class Cell>
+void run_forward(const Problem &p, Cell cell, const Norms &norms) {
+  const Packed weights = cell.weights;
+  if (norms.on())
+    cell.weights.data = nullptr;
+  share_out(p, [&](const Part &part) {
     for (int64_t t = 0; t < p.time; ++t) {
-      int64_t v = vectors.first;
-      for (; vectors.last - v >= Cell::VECTORS; v += Cell::VECTORS)
-        for_rows(rows, Tile<Cell, Cell::VECTORS>{p, cell, t, v * LANES});
-      for (; v < vectors.last; ++v)
-        for_rows(rows, Tile<Cell, 1>{p, cell, t, v * LANES});
-      meet();
+      if (norms.on())
+        normalize(p, cell, norms, weights, t, part);
+      int64_t v = part.vectors.first;
+      for (; part.vectors.last - v >= Cell::VECTORS; v += Cell::VECTORS)
+        for_rows(part.rows, Tile<Cell, Cell::VECTORS>{p, cell, t, v * LANES});
+      for (; v < part.vectors.last; ++v)
+        for_rows(part.rows, Tile<Cell, 1>{p, cell, t, v * LANES});
+      part.meet();
+      if (norms.on_cell()) {
+        for (int64_t row = part.whole.first; row < part.whole.last; ++row)
+          cell.finish(p, t, row);
+        part.meet();
+      }
     }
   });
 }
@@ -53,17 +87,38 @@ template <int N> struct Pull {
 
 // A cell's pointwise() leaves in dh what goes past the weights; the product is added to it, or goes
 // to the gradient of the operand.
-template <class Cell> void run_backward(const Problem &p, const Cell &cell) {
+template <class Cell> void run_backward(const Problem &p, const Cell &cell, const Norms &norms) {
   const int64_t width = Cell::GATES * p.hidden;
   const Pulled &pulled = cell.pulled;
   const bool more = pulled.operand.plain();
-  share_out(p, [&](Share rows, Share vectors, void (*meet)()) {
+  share_out(p, [&](const Part &part) {
+    const Share rows = part.rows, vectors = part.vectors, whole = part.whole;
     for (int64_t t = p.time - 1; t >= 0; --t) {
+      const int64_t first = t * p.batch;
+      if (norms.on_cell()) {
+        part.meet();
+        for (int64_t row = whole.first; row < whole.last; ++row)
+          cell.finish(p, t, row, part.thread);
+        part.meet();
+      }
       for (int64_t row = rows.first; row < rows.last; ++row)
         for (int64_t v = vectors.first; v < vectors.last; ++v)
           cell.pointwise(p, t, row, v * LANES);
-      meet();
-      const float *local = cell.recurrent + t * p.batch * width;
+      part.meet();
+      const float *local = cell.recurrent + first * width;
+      if (norms.on()) {
+        float *made = norms.made + first * width;
+        for (int64_t row = whole.first; row < whole.last; ++row) {
+          if (p.alive(t, row))
+            standardize_gradient(made + row * width, local + row * width, norms.gain,
+                                 norms.normal + (first + row) * width, norms.inverse[first + row],
+                                 width, norms.sums + part.thread * width);
+          else // nothing was made of what is there
+            std::memset(made + row * width, 0, sizeof(float) * width);
+        }
+        part.meet();
+        local = made;
+      }
       float *to = more ? pulled.dh : pulled.operand.rows + t * p.batch * p.hidden;
       int64_t v = vectors.first;
       for (; vectors.last - v >= 4; v += 4)

@@ -25,6 +25,12 @@ struct Operand {
 
   bool plain() const { return !rows; }
 
+  // What the product of step t reads, (B, H).
+  const float *read(const Problem &p, int64_t t, const float *out, const float *h0) const {
+    const int64_t area = p.batch * p.hidden;
+    return rows ? rows + t * area : t ? out + (t - 1) * area : h0;
+  }
+
   Vector seen(const Problem &p, int64_t row, int64_t unit, Vector v) const {
     return kept ? v * (scale * flags(kept + row * p.hidden + unit, p.hidden - unit)) : v;
   }

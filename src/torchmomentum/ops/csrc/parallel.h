@@ -75,8 +75,15 @@ static inline void share_out(int64_t count, int64_t threads, const Work &work) {
   });
 }
 
-// Calls work(rows, vectors of units, meet) in every thread; meet() waits for the others where they
-// work on the same rows.
+// A thread's part of a recurrence: rows of the batch and vectors of units; besides, rows of which it
+// does all there is to do for whole rows. meet() waits for the others where they work on the same.
+struct Part {
+  Share rows, vectors, whole;
+  int64_t thread;
+  void (*meet)();
+};
+
+// Calls work(part) in every thread.
 template <class Work> static inline void share_out(const Problem &p, const Work &work) {
   const int64_t vectors = (p.hidden + LANES - 1) / LANES;
   const int64_t step = 4 * p.batch * p.hidden * p.hidden; // multiplications
@@ -89,8 +96,8 @@ template <class Work> static inline void share_out(const Problem &p, const Work 
   in_parallel(threads < count ? threads : count, [&](int thread, int threads, void (*meet)()) {
     const Share own = share(count, threads, thread);
     if (by_rows)
-      work(own, Share{0, vectors}, nobody);
+      work(Part{own, Share{0, vectors}, own, thread, nobody});
     else
-      work(Share{0, p.batch}, own, meet);
+      work(Part{Share{0, p.batch}, own, share(p.batch, threads, thread), thread, meet});
   });
 }

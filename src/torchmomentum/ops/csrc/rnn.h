@@ -10,7 +10,7 @@ enum Activation : int64_t { TANH, RELU, MODRELU };
 struct Rnn {
   static constexpr int GATES = 1, VECTORS = 4;
 
-  const float *pre;
+  float *pre;
   float *out;
   const float *h0;
   Packed weights; // or none
@@ -19,6 +19,13 @@ struct Rnn {
   float *made;       // (T, B, H), what the activation made before zoneout; or null
   Operand operand;
   Zone zone;
+
+  void add(const Problem &p, const Norms &norms, Standard standard, int64_t t, int64_t row) const {
+    const int64_t at = (t * p.batch + row) * p.hidden;
+    norms.add(pre + at, norms.normal + at, standard, 0, p.hidden);
+  }
+
+  void finish(const Problem &, int64_t, int64_t) const {}
 
   Vector activate(Vector x, int64_t unit, int64_t left) const {
     if (activation == RELU)
@@ -32,7 +39,7 @@ struct Rnn {
   template <int M, int N> void tile(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
     const int64_t hidden = p.hidden, area = p.batch * hidden, first = row * hidden;
     const float *h = (t ? out + (t - 1) * area : h0) + first;
-    const float *multiplied = operand.plain() ? h : operand.rows + t * area + first;
+    const float *multiplied = operand.read(p, t, out, h0) + first;
     const float *drive = pre + t * area + first;
     Vector acc[M][N];
     for (int m = 0; m < M; ++m)
@@ -70,6 +77,8 @@ struct RnnGradient {
   Pulled pulled; // its dh: in, of the last state; out, of the first
   Zone zone;
 
+  void finish(const Problem &, int64_t, int64_t, int64_t) const {}
+
   void pointwise(const Problem &p, int64_t t, int64_t row, int64_t unit) const {
     const int64_t hidden = p.hidden, left = hidden - unit;
     const int64_t at = row * hidden + unit, here = t * p.batch * hidden + at;
@@ -97,24 +106,26 @@ struct RnnGradient {
 extern "C" {
 
 void rnn_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
-                 int64_t threads, const float *pre, float *out, const float *h0,
+                 int64_t threads, float *pre, float *out, const float *h0,
                  const float *weights, int64_t bfloat16, int64_t activation, const float *bias,
                  float *made, float *operands, const float *mu, const uint8_t *kept, double scale,
-                 const uint8_t *zone, double rate) {
+                 const uint8_t *zone, double rate, float *const *table) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
               Rnn{pre, out, h0, Packed{weights, hidden, bfloat16 != 0}, activation, bias, made,
-                  Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}});
+                  Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}},
+              Norms::from(table));
 }
 
 void rnn_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
                   int64_t threads, const float *made, const float *grad_out, const float *weights,
                   int64_t bfloat16, float *local, int64_t activation, float *dh, float *operands,
                   const float *mu, const uint8_t *kept, double scale, const uint8_t *zone,
-                  double rate) {
+                  double rate, float *const *table) {
   run_backward(Problem{time, batch, hidden, lengths, threads},
                RnnGradient{made, Packed{weights, hidden, bfloat16 != 0}, local, activation,
                            Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
-                           Zone{zone, (float)rate}});
+                           Zone{zone, (float)rate}},
+               Norms::from(table));
 }
 
 }
