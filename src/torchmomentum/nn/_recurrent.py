@@ -160,7 +160,10 @@ class Recurrent(WeightedLayer):
             data = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
             if self.dropout and self.training and layer < self.num_layers - 1:
                 data = drop(data, self.dropout)
-        states = tuple([torch.stack(parts) for parts in zip(*ends, strict=True)])
+        if len(ends) == 1:
+            states = tuple([part.unsqueeze(0) for part in ends[0]])
+        else:
+            states = tuple([torch.stack(parts) for parts in zip(*ends, strict=True)])
         return (
             batch.restored(data, self.batch_first),
             to_caller(form, states, None if momentum is None else tuple(kept), batch),

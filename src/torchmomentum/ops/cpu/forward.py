@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cpu.chunks import chunks, most_chunks
-from torchmomentum.ops.cpu.layer import FEW, Layer
+from torchmomentum.ops.cpu.layer import Layer
 from torchmomentum.ops.cpu.library import call
 from torchmomentum.ops.cpu.norms import Norms
 from torchmomentum.ops.cpu.pool import empty
@@ -31,11 +31,11 @@ def forward(problem: Problem) -> tuple[Tensor, ...]:
     out = x.new_empty(time, batch, hidden)
     rule = _Rule(layer) if problem.moments is not None else None
     bias = layer.bias(problem.bias_ih) if rule is None else rule.bias
-    # a step alone, as in streaming, is not worth the packing
+    # a step alone is not worth the packing
     norms = None
     if problem.modifiers.normalizes():
         norms = Norms(problem, time if problem.train else pieces[0].stop)
-    alone = time == 1 and batch < FEW and layer.kernel != "gru" and norms is None
+    alone = time == 1 and layer.kernel != "gru" and norms is None
     packed = (None, False) if alone else layer.pack("forward")
     h, *cell = [s.contiguous() for s in problem.state]
     operands = empty(x, pieces[0].stop if layer.leads else 0, batch, hidden)

@@ -117,14 +117,14 @@ class Layer:
 
     def bias(self, bias_ih: Tensor | None) -> Tensor:
         """What is added to all pre-activations; a GRU's n has its recurrent one in the product."""
-        total = self.problem.weight_hh.new_zeros(self.width)
         bias_hh = self.problem.bias_hh
-        if bias_ih is not None:
-            total += bias_ih
-        if bias_hh is not None:
-            shared = slice(2 * self.hidden if self.kernel == "gru" else None)
-            total[shared] += bias_hh[shared]
-        return total
+        if bias_hh is None:
+            if bias_ih is None:
+                return self.problem.weight_hh.new_zeros(self.width)
+            return bias_ih.contiguous()
+        if self.kernel == "gru":
+            bias_hh = torch.cat([bias_hh[: 2 * self.hidden], bias_hh.new_zeros(self.hidden)])
+        return (bias_hh if bias_ih is None else bias_ih + bias_hh).contiguous()
 
     def rule(self) -> Tensor:
         """The numbers of the Adam rule as its kernels take them."""
