@@ -136,7 +136,7 @@ REPORT := $(BIN)/torchmomentum report
 # the README's and the docs' tables from the recorded results, and the tree from the code
 readme: setup
 	$(REPORT) results/pdigits --into README.md --mark pdigits
-	for name in pdigits adding; do \
+	for name in pdigits adding pdigits-scanned; do \
 		$(REPORT) results/$$name --into docs/results.md --mark $$name || exit 1; done
 	for kind in $(KINDS); do \
 		$(REPORT) results/benchmarks/$$kind --into docs/results.md --mark $$kind || exit 1; done

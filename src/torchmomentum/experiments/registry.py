@@ -165,6 +165,7 @@ CELLS = Registry(
         "gru": f"{_HERE}.models.sequence:GRU",
         "rnn": f"{_HERE}.models.sequence:RNN",
         "mingru": f"{_HERE}.models.sequence:MINGRU",
+        "lru": f"{_HERE}.models.lru:LRU",
         "awd-lstm": f"{_HERE}.models.awd_lstm:AWD_LSTM",
         "dtriv": f"{_HERE}.models.orthogonal:DTRIV",
     },

@@ -2,6 +2,7 @@
 
 from torchmomentum.nn._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from torchmomentum.nn._init import paper_init_
+from torchmomentum.nn._lru import LRU
 from torchmomentum.nn._mingru import MinGRU
 from torchmomentum.nn._names import (
     NAGLSTM,
@@ -40,6 +41,7 @@ from torchmomentum.nn.rules import (
 
 __all__ = [
     "GRU",
+    "LRU",
     "LSTM",
     "NAGLSTM",
     "RNN",

@@ -213,7 +213,8 @@ def _recur_drive(
 ) -> State:
     """The recurrence over what a rule or a normalization made of the drives."""
     if cell.scan is not None:
-        return cell.scan(drive, state, batch.lengths)
+        own = Weights(weights.hh, weights.bias_hh, weights.extra)
+        return cell.scan(drive, state, own, batch.lengths)
     extra = [weights.extra.get(each.name) for each in cell.extra]
     recurrent = weights.hh, weights.bias_hh, *extra
     return scan(cell, drive, state, recurrent, batch.lengths, modifiers)

@@ -218,14 +218,17 @@ def _options_of_a_cell(make: MakeLayer) -> None:
 @CONTRACT.check
 def _scan_of_a_cell(make: MakeLayer) -> None:
     """What a cell makes of all steps at once, its step makes of one after the other."""
-    cell = getattr(_layer(make), "cell", None)
+    layer = _layer(make)
+    cell = getattr(layer, "cell", None)
     if cell is None or cell.scan is None:
         return
+    extra = {e.name: getattr(layer, f"{e.name}_l0") for e in cell.extra if e.required}
+    weights = Weights(draw(0), None, extra)
     pre, lengths = draw(_T, _B, cell.gates * _H), torch.tensor([2, _T, 1])
     state = tuple(draw(_B, _H) for _ in cell.states)
-    out, *last = cell.scan(pre, state, lengths)
+    out, *last = cell.scan(pre, state, weights, lengths)
     for t in range(_T):
-        new = cell.step(pre[t], state, Weights(pre.new_empty(0)), state[0], Modifiers())
+        new = cell.step(pre[t], state, weights, state[0], Modifiers())
         alive = (lengths > t).unsqueeze(1)
         require_close(out[t] * alive, new[0] * alive, f"output of step {t}")
         state = tuple(torch.where(alive, a, b) for a, b in zip(new, state, strict=True))

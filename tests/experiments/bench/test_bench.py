@@ -44,7 +44,8 @@ def test_cells_without_recurrent_weights_stand_beside_the_gru(tmp_path):
     shape = ["--shape", "30,4,5,16", "--quiet"]
     assert main(["bench", "scanned", "--seconds", "0.01", "--out", str(tmp_path), *shape]) == 0
     found = load_results(tmp_path / "scanned").runs[0].values
-    assert list(found) == ["nn.GRU", "MinGRU", "MinGRU, Momentum", "MinGRU, RMSProp"]
+    ours = ["MinGRU", "MinGRU, Momentum", "MinGRU, RMSProp", "LRU", "LRU, Momentum"]
+    assert list(found) == ["nn.GRU", *ours]
     assert found["nn.GRU"]["ratio"] == 1.0
 
 

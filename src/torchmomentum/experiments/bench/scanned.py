@@ -18,6 +18,8 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "MinGRU": tnn.MinGRU,
     "MinGRU, Momentum": partial(tnn.MinGRU, momentum=tnn.Momentum(0.6, 0.9)),
     "MinGRU, RMSProp": partial(tnn.MinGRU, momentum=tnn.RMSProp()),
+    "LRU": tnn.LRU,
+    "LRU, Momentum": partial(tnn.LRU, momentum=tnn.Momentum(0.6, 0.9)),
 }
 
 

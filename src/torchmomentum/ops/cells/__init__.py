@@ -14,6 +14,7 @@ from torchmomentum.ops.cells._cell import (
     register,
 )
 from torchmomentum.ops.cells.gru import GRU
+from torchmomentum.ops.cells.lru import LRU
 from torchmomentum.ops.cells.lstm import LSTM
 from torchmomentum.ops.cells.mingru import MINGRU
 from torchmomentum.ops.cells.modrelu import RNN_MODRELU, modrelu
@@ -21,6 +22,7 @@ from torchmomentum.ops.cells.rnn import RNN_RELU, RNN_TANH
 
 __all__ = [
     "GRU",
+    "LRU",
     "LSTM",
     "MINGRU",
     "RNN_MODRELU",

@@ -32,7 +32,7 @@ class Weights(NamedTuple):
 
 
 Step = Callable[[Tensor, State, Weights, Tensor, Modifiers], State]
-Scan = Callable[[Tensor, State, Tensor | None], tuple[Tensor, ...]]
+Scan = Callable[[Tensor, State, Weights, Tensor | None], tuple[Tensor, ...]]
 
 
 class Extra(NamedTuple):
@@ -101,8 +101,8 @@ class Cell:
             step that leaves one out.
         gradient: The loop over time with its gradient written out, where there is one.
         scan: All steps at once, for a cell without recurrent weights: takes pre-activations,
-            state and lengths ``(B,)`` or None; returns the outputs and the last state. Its layers
-            have neither ``weight_hh`` nor ``bias_hh``.
+            state, weights (its further ones) and lengths ``(B,)`` or None; returns the outputs and
+            the last state. Its layers have neither ``weight_hh`` nor ``bias_hh``.
 
     Example:
         >>> def step(pre, state, weights, operand, modifiers):

@@ -23,7 +23,9 @@ def _step(
     return ((kept * state[0] + added).to(pre.dtype),)
 
 
-def _scan(pre: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, ...]:
+def _scan(
+    pre: Tensor, state: State, weights: Weights, lengths: Tensor | None
+) -> tuple[Tensor, ...]:
     added, kept = _gated(pre)
     out = linear_scan(added, kept, state[0], lengths=lengths).to(pre.dtype)
     return out, out[-1]

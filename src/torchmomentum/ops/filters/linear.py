@@ -25,6 +25,8 @@ def linear_scan_definition(
     """The filter in plain PyTorch, one step after the other. See :func:`linear_scan`."""
     steps = range(x.shape[0])
     outputs: list[Tensor] = []
+    if isinstance(decay, Tensor):
+        decay = decay.expand(x.shape[0], -1, -1)
     v = initial
     for t in reversed(steps) if reverse else steps:
         kept = decay[t] if isinstance(decay, Tensor) else decay
@@ -106,7 +108,9 @@ def _compiled(
     start = initial.expand_as(x[0]).contiguous()
     time, channels = x.shape[0], x[0].numel()
     stride = 0
-    if isinstance(decay, Tensor):
+    if isinstance(decay, Tensor) and decay.shape[0] != time:  # the same at each step
+        stride, decay = -1, decay.expand_as(x[:1]).contiguous()
+    elif isinstance(decay, Tensor):
         stride = 1 if decay.numel() == time else channels
         decay = decay.contiguous() if stride == 1 else decay.expand_as(x).contiguous()
     else:
@@ -121,13 +125,15 @@ def _kernel(
 ) -> Tensor:
     if x.numel() == 0:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
-    shared = not isinstance(decay, Tensor) or decay.numel() == decay.shape[0]
-    if triton_filters.serves(x):
-        return triton_filters.linear(x, decay, initial, gain, reverse)
     tensors = [t for t in (x, decay, initial) if isinstance(t, Tensor)]
     plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
     if plain and available():
         return _compiled(x, decay, initial, gain, reverse)
+    if isinstance(decay, Tensor):
+        decay = decay.expand(x.shape[0], -1, -1)
+    shared = not isinstance(decay, Tensor) or decay.numel() == decay.shape[0]
+    if triton_filters.serves(x):
+        return triton_filters.linear(x, decay, initial, gain, reverse)
     if not shared or x.shape[0] == 1 or (x.device.type == "cpu" and x[0].numel() > _NARROW):
         if not isinstance(decay, Tensor):
             decay = x.new_full((), decay).expand(x.shape[0], 1, 1)
@@ -166,7 +172,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     decay = later = first = ctx.decay
     if saved:
         decay, out = saved
-        first, later = decay[end], _shift(decay, torch.zeros_like(decay[0]), not ctx.reverse)
+        first = later = decay[end]
+        if len(decay) == 1:  # that of every step
+            later = decay
+        else:
+            later = _shift(decay, torch.zeros_like(first), not ctx.reverse)
     adjoint = linear_scan(grad, later, torch.zeros_like(grad[0]), reverse=not ctx.reverse)
     grad_x = grad_decay = grad_initial = None
     if ctx.needs_input_grad[0]:
@@ -209,8 +219,9 @@ def linear_scan(
 
     Args:
         x: The drive, ``(T, B, N)``.
-        decay: What is kept of the last value, ``(T, B or 1, N or 1)``, or a number. One that is
-            shared by the batch and all channels is filtered by matrix products where there are few.
+        decay: What is kept of the last value, ``(T or 1, B or 1, N or 1)``, or a number. One that
+            is shared by the batch and all channels is filtered by matrix products where there are
+            few.
         initial: The state before the first step, ``(B, N)``.
         gain: What the drive is scaled by.
         reverse: Runs from the last step to the first.
@@ -227,9 +238,10 @@ def linear_scan(
         >>> linear_scan(x, 0.5, torch.zeros(1, 1)).flatten().tolist()
         [1.0, 1.5, 1.75, 1.875]
     """
-    if isinstance(decay, Tensor) and decay.shape[0] != x.shape[0]:
+    if isinstance(decay, Tensor) and decay.shape[0] not in (1, x.shape[0]):
         raise ValueError(
-            f"decay must have one entry for each of the {x.shape[0]} steps, got {decay.shape[0]}"
+            f"decay must have one entry, or one for each of the {x.shape[0]} steps, got "
+            f"{decay.shape[0]}"
         )
     if lengths is not None:
         alive = steps_alive(x.shape[0], lengths.to(x.device))  # (T, B, 1)

@@ -1,0 +1,105 @@
+"""The linear recurrent unit: a diagonal complex recurrence, as one real scan in a turning frame.
+
+Seen from a frame that turns with a unit, its complex state only shrinks. So all drives are turned
+back by the angle of their step, filtered with real decays, and turned forth again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from torchmomentum.ops._lengths import steps_alive
+from torchmomentum.ops._modifiers import Modifiers
+from torchmomentum.ops.cells._cell import Cell, Extra, State, Weights, register
+from torchmomentum.ops.filters.linear import linear_scan
+
+Pair = tuple[Tensor, Tensor]  # real and imaginary parts
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _turned(x: Pair, cosine: Tensor, sine: Tensor) -> Pair:
+    """Complex numbers times ``cosine + i sine``."""
+    re, im = x
+    return re * cosine - im * sine, re * sine + im * cosine
+
+
+def _scale(weights: Weights) -> Tensor:
+    return _wide(weights.extra["gamma_log"]).exp()
+
+
+def _modulus(weights: Weights) -> Tensor:
+    return torch.exp(-_wide(weights.extra["nu_log"]).exp())
+
+
+def _shown(state: Pair, skip: Tensor, weights: Weights, dtype: torch.dtype) -> Tensor:
+    """The output: the real part of ``C x``, and ``D u``."""
+    re, im = state
+    readout = _wide(weights.extra["weight_ro"])
+    signs = torch.ones_like(readout[:1])
+    signs[:, re.shape[-1] :] = -1.0
+    return (linear(torch.cat([re, im], -1), readout * signs) + skip).to(dtype)
+
+
+def _step(
+    pre: Tensor, state: State, weights: Weights, operand: Tensor, modifiers: Modifiers
+) -> State:
+    re, im, skip = _wide(pre).chunk(3, -1)
+    scale, angle, modulus = (
+        _scale(weights),
+        _wide(weights.extra["theta_log"]).exp(),
+        _modulus(weights),
+    )
+    old = _wide(state[1]), _wide(state[2])
+    kept = _turned(old, modulus * angle.cos(), modulus * angle.sin())
+    new = re * scale + kept[0], im * scale + kept[1]
+    out = _shown(new, skip, weights, pre.dtype)
+    return out, *[part.to(pre.dtype) for part in new]
+
+
+def _scan(
+    pre: Tensor, state: State, weights: Weights, lengths: Tensor | None
+) -> tuple[Tensor, ...]:
+    re, im, skip = _wide(pre).chunk(3, -1)
+    time, batch, width = re.shape
+    # in float64: an angle grows with the step
+    angle = weights.extra["theta_log"].double().exp()
+    steps = torch.arange(1, time + 1, device=pre.device).view(-1, 1, 1)
+    if lengths is not None:  # the state stands still behind a sequence's end
+        steps = torch.minimum(steps, lengths.to(pre.device).view(-1, 1))
+    turns = steps * angle
+    cosine, sine = turns.cos().to(re.dtype), turns.sin().to(re.dtype)
+    decay, start = _modulus(weights).repeat(2).expand(1, 1, -1), torch.cat(state[1:], -1)
+    scale = _scale(weights)
+    drive = torch.cat(_turned((re, im), cosine * scale, -sine * scale), -1)
+    found = linear_scan(drive, decay, start.to(re.dtype), lengths=lengths)
+    states = _turned((found[..., :width], found[..., width:]), cosine, sine)
+    out, last = _shown(states, skip, weights, pre.dtype), [part[-1] for part in states]
+    if lengths is None:
+        return out, out[-1], *[part.to(pre.dtype) for part in last]
+    alive = steps_alive(time, lengths.to(pre.device))
+    ended = out[lengths.to(pre.device) - 1, torch.arange(batch, device=pre.device)]
+    out = torch.where(alive, out, ended)
+    return out, ended, *[part.to(pre.dtype) for part in last]
+
+
+LRU = register(
+    Cell(
+        "LRU",
+        gates=3,
+        step=_step,
+        states=("h", "re", "im"),
+        extra=(
+            Extra("nu_log", lambda h, width: (width,)),
+            Extra("theta_log", lambda h, width: (width,)),
+            Extra("gamma_log", lambda h, width: (width,)),
+            Extra("weight_ro", lambda h, width: (h, 2 * width)),
+        ),
+        norms=(),
+        scan=_scan,
+    )
+)
