@@ -141,7 +141,7 @@ readme: setup
 	for kind in $(KINDS); do \
 		$(REPORT) results/benchmarks/$$kind --into docs/results.md --mark $$kind || exit 1; done
 	$(REPORT) results/benchmarks/backends --into docs/kernels.md --mark backends
-	for isa in v2 v3 v4-bf16; do \
+	for isa in v2 v3 v4 v4-bf16; do \
 		$(REPORT) results/benchmarks/$$isa/backends --into docs/kernels.md --mark backends-$$isa || exit 1; done
 	for kind in gpu-layers gpu-papers; do \
 		$(REPORT) results/benchmarks/$$kind --into docs/kernels.md --mark $$kind || exit 1; done

@@ -160,11 +160,37 @@ def test_onednn_evaluates_an_lstm_with_avx512(kernels, name, threads, expected):
         kept = [
             layer._replace(x=torch.zeros(1, B, N)),
             layer._replace(lengths=torch.tensor([5, 2, 1])),
-            layer.to(torch.bfloat16),
+            layer.to(torch.float16),
             _wide(129, "GRU"),
             layer._replace(x=torch.zeros(T, B, 4 * H), weight_ih=None, bias_ih=None),
         ]
         assert [choose(problem).name for problem in kept] == ["cpu"] * len(kept)
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("name", "threads", "training", "evaluation"),
+    [
+        ("v4-bf16", 1, "aten", "aten"),
+        ("v4-bf16", 2, "cpu", "aten"),
+        ("v4", 1, "cpu", "cpu"),
+        ("v3", 1, "cpu", "cpu"),
+    ],
+)
+def test_onednn_has_an_lstm_in_bfloat16(kernels, name, threads, training, evaluation):
+    kernels(name, threads)
+    layer = _layer("LSTM", torch.bfloat16)
+    kept = [
+        _layer("GRU", torch.bfloat16),
+        layer._replace(x=layer.x[:1]),
+        layer._replace(lengths=torch.tensor([5, 2, 1])),
+        _layer("LSTM", torch.float16),
+    ]
+    assert choose(layer).name == training
+    assert {choose(problem).name for problem in kept} == {"cpu"}
+    with torch.no_grad():
+        assert choose(layer).name == evaluation
+        assert {choose(problem).name for problem in kept} == {"cpu"}
 
 
 @compiled

@@ -80,8 +80,8 @@ def test_no_channels_and_non_contiguous_input():
 
 
 def test_a_decay_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="one entry for each of the 5 steps, got 1"):
-        linear_scan(torch.ones(5, 2, 3), torch.ones(1, 1, 1), torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="one entry, or one for each of the 5 steps, got 2"):
+        linear_scan(torch.ones(5, 2, 3), torch.ones(2, 1, 1), torch.zeros(2, 3))
 
 
 def test_states_of_another_type():

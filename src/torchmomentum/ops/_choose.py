@@ -94,6 +94,17 @@ def _evaluated_faster(problem: Problem) -> bool:
     return units > _MANY and not wide and problem.cell.key != "GRU"
 
 
+def _faster_in_bfloat16(problem: Problem) -> bool:
+    return (
+        problem.x.dtype == torch.bfloat16
+        and _cpu(problem)
+        and _unpadded_lstm(problem)
+        and problem.x.shape[0] > 1
+        and instruction_set() == "v4-bf16"
+        and (in_one_thread() or not torch.is_grad_enabled())
+    )
+
+
 def _trained_faster(problem: Problem) -> bool:
     x, units = problem.x, problem.state[0].shape[-1]
     return (
@@ -133,6 +144,12 @@ CHOICES = (
         "129 to 1,023 units or in one thread, without lengths; of more than 256 units packed input "
         "in one thread, and without AVX-512 an RNN",
         _evaluated_faster,
+    ),
+    Choice(
+        "aten",
+        "an LSTM layer in bfloat16 on a CPU with AVX512-BF16, of more than one step and without "
+        "lengths: in evaluation, and in one thread in training",
+        _faster_in_bfloat16,
     ),
     Choice("cpu", "a CPU", _cpu),
     Choice(
