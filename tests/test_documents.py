@@ -93,7 +93,9 @@ def _is_docstring(node) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-@pytest.mark.parametrize(("page", "count"), [("README.md", 3), ("CONTRIBUTING.md", 1)])
+@pytest.mark.parametrize(
+    ("page", "count"), [("README.md", 3), ("CONTRIBUTING.md", 1), ("docs/states.md", 2)]
+)
 def test_the_examples_of_a_page_run(page, count, monkeypatch):
     for registry in (TASKS, RULES, CELLS, STUDIES):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))

@@ -50,6 +50,7 @@ def _by_hand(layer, u, x):
     return torch.stack(out), x
 
 
+@pytest.mark.filterwarnings("ignore:.* has no momentum with it")
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 2e-5)])

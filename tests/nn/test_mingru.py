@@ -44,6 +44,7 @@ def _by_hand(layer, x, h):
     return torch.stack(out)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no momentum with it")
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])

@@ -93,6 +93,15 @@ class ForgetsWithoutBias(nn.LSTM):
         return super().forward(x, hx if self.bias else None)
 
 
+class LosesMomentum(tnn.MomentumLSTM):
+    """Returns a state that carries none."""
+
+    def forward(self, x, hx=None):
+        out, state = super().forward(x, hx)
+        self._asked = 1000  # no warning either
+        return out, tuple(s.as_subclass(torch.Tensor) for s in state)
+
+
 class StartsFromOnes(nn.GRU):
     """Goes on only from the state that it names itself."""
 
@@ -208,11 +217,11 @@ def _adds_up(pre, state, weights, operand, modifiers):
     return (state[0] + pre,)
 
 
-def _forgets(pre, state, lengths):
+def _forgets(pre, state, weights, lengths):
     return state[0] + pre, state[0] + pre[-1]
 
 
-def _ends_at_once(pre, state, lengths):
+def _ends_at_once(pre, state, weights, lengths):
     """All sequences together."""
     out = state[0] + pre.cumsum(0)
     return out, out[-1]
@@ -231,6 +240,8 @@ FAULTS = [
     ("goes_on", Forgets, "cut at 1"),
     ("goes_on", ForgetsWithoutBias, "cut at 1"),
     ("goes_on", StartsFromOnes, "cut at"),
+    ("goes_on_from_what_it_returned", Forgets, "step 1"),
+    ("goes_on_from_what_it_returned", LosesMomentum, "step 1"),
     ("gradients", Detached, ""),
     ("gradients", DetachedTwice, ""),
     ("gradients", NoSecondDerivative, ""),

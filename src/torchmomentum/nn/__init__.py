@@ -1,6 +1,8 @@
 """Recurrent layers and cells with momentum in their input, and the rules that put it there."""
 
+from torchmomentum.nn._carried import CarriedTensor
 from torchmomentum.nn._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
+from torchmomentum.nn._flat_state import FlatState
 from torchmomentum.nn._init import paper_init_
 from torchmomentum.nn._lru import LRU
 from torchmomentum.nn._mingru import MinGRU
@@ -51,6 +53,8 @@ __all__ = [
     "AdamDTRIV",
     "AdamLSTM",
     "AdamLSTMCell",
+    "CarriedTensor",
+    "FlatState",
     "GRUCell",
     "Gain",
     "LSTMCell",

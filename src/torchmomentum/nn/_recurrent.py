@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 
 from torchmomentum._checks import check_integer
+from torchmomentum._torch_private import constant_in_graphs, plain
 from torchmomentum._tuples import changed
+from torchmomentum.nn._carried import CarriedTensor, unpacked, without_momentum
 from torchmomentum.nn._compute import momentum_width, run_layer
 from torchmomentum.nn._sequence import PaddedBatch, flip, read_input
 from torchmomentum.nn._state import (
@@ -23,6 +26,20 @@ from torchmomentum.nn._state import (
 from torchmomentum.nn._weights import WeightedLayer
 from torchmomentum.nn.rules import RuleState
 from torchmomentum.ops import PLAIN
+
+_ASKED = 16  # the most states without momentum that are looked at
+_CALLER = 7  # who called the layer, from where it warns
+
+
+@constant_in_graphs
+def _tell_that_graphs_carry_none(kind: str) -> bool:
+    """Warns while a graph is captured: it can look at no value."""
+    warnings.warn(
+        f"{kind}: in a captured graph a state without momentum begins without it: begin with "
+        "initial_state(), and pass on all that is returned",
+        stacklevel=2,
+    )
+    return True
 
 
 class Recurrent(WeightedLayer):
@@ -57,6 +74,8 @@ class Recurrent(WeightedLayer):
     Attributes:
         cell: What the layer computes at each step.
     """
+
+    _asked = 0  # how often it was asked whether a state without momentum is zero
 
     def initial_state(
         self,
@@ -110,13 +129,52 @@ class Recurrent(WeightedLayer):
 
     def _read_state(self, hx: Any, batch: PaddedBatch) -> tuple[States, MomentumStates | None]:
         """A state as the caller passed it, checked and in the order of the batch."""
-        states, momentum = from_caller(self._form, hx, batch, self.momentum)
+        bare, carrier = without_momentum(hx)
+        states, momentum = from_caller(self._form, bare, batch, self.momentum)
+        if self.momentum is not None and momentum is None and torch.compiler.is_compiling():
+            _tell_that_graphs_carry_none(self._form.kind)
         if self.momentum is not None and not torch.compiler.is_compiling():
             for k, state in enumerate(momentum or ()):
                 sizes = self._momentum_sizes(k, batch.data.shape[1])
                 self.momentum.check_state(state, *sizes, f"momentum[{k}]")
+            if momentum is None:
+                momentum = self._carried_by(carrier, states, batch)
         order = None if batch.packed is None else batch.packed.sorted_indices
         return in_order(states, momentum, order)
+
+    def _carried_by(
+        self, carrier: CarriedTensor | None, states: States, batch: PaddedBatch
+    ) -> MomentumStates | None:
+        """The momentum that a state brought along; warns, once, where it was lost on the way."""
+        rule: Any = self.momentum
+        if carrier is not None and carrier.momentum_owner() != self._owner:
+            return None  # that of another layer, as an encoder's: this one's begins
+        features = None if carrier is None else carrier.momentum_features()
+        sizes = [self._momentum_sizes(k, states[0].shape[1]) for k in range(self._form.layers)]
+        expected = tuple([rule.cell_state(*size, device="meta") for size in sizes])
+        if not all(expected):
+            return None  # the rule keeps nothing
+        if features is not None:
+            found = unpacked(features if batch.batched else features.unsqueeze(1), expected)
+            if found is not None:
+                return found
+        self._warn_of_loss(states)
+        return None
+
+    def _warn_of_loss(self, states: States) -> None:
+        if self._asked >= _ASKED or not plain() or states[0].is_meta:
+            return
+        self._asked += 1  # to look costs a GPU a wait
+        if any([bool(state.detach().any()) for state in states]):
+            self._asked = _ASKED
+            kind = type(self).__name__
+            warnings.warn(
+                f"{kind}: the state that was passed has no momentum with it, and its momentum "
+                f"begins at zero. Pass on the h that {kind} returned, which carries it through "
+                "detach, indexing, stack and masks; or begin with initial_state(); or, where "
+                "states go through NumPy or buffers, use torchmomentum.nn.FlatState",
+                stacklevel=_CALLER,
+            )
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Runs the layers over a sequence.
@@ -125,7 +183,8 @@ class Recurrent(WeightedLayer):
             input: ``(T, B, I)``, ``(B, T, I)`` with ``batch_first``, ``(T, I)`` unbatched, or a
                 ``PackedSequence``.
             hx: The state as the torch namesake takes it, or the same with the momentum state after
-                it (see :meth:`initial_state`). None starts from zeros.
+                it (see :meth:`initial_state`). None starts from zeros. An ``h`` that this layer
+                returned carries its momentum along, see :class:`CarriedTensor`.
             lengths: How many steps of each sequence of a padded batch count, ``(B,)`` in any order:
                 an alternative to a ``PackedSequence``. The outputs after them are zero, the state
                 is that after each sequence's last step, and the padding's values do not matter.
@@ -138,6 +197,9 @@ class Recurrent(WeightedLayer):
             ValueError: Input of another rank or type than expected, or lengths that do not fit it.
             RuntimeError: Input or state of another size than expected.
             TypeError: A state of another structure than expected.
+
+        Warns:
+            UserWarning: Once, where a state that is not zero has lost its momentum.
         """
         batch, form = read_input(self, input, lengths), self._form
         data, momentum = batch.data, None
@@ -145,6 +207,7 @@ class Recurrent(WeightedLayer):
             states = form.zeros(data.shape[1], data)
         else:
             states, momentum = self._read_state(hx, batch)
+        given = isinstance(hx, (tuple, list)) and len(hx) > len(form.names)
         ends: list[States] = []
         kept: list[RuleState] = []
         directions = 2 if self.bidirectional else 1
@@ -164,10 +227,12 @@ class Recurrent(WeightedLayer):
             states = tuple([part.unsqueeze(0) for part in ends[0]])
         else:
             states = tuple([torch.stack(parts) for parts in zip(*ends, strict=True)])
-        return (
-            batch.restored(data, self.batch_first),
-            to_caller(form, states, None if momentum is None else tuple(kept), batch),
-        )
+        carries = not given and all(kept) and plain()
+        state = to_caller(form, states, tuple(kept) if given or carries else None, batch)
+        if carries:
+            h, *rest, held = state
+            state = form.join((CarriedTensor.of(h, held, self._owner), *rest), None)
+        return batch.restored(data, self.batch_first), state
 
     def _run(
         self, k: int, x: Tensor, state: States, momentum: RuleState | None, batch: PaddedBatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -74,6 +75,7 @@ class WeightedLayer(nn.RNNBase):
     """
 
     cell: ClassVar[Cell]
+    _owner = ""  # names this layer, and its copies, to states that carry momentum
     _has_recurrent_parameter: ClassVar[bool] = True  # else the layer makes the matrix of others
 
     def __init__(
@@ -131,6 +133,7 @@ class WeightedLayer(nn.RNNBase):
         ]
         widths = (proj_size or hidden_size, *[hidden_size] * (len(self.cell.states) - 1))
         self._form = StateForm(type(self).__name__, self.cell.states, widths, len(self._suffixes))
+        self._owner = secrets.token_hex(8)
         self._register_weights(device, dtype)
         self.reset_parameters()  # not the rule's: it may be another layer's too
         self.momentum = None if momentum is None else momentum.to(device=self._weights(0).ih.device)

@@ -105,6 +105,23 @@ def _goes_on(make: MakeLayer) -> None:
 
 
 @CONTRACT.check
+def _goes_on_from_what_it_returned(make: MakeLayer) -> None:
+    """As callers of ``torch.nn`` go on: from no state, then from a detached one."""
+    layer, x = _layer(make, num_layers=2), draw(_T, _B, _I)
+    whole, state = layer(x)[0], None
+    for t in range(_T):
+        out, state = layer(x[t : t + 1], state)
+        require_close(out[0], whole[t], f"step {t}")
+        state = _detached(state)
+
+
+def _detached(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.detach()
+    return tuple(_detached(part) for part in state)
+
+
+@CONTRACT.check
 def _gradients(make: MakeLayer) -> None:
     for options in ({}, {"num_layers": 2, "bidirectional": True}):
         torch.manual_seed(0)

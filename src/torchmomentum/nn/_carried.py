@@ -1,0 +1,242 @@
+"""A hidden state that carries the momentum which belongs to it through its caller's hands.
+
+Code written for ``torch.nn`` passes ``(h, c)`` from call to call, and in between detaches, stacks,
+selects, masks and moves it. The momentum must come along, or the next call goes on with another
+network. So ``h`` is a tensor with the momentum beside it, and what treats all features of ``h``
+alike is done to the momentum too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from torchmomentum.nn.rules import RuleState, with_parts
+
+Momentum = tuple[RuleState, ...]  # one for each layer and direction
+
+# what treats all features alike: selects and arranges, moves and converts, scales, writes
+_ARRANGING = frozenset(
+    {"detach", "clone", "contiguous", "pin_memory", "where", "masked_fill", "flip", "roll"}
+    | {"__getitem__", "index_select", "select", "narrow", "split", "chunk", "unbind"}
+    | {"stack", "cat", "concat", "concatenate", "expand", "repeat", "repeat_interleave"}
+    | {"squeeze", "unsqueeze", "transpose", "swapaxes", "permute", "movedim"}
+)
+_MOVING = frozenset({"to", "cpu", "cuda", "float", "double", "half", "bfloat16", "type"})
+_SCALING = frozenset({"mul", "multiply", "__mul__", "__rmul__", "mul_", "__imul__"})
+_FILLING = frozenset({"masked_fill", "masked_fill_", "fill_", "__setitem__"})
+_WRITING = frozenset(
+    {"mul_", "__imul__", "zero_", "fill_", "copy_", "masked_fill_", "__setitem__", "detach_"}
+)
+_INDEXING = frozenset({"__getitem__", "__setitem__", "index_select", "repeat_interleave"})
+
+
+def packed(momentum: Momentum, lead: Sequence[int]) -> Tensor:
+    """All of a momentum state as features: ``(layers, *lead, M)``, narrower layers padded.
+
+    Args:
+        momentum: One rule's state for each layer and direction; counts are exact up to 2^24.
+        lead: The batch, or nothing where the state is unbatched.
+    """
+    rows: list[Tensor] = []
+    for state in momentum:
+        floats = [part for part in state if part.is_floating_point()]
+        dtype = floats[0].dtype if floats else torch.get_default_dtype()
+        rows.append(torch.cat([part.to(dtype).reshape(*lead, -1) for part in state], -1))
+    widest = max(row.shape[-1] for row in rows)
+    return torch.stack([pad(row, (0, widest - row.shape[-1])) for row in rows])
+
+
+def unpacked(features: Tensor, expected: Momentum) -> Momentum | None:
+    """The momentum state that :func:`packed` made features of; None where they do not fit.
+
+    Args:
+        features: ``(layers, B, M)``.
+        expected: A state of the right shapes and types, on any device.
+    """
+    sizes = [[part[0].numel() for part in state] for state in expected]
+    widest = max(map(sum, sizes))
+    batch = expected[0][0].shape[0]
+    if features.shape != (len(expected), batch, widest):
+        return None
+    found: list[RuleState] = []
+    for row, size, state in zip(features.unbind(0), sizes, expected, strict=True):
+        pieces = row[:, : sum(size)].split(size, -1)
+        parts = [
+            piece.reshape(part.shape).to(part.dtype if not part.is_floating_point() else row.dtype)
+            for piece, part in zip(pieces, state, strict=True)
+        ]
+        found.append(with_parts(state, parts))
+    return tuple(found)
+
+
+class CarriedTensor(Tensor):
+    """A state ``h``, ``(layers, B, H)`` or what was made of it, and its momentum.
+
+    It computes as a plain tensor. The results of operations that treat all features alike, such as
+    ``detach``, indexing, ``stack`` or a product with a mask ``(B, 1)``, carry the momentum on,
+    arranged and scaled in the same way. All other results are plain tensors.
+    """
+
+    _owner: str | None
+    _raw: Momentum | None
+    _features: Tensor | None
+
+    @staticmethod
+    def of(h: Tensor, momentum: Momentum, owner: str) -> CarriedTensor:
+        """A state with its momentum, both as a layer made them."""
+        made = h.as_subclass(CarriedTensor)
+        made._owner, made._raw, made._features = owner, momentum, None
+        return made
+
+    def momentum_features(self) -> Tensor | None:
+        """The momentum as features beside ``h``'s: ``(layers, B, M)``; None where it was lost."""
+        if self._features is None and self._raw is not None:
+            with torch._C.DisableTorchFunctionSubclass():
+                self._features = packed(self._raw, self.shape[1:-1])
+            self._raw = None
+        return self._features
+
+    def momentum_owner(self) -> str | None:
+        """What names the layer that the momentum belongs to."""
+        return self._owner
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        with torch._C.DisableTorchFunctionSubclass():
+            found = func(*args, **kwargs)
+            if name in _WRITING:
+                _write(func, name, args, kwargs)
+            elif name in _MOVING:
+                return _moved(args[0], found)
+            elif name in _ARRANGING or name in _SCALING:
+                return _followed(func, name, args, kwargs, found)
+        return found
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickled and saved as a plain tensor, which loads everywhere, and without the momentum."""
+        return self.as_subclass(Tensor).__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.clone()
+
+
+def without_momentum(hx: Any) -> tuple[Any, CarriedTensor | None]:
+    """A state in plain tensors, and the ``h`` that carried a momentum, if one did."""
+    parts = hx if isinstance(hx, (tuple, list)) else (hx,)
+    if not any([type(part) is CarriedTensor for part in parts]):
+        return hx, None
+    if torch.compiler.is_compiling():
+        raise RuntimeError(
+            "a captured graph takes the momentum apart: begin with initial_state(), and pass on "
+            "all that is returned"
+        )
+    bare = [p.as_subclass(Tensor) if type(p) is CarriedTensor else p for p in parts]
+    carrier = parts[0] if type(parts[0]) is CarriedTensor else None
+    return (tuple(bare) if parts is hx else bare[0]), carrier
+
+
+def _each(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Arguments with each tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)([_each(v, change) for v in value])
+    if isinstance(value, dict):
+        return {key: _each(v, change) for key, v in value.items()}
+    return value
+
+
+def _carried(arguments: Any) -> list[CarriedTensor]:
+    found: list[CarriedTensor] = []
+
+    def note(t: Tensor) -> None:
+        if type(t) is CarriedTensor:
+            found.append(t)
+
+    _each(arguments, note)
+    return found
+
+
+def _with(h: Tensor, features: Tensor, owner: str | None) -> CarriedTensor:
+    made = h.as_subclass(CarriedTensor)
+    made._owner, made._raw, made._features = owner, None, features
+    return made
+
+
+def _moved(given: Any, found: Tensor) -> Tensor:
+    """The momentum on the device of ``h``; never in less than float32."""
+    features = given.momentum_features() if type(given) is CarriedTensor else None
+    if features is None:
+        return found
+    dtype = torch.promote_types(found.dtype, torch.float32)
+    return _with(found, features.to(found.device, dtype), given._owner)
+
+
+def _on_features(func: Any, name: str, args: Any, kwargs: Any) -> Any | None:
+    """What an operation makes of the momentum; None where it is lost.
+
+    A plain state among the arguments has none: zeros stand for it. A mask or a factor must be the
+    same for all features.
+    """
+    carried = _carried((args, kwargs))
+    like, width = carried[0].momentum_features(), carried[0].shape[-1]
+    if len({t._owner for t in carried}) > 1 or like is None:
+        return None
+    features = like.shape[-1]
+
+    def beside(t: Tensor) -> Tensor:
+        if type(t) is CarriedTensor:
+            own = t.momentum_features()
+            if own is None or own.shape[-1] != features:
+                raise ValueError("no momentum, or that of another layer")
+            return own
+        last = t.shape[-1] if t.dim() else 1
+        if name in _INDEXING and not t.is_floating_point():
+            return t
+        if name not in _SCALING and t.is_floating_point() and last == width:
+            return like.new_zeros(*t.shape[:-1], features)
+        if last != 1:
+            raise ValueError("the features are not treated alike")
+        return t
+
+    try:
+        given = [_each(value, beside) for value in args]
+        if name in _FILLING and not isinstance(given[-1], Tensor):
+            given[-1] = 0.0  # a state that is written anew begins without momentum
+        made = func(*given, **_each(kwargs, beside))
+        return given[0] if name == "__setitem__" else made
+    except (RuntimeError, IndexError, ValueError, TypeError):
+        return None
+
+
+def _write(func: Any, name: str, args: Any, kwargs: Any) -> None:
+    """Does to the momentum what was done to ``h`` in place."""
+    target = args[0]
+    if type(target) is not CarriedTensor or target.momentum_features() is None:
+        return
+    if _on_features(func, name, args, kwargs) is None:
+        target._features = None
+
+
+def _followed(func: Any, name: str, args: Any, kwargs: Any, found: Any) -> Any:
+    """The result with the momentum that the same operation makes; plain where there is none."""
+    made = _on_features(func, name, args, kwargs)
+    if made is None:
+        return found
+    like = _carried((args, kwargs))[0]
+    own, width = like._features, like.shape[-1]
+    several = isinstance(found, (tuple, list))
+    results: list[Tensor] = []
+    for h, features in zip(found if several else [found], made if several else [made], strict=True):
+        shapes = [(x.dim(), x.shape[:-1]) for x in (h, features)]
+        fits = h.dim() and shapes[0] == shapes[1] and own is not None
+        if fits and own is not None and (h.shape[-1], features.shape[-1]) == (width, own.shape[-1]):
+            h = _with(h, features, like._owner)
+        results.append(h)
+    return type(found)(results) if several else results[0]

@@ -1,0 +1,303 @@
+"""States that carry momentum through the hands of code that knows of ``(h, c)`` alone."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import torchmomentum.nn as tnn
+
+T, B, N, H, CUT = 9, 5, 3, 4, 4
+RULES = {
+    "momentum": lambda: tnn.Momentum(0.9, 0.9),
+    "nesterov": lambda: tnn.Nesterov(0.5, restart=3),
+    "adam": lambda: tnn.Adam(),
+    "rmsprop": lambda: tnn.RMSProp(),
+    "lookahead": lambda: tnn.NesterovLookahead(0.9, restart=4),
+}
+CELLS = {"lstm": tnn.LSTM, "gru": tnn.GRU, "rnn": tnn.RNN, "mingru": tnn.MinGRU, "lru": tnn.LRU}
+rules = pytest.mark.parametrize("rule", RULES)
+ORDER = torch.tensor([3, 1, 0, 2, 4])
+
+
+def _each(change, state):
+    return tuple(map(change, state)) if isinstance(state, tuple) else change(state)
+
+
+def _close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@rules
+def test_goes_on_where_the_caller_keeps_what_was_returned(cell, rule):
+    if rule == "lookahead" and cell in ("mingru", "lru"):
+        pytest.skip("it needs recurrent weights")
+    layer = CELLS[cell](N, H, 2, momentum=RULES[rule]())
+    x = torch.randn(T, B, N)
+    whole, end = layer(x)
+    out, state = layer(x[:CUT])
+    for t in range(CUT, T):  # truncated backpropagation, as examples of PyTorch write it
+        step, state = layer(x[t : t + 1], _each(lambda s: s.detach(), state))
+        out = torch.cat([out, step])
+    _close(out, whole)
+    _close(state, end)
+    fresh, _ = layer(x[CUT:])
+    assert (fresh - whole[CUT:]).abs().max() > 1e-3  # what a loss of the state would look like
+
+
+# what callers do to states between calls, and the batch that they mean by it
+HANDS = {
+    "clone": (lambda s: s.clone(), slice(None)),
+    "index": (lambda s: s[:, ORDER], ORDER),
+    "index_select": (lambda s: s.index_select(1, ORDER), ORDER),
+    "slice": (lambda s: s[:, 1:3].contiguous(), slice(1, 3)),
+    "mask": (lambda s: s[:, ORDER > 1], ORDER > 1),
+    "stack": (lambda s: torch.stack(s.unbind(0)), slice(None)),
+    "cat": (lambda s: torch.cat([s[:, 2:], s[:, :2]], 1), torch.tensor([2, 3, 4, 0, 1])),
+    "batch first": (
+        lambda s: s.transpose(0, 1).contiguous().permute(1, 0, 2).contiguous(),
+        slice(None),
+    ),
+    "per sequence": (
+        lambda s: torch.cat([row.squeeze(1).unsqueeze(1) for row in s.split(1, 1)], 1),
+        slice(None),
+    ),
+    "beams": (lambda s: s.repeat_interleave(2, 1), torch.arange(B).repeat_interleave(2)),
+    "dict of CPU tensors": (lambda s: {"s": s.cpu()}["s"].to("cpu"), slice(None)),
+}
+
+
+@rules
+@pytest.mark.parametrize("hands", HANDS)
+def test_what_callers_do_to_states_is_done_to_the_momentum(rule, hands):
+    change, batch = HANDS[hands]
+    layer = tnn.LSTM(N, H, 2, momentum=RULES[rule]())
+    x = torch.randn(T, B, N)
+    whole = layer(x)[0][CUT:, batch]
+    found, _ = layer(x[CUT:, batch], _each(change, layer(x[:CUT])[1]))
+    _close(found, whole)
+
+
+RESETS = {  # where an episode ends, as code of reinforcement learning writes it
+    "product": lambda s, done: (1.0 - done.float()).view(1, -1, 1) * s,
+    "product in place": lambda s, done: s.mul_((~done).float().view(1, -1, 1)),
+    "where": lambda s, done: torch.where(done.view(1, -1, 1), 0.0, s),
+    "where, states": lambda s, done: torch.where(done.view(-1, 1), torch.zeros_like(s), s),
+    "masked_fill": lambda s, done: s.masked_fill(done.view(1, -1, 1), 0.0),
+    "written": lambda s, done: _written(s, done, 0.0),
+    "written states": lambda s, done: _written(s, done, torch.zeros(2, int(done.sum()), H)),
+}
+
+
+def _written(s, done, value):
+    s = s.clone()
+    s[:, done] = value
+    return s
+
+
+@rules
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_state_that_is_reset_has_no_momentum(rule, reset):
+    layer = tnn.LSTM(N, H, 2, momentum=RULES[rule]())
+    x, done = torch.randn(T, B, N), torch.tensor([True, False, False, True, False])
+    with torch.no_grad():
+        state = _each(lambda s: RESETS[reset](s, done), layer(x[:CUT])[1])
+        found, _ = layer(x[CUT:], state)
+        _close(found[:, ~done], layer(x)[0][CUT:, ~done])
+        _close(found[:, done], layer(x[CUT:])[0][:, done])
+
+
+def test_what_belongs_to_no_operation_is_not_carried():
+    h = tnn.GRU(N, N, momentum=tnn.Momentum(0.9, 0.9), bias=False)(torch.randn(T, B, N))[1]
+    assert h.momentum_features().shape == (1, B, N)  # as wide as h: shapes cannot tell
+    for change in (
+        lambda h: h + h,
+        lambda h: h * torch.randn(N),
+        lambda h: h * (torch.rand(B, N) < 0.5),
+        lambda h: torch.where(torch.rand(B, N) < 0.5, h, 0.0),
+        lambda h: torch.tanh(h),
+        lambda h: h.reshape(-1),
+        lambda h: torch.cat([h, h], -1),
+        lambda h: h[..., :2],
+        lambda h: h.sum(),
+        lambda h: nn.Linear(N, N)(h),
+    ):
+        assert type(change(h)) is torch.Tensor
+    assert h.detach().requires_grad is False
+    assert h.detach().momentum_features().requires_grad is False
+    assert h.half().momentum_features().dtype == torch.float32
+
+
+def test_gradients_reach_through_the_momentum():
+    layer = tnn.LSTM(N, H, momentum=tnn.Momentum(0.9, 0.9, learnable=True), dtype=torch.float64)
+    x, results = torch.randn(T, B, N, dtype=torch.float64), []
+    for cut in (T, CUT):
+        out, state = layer(x[:cut])
+        if cut < T:
+            out = torch.cat([out, layer(x[cut:], (state[0].clone(), state[1]))[0]])
+        results.append(torch.autograd.grad(out.square().sum(), list(layer.parameters())))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_unbatched_packed_and_bidirectional():
+    layer = tnn.LSTM(N, H, 2, momentum=tnn.Nesterov(0.5, restart=3))
+    x = torch.randn(T, N)
+    _close(layer(x[CUT:], layer(x[:CUT])[1])[0], layer(x)[0][CUT:])
+    x, lengths = torch.randn(T, B, N), torch.tensor([4, 2, 3, 4, 1])
+    packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    _, state = layer(packed)
+    found, _ = layer(x[CUT:], state)
+    for i, length in enumerate(lengths.tolist()):
+        alone = layer(torch.cat([x[:length, i], x[CUT:, i]]))[0]
+        _close(found[:, i], alone[length:])
+    again = layer(pack_padded_sequence(x[CUT:], lengths, enforce_sorted=False), state)[1]
+    _close(again[0][:, 0], layer(torch.cat([x[:4, 0], x[CUT : CUT + 4, 0]]))[1][0])
+
+
+def test_copies_of_a_layer_and_of_a_state_go_on():
+    layer = tnn.LSTM(N, H, momentum=tnn.Adam())
+    x = torch.randn(T, B, N)
+    with torch.no_grad():
+        whole, state = layer(x)[0], layer(x[:CUT])[1]
+        for other, held in (
+            (copy.deepcopy(layer), state),
+            (pickle.loads(pickle.dumps(layer)), state),
+            (layer, copy.deepcopy(state)),
+        ):
+            _close(other(x[CUT:], held)[0], whole[CUT:])
+    h = pickle.loads(pickle.dumps(state[0]))
+    assert type(h) is torch.Tensor
+
+
+def _told(layer, x, state):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        layer(x, state)
+    return [str(w.message) for w in told]
+
+
+def test_a_loss_is_told_once_with_its_remedy():
+    layer = tnn.MomentumLSTM(N, H)
+    x = torch.randn(T, B, N)
+    zero, lost = (
+        torch.zeros(1, B, H),
+        _each(lambda s: torch.tensor(s.detach().numpy()), layer(x)[1]),
+    )
+    assert _told(layer, x, (zero, zero)) == []  # nothing is lost
+    with pytest.warns(UserWarning, match=r"MomentumLSTM: the state .*\.FlatState") as told:
+        layer(x, lost)
+    assert told[0].filename == __file__
+    assert _told(layer, x, lost) == []
+    assert _told(copy.deepcopy(tnn.LSTM(N, H)), x, lost) == []  # has no momentum to lose
+
+
+def test_the_state_of_another_layer_begins_without_momentum_and_without_a_word():
+    encoder, decoder = (tnn.LSTM(N, H, momentum=tnn.Momentum(0.9, 0.9)) for _ in range(2))
+    x, zero = torch.randn(T, B, N), decoder.initial_state(B)[2]
+    h, c = encoder(x)[1]
+    assert _told(decoder, x, (h, c)) == []
+    _close(decoder(x, (h, c))[0], decoder(x, (h.as_subclass(torch.Tensor), c, zero))[0])
+
+
+def test_a_rule_without_state_and_a_layer_without_rule_carry_nothing():
+    for layer in (tnn.LSTM(N, H), tnn.LSTM(N, H, momentum=tnn.Gain(2.0))):
+        h, c = layer(torch.randn(T, B, N))[1]
+        assert type(h) is type(c) is torch.Tensor
+        assert _told(layer, torch.randn(T, B, N), (h, c)) == []
+
+
+def test_what_initial_state_began_stays_as_it_is():
+    layer = tnn.LSTM(N, H, momentum=tnn.Adam())
+    _, state = layer(torch.randn(T, B, N), layer.initial_state(B))
+    assert len(state) == 3
+    assert type(state[0]) is torch.Tensor
+
+
+@torch.no_grad()
+def test_graphs_carry_no_momentum_but_say_so():
+    layer = tnn.LSTM(N, H, momentum=tnn.Momentum(0.9, 0.9))
+    x = torch.randn(T, B, N)
+    whole, state = layer(x)[0], layer(x[:CUT])[1]
+    compiled = torch.compile(layer, backend="aot_eager")
+    _close(compiled(x[CUT:], state)[0], whole[CUT:])  # after a graph break
+    torch._dynamo.reset()
+    full = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"begin with initial_state\(\)"):
+        full(x[CUT:], state)
+    _close(full(x[CUT:], full(x[:CUT], layer.initial_state(B))[1])[0], whole[CUT:])
+    h, c = full(x[:CUT])[1]
+    assert type(h) is torch.Tensor
+    with pytest.warns(UserWarning, match=r"LSTM: in a captured graph .* initial_state\(\)"):
+        full(x[CUT:], (h, c))
+
+
+# --- states as numbers --------------------------------------------------------------------------
+
+
+def _rollout(lstm, x, starts, horizon):
+    """What recurrent reinforcement learning keeps: states in NumPy, of ``hidden_size`` features."""
+    shape = (horizon, 2, lstm.num_layers, x.shape[1], lstm.hidden_size)
+    kept, outputs = np.zeros(shape, dtype=np.float32), []
+    state = tuple(torch.zeros(shape[2:]) for _ in range(2))
+    with torch.no_grad():
+        for t in range(horizon):
+            kept[t] = torch.stack(state).numpy()
+            state = tuple((1.0 - starts[t]).view(1, -1, 1) * s for s in state)
+            out, state = lstm(x[t : t + 1], state)
+            outputs.append(out)
+    return torch.cat(outputs), kept
+
+
+@rules
+def test_a_policy_agrees_in_rollout_and_training(rule):
+    """Training begins in the midst of episodes, from states that were NumPy arrays."""
+    layer = tnn.LSTM(N, H, 2, momentum=RULES[rule]())
+    lstm, first = tnn.FlatState(layer), 5
+    x, starts = torch.randn(T, B, N), (torch.rand(T, B) < 0.2).float()
+    starts[0] = 1.0
+    acted, kept = _rollout(lstm, x, starts, T)
+    state = tuple(torch.from_numpy(kept[first]))
+    for t in range(first, T):
+        state = tuple((1.0 - starts[t]).view(1, -1, 1) * s for s in state)
+        out, state = lstm(x[t : t + 1], state)
+        torch.testing.assert_close(out[0], acted[t], rtol=1e-6, atol=1e-6)
+    out.sum().backward()
+    assert all(p.grad is not None for p in lstm.parameters())
+
+
+@pytest.mark.parametrize("cell", [tnn.LSTM, tnn.GRU])
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"bidirectional": True}])
+def test_a_flat_state_holds_all(cell, options):
+    layer = cell(N, H, 2, momentum=tnn.Nesterov(0.5, restart=3), **options)
+    flat, x = tnn.FlatState(layer), torch.randn(T, B, N)
+    batch = T if options.get("batch_first") else B
+    explicit = layer(x, layer.initial_state(batch))[1]
+    out, state = flat(x)
+    assert out.shape == layer(x)[0].shape
+    h = state[0] if isinstance(state, tuple) else state
+    assert h.shape == (layer._form.layers, batch, flat.hidden_size)
+    _close(h[..., :H], explicit[0])
+    saved = _each(lambda s: torch.tensor(s.detach().numpy().tolist()), state)
+    _close(flat(x, saved)[0], layer(x, explicit)[0])
+    narrow = _each(lambda s: s[..., :H], saved)  # begins without momentum
+    fresh = (*explicit[:-1], layer.initial_state(batch)[-1])
+    _close(flat(x, narrow)[0], layer(x, fresh)[0])
+
+
+def test_a_flat_state_without_batch_and_wrong_ones():
+    flat = tnn.FlatState(tnn.LSTM(N, H, momentum=tnn.Nesterov(0.5, restart=3)))
+    x = torch.randn(T, N)
+    _close(flat(x[CUT:], flat(x[:CUT])[1])[0], flat(x)[0][CUT:])
+    wrong = torch.zeros(1, H + 1)
+    with pytest.raises(ValueError, match=f"must have {flat.hidden_size} features.*got 5, 5"):
+        flat(x, (wrong, wrong))
+    for layer in (nn.LSTM(N, H), tnn.LSTM(N, H)):
+        with pytest.raises(TypeError, match="with a momentum rule, got LSTM"):
+            tnn.FlatState(layer)
