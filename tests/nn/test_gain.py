@@ -10,7 +10,7 @@ def test_a_gain_is_momentum_without_momentum_and_has_no_state():
     """To the bit, in layers, and in a stream of cells."""
     x, lengths = torch.randn(7, 4, 3), torch.tensor([7, 3, 5, 1])
     layer, other = LSTM(3, 8, momentum=Gain(8.0)), LSTM(3, 8, momentum=Momentum(0.0, 8.0))
-    other.load_state_dict(layer.state_dict())
+    other.load_state_dict(dict(layer.state_dict()))
     assert torch.equal(layer(x, lengths=lengths)[0], other(x, lengths=lengths)[0])
     cell = LSTMCell(3, 8, momentum=Gain(8.0))
     cell.load_state_dict({k.removesuffix("_l0"): v for k, v in layer.state_dict().items()})

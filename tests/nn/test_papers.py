@@ -86,7 +86,7 @@ def test_equals_the_remarks_recurrence(kind, name):
 def _in_gate_space(layer, rule):
     """A layer whose drives are those of another in hidden space: ``W = U Ŵ``, gate by gate."""
     other = type(layer)(3, 5, momentum=rule, dtype=torch.float64)
-    other.load_state_dict(layer.state_dict())
+    other.load_state_dict(dict(layer.state_dict()))
     with torch.no_grad():
         blocks = layer.weight_hh_l0.split(5, 0)
         for name in ("weight_ih_l0", "bias_ih_l0"):

@@ -238,7 +238,7 @@ def test_a_subclass_that_is_another_rule_gets_no_kernel_of_adams(kind, dtype):
     assert kind().moments(kind().initial_state(1, 1)) is None
     layer, cell = (make(2, 3, momentum=kind(), dtype=dtype) for make in (LSTM, LSTMCell))
     adam = LSTM(2, 3, momentum=Adam(), dtype=dtype)
-    layer.load_state_dict(adam.state_dict())
+    layer.load_state_dict(dict(adam.state_dict()))
     cell.load_state_dict({n.removesuffix("_l0"): p for n, p in adam.state_dict().items()})
     x = torch.randn(6, 4, 2, dtype=dtype)
     drives = x @ layer.weight_ih_l0.T + layer.bias_ih_l0
@@ -299,7 +299,7 @@ def test_a_users_rule_may_change_what_the_recurrent_weights_read():
     x, hidden, v = torch.randn(6, 4, 2), None, None
     found = layer(x, layer.initial_state(4))[0]
     cut = LSTM(2, 3, momentum=Momentum(0.6, 0.9), zoneout=(0.25, 0.0)).eval()
-    cut.load_state_dict(layer.state_dict())
+    cut.load_state_dict(dict(layer.state_dict()))
     with torch.no_grad():
         cut.weight_hh_l0.zero_()
     torch.testing.assert_close(found, cut(x)[0])

@@ -226,6 +226,10 @@ class Rule(nn.Module):
         if any(key.startswith(prefix) for key in state_dict):
             super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def described(self) -> str:
+        """The rule and its hyperparameters that are not learned: what a state dict tells of it."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
     def reset_parameters(self) -> None:
         """Sets learned hyperparameters back to the values given at construction."""
 

@@ -12,6 +12,7 @@ from torchmomentum.nn.rules._rule import SPACES, Rule, last_step
 from torchmomentum.ops import largest_drive, linear_scan
 
 _LARGEST_LEARNED_MU = 1 - 2.0**-20  # a sigmoid alone would round to 1
+_LEARNED = ("mu", "step_size", "gain")
 LARGEST_STEP_SIZE = 1e6  # so that no gradient overflows; the papers' are at most 2
 
 
@@ -22,6 +23,13 @@ def bounded(drive: Tensor, gain: float = 1.0) -> Tensor:
     """
     bound = largest_drive(drive, gain)
     return drive.clamp(-bound, bound)
+
+
+def shown_number(value: float | Tensor) -> str:
+    """A hyperparameter as it is now; one on the meta device has no value."""
+    if isinstance(value, Tensor):
+        return "?" if value.is_meta else f"{value.item():.4g}"
+    return f"{value:g}"
 
 
 class ScaledRule(Rule):
@@ -92,8 +100,16 @@ class ScaledRule(Rule):
 
     def extra_repr(self) -> str:
         """The hyperparameters as :func:`repr` shows them."""
-        shown = {"mu": self._initial_mu, "step_size": self._initial_step_size}
-        return ", ".join(f"{k}={v:g}" for k, v in shown.items()) + self._shown_options()
+        shown = {"mu": self.mu, "step_size": self.step_size}
+        return ", ".join(f"{k}={shown_number(v)}" for k, v in shown.items()) + self._shown_options()
+
+    def described(self) -> str:
+        """The rule and its hyperparameters that are not learned."""
+        if not self.learnable:
+            return super().described()
+        parts = self.extra_repr().split(", ")
+        kept = [part for part in parts if part.partition("=")[0] not in _LEARNED]
+        return f"{type(self).__name__}({', '.join(kept)})"
 
     def _shown_options(self) -> str:
         learned = ", learnable=True" if self.learnable else ""

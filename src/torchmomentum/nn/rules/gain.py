@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torchmomentum._checks import check_number
 from torchmomentum.nn.rules._rule import RuleState, in_float32
-from torchmomentum.nn.rules._scaled import LARGEST_STEP_SIZE, ScaledRule
+from torchmomentum.nn.rules._scaled import LARGEST_STEP_SIZE, ScaledRule, shown_number
 
 
 class Gain(ScaledRule):
@@ -63,4 +63,4 @@ class Gain(ScaledRule):
 
     def extra_repr(self) -> str:
         """The gain as :func:`repr` shows it."""
-        return f"gain={self._initial_step_size:g}" + self._shown_options()
+        return f"gain={shown_number(self.gain)}" + self._shown_options()

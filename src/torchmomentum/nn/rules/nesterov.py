@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchmomentum._checks import check_integer
 from torchmomentum.nn.rules._rule import RuleState, in_float32
-from torchmomentum.nn.rules._scaled import ScaledRule
+from torchmomentum.nn.rules._scaled import ScaledRule, shown_number
 from torchmomentum.schedules import nesterov_momentum
 
 
@@ -39,7 +39,7 @@ class ScheduledRule(ScaledRule):
 
     def extra_repr(self) -> str:
         """The hyperparameters as :func:`repr` shows them."""
-        shown = f"step_size={self._initial_step_size:g}, restart={self.restart}"
+        shown = f"step_size={shown_number(self.step_size)}, restart={self.restart}"
         return shown + self._shown_options()
 
 
