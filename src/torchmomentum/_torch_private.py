@@ -65,6 +65,11 @@ default_to_fused_or_foreach = _default_to_fused_or_foreach
 use_grad_for_differentiable = _use_grad_for_differentiable
 
 
+def as_plain_tensors() -> Any:
+    """In it subclasses of tensors count as tensors. Without it one could not follow itself."""
+    return torch._C.DisableTorchFunctionSubclass()
+
+
 def constant_in_graphs(function: F) -> F:
     """Has ``torch.compile`` call a function once and keep its result.
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from torchmomentum._torch_private import as_plain_tensors
 from torchmomentum.nn.rules import RuleState, with_parts
 
 Momentum = tuple[RuleState, ...]  # one for each layer and direction
@@ -96,7 +97,7 @@ class CarriedTensor(Tensor):
     def momentum_features(self) -> Tensor | None:
         """The momentum as features beside ``h``'s: ``(layers, B, M)``; None where it was lost."""
         if self._features is None and self._raw is not None:
-            with torch._C.DisableTorchFunctionSubclass():
+            with as_plain_tensors():
                 self._features = packed(self._raw, self.shape[1:-1])
             self._raw = None
         return self._features
@@ -108,7 +109,7 @@ class CarriedTensor(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
-        with torch._C.DisableTorchFunctionSubclass():
+        with as_plain_tensors():
             found = func(*args, **kwargs)
             if name in _WRITING:
                 _write(func, name, args, kwargs)
