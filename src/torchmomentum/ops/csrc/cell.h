@@ -14,43 +14,52 @@ template <class Cell, int N> struct Tile {
   template <int M> void run(int64_t row) const { cell.template tile<M, N>(p, t, row, unit); }
 };
 
+template <int N> struct Count {
+  static constexpr int value = N;
+};
+
+// Calls f(how many, the first unit) for a part's vectors of units, as many at a time as a tile has.
+template <int VECTORS, class F> void for_vectors(const Part &part, const F &f) {
+  int64_t v = part.vectors.first;
+  for (; part.vectors.last - v >= VECTORS; v += VECTORS)
+    f(Count<VECTORS>{}, v * LANES);
+  for (; v < part.vectors.last; ++v)
+    f(Count<1>{}, v * LANES);
+}
+
 // Adds the normalized product of a step to the pre-activations of a cell, which multiplies nothing
 // then.
 template <class Cell>
-void normalize(const Problem &p, const Cell &cell, const Norms &norms, const Packed &weights,
-               int64_t t, const Part &part) {
+void normalize(const Problem &p, const Cell &cell, const Packed &weights, int64_t t,
+               const Part &part) {
   const int64_t width = Cell::GATES * p.hidden, first = t * p.batch;
   const float *from = cell.operand.read(p, t, cell.out, cell.h0);
-  float *to = norms.normal + first * width;
-  int64_t v = part.vectors.first;
-  for (; part.vectors.last - v >= Cell::VECTORS; v += Cell::VECTORS)
-    for_rows(part.rows,
-             Make<Cell::GATES, Cell::VECTORS>{from, weights, to, p.hidden, v * LANES});
-  for (; v < part.vectors.last; ++v)
-    for_rows(part.rows, Make<Cell::GATES, 1>{from, weights, to, p.hidden, v * LANES});
+  float *to = cell.norms.normal + first * width;
+  for_vectors<Cell::VECTORS>(part, [&](auto count, int64_t unit) {
+    constexpr int N = decltype(count)::value;
+    for_rows(part.rows, Make<Cell::GATES, N>{from, weights, to, p.hidden, unit});
+  });
   part.meet();
   for (int64_t row = part.whole.first; row < part.whole.last; ++row) {
     const Standard standard = Standard::of(to + row * width, width);
-    norms.inverse[first + row] = standard.inverse;
-    cell.add(p, norms, standard, t, row);
+    cell.norms.inverse[first + row] = standard.inverse;
+    cell.add(p, standard, t, row);
   }
   part.meet();
 }
 
-template <class Cell>
-void run_forward(const Problem &p, Cell cell, const Norms &norms) {
+template <class Cell> void run_forward(const Problem &p, Cell cell) {
+  const Norms &norms = cell.norms;
   const Packed weights = cell.weights;
   if (norms.on())
     cell.weights.data = nullptr;
   share_out(p, [&](const Part &part) {
     for (int64_t t = 0; t < p.time; ++t) {
       if (norms.on())
-        normalize(p, cell, norms, weights, t, part);
-      int64_t v = part.vectors.first;
-      for (; part.vectors.last - v >= Cell::VECTORS; v += Cell::VECTORS)
-        for_rows(part.rows, Tile<Cell, Cell::VECTORS>{p, cell, t, v * LANES});
-      for (; v < part.vectors.last; ++v)
-        for_rows(part.rows, Tile<Cell, 1>{p, cell, t, v * LANES});
+        normalize(p, cell, weights, t, part);
+      for_vectors<Cell::VECTORS>(part, [&](auto count, int64_t unit) {
+        for_rows(part.rows, Tile<Cell, decltype(count)::value>{p, cell, t, unit});
+      });
       part.meet();
       if (norms.on_cell()) {
         for (int64_t row = part.whole.first; row < part.whole.last; ++row)
@@ -87,7 +96,8 @@ template <int N> struct Pull {
 
 // A cell's pointwise() leaves in dh what goes past the weights; the product is added to it, or goes
 // to the gradient of the operand.
-template <class Cell> void run_backward(const Problem &p, const Cell &cell, const Norms &norms) {
+template <class Cell> void run_backward(const Problem &p, const Cell &cell) {
+  const Norms &norms = cell.norms;
   const int64_t width = Cell::GATES * p.hidden;
   const Pulled &pulled = cell.pulled;
   const bool more = pulled.operand.plain();

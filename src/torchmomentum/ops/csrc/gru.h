@@ -15,8 +15,9 @@ struct Gru {
   const float *bias; // of that part, (H), or null
   Operand operand;
   Zone zone;
+  Norms norms;
 
-  void add(const Problem &p, const Norms &norms, Standard standard, int64_t t, int64_t row) const {
+  void add(const Problem &p, Standard standard, int64_t t, int64_t row) const {
     const int64_t hidden = p.hidden, at = t * p.batch + row;
     float *product = norms.normal + at * GATES * hidden;
     norms.add(gates + at * GATES * hidden, product, standard, 0, 2 * hidden);
@@ -78,6 +79,7 @@ struct GruGradient {
   float *recurrent; // gradients of what weight_hh made
   Pulled pulled;    // its dh: in, of the last state; out, of the first
   Zone zone;
+  Norms norms;
 
   void finish(const Problem &, int64_t, int64_t, int64_t) const {}
 
@@ -124,8 +126,8 @@ void gru_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *len
                  double rate, float *const *table) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
               Gru{gates, out, inner, h0, Packed{weights, hidden, bfloat16 != 0}, bias,
-                  Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}},
-              Norms::from(table));
+                  Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate},
+                  Norms::from(table)});
 }
 
 void gru_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
@@ -138,8 +140,7 @@ void gru_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *le
                GruGradient{gates, out, inner, h0, Packed{weights, 3 * hidden, bfloat16 != 0}, local,
                            recurrent,
                            Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
-                           Zone{zone, (float)rate}},
-               Norms::from(table));
+                           Zone{zone, (float)rate}, Norms::from(table)});
 }
 
 }

@@ -31,7 +31,8 @@ void use_threads(void *parallel, void *barrier, void *threads, void *thread) {
 
 // The recurrences stand in a header for each cell. Their weights are packed, with bfloat16 in
 // pairs. Behind what a cell needs stand the modifiers: for a forward the operands, mu and what
-// dropout keeps, for a backward the same with the operands' gradients, and zoneout for each state.
+// dropout keeps, for a backward the same with the operands' gradients, zoneout for each state, and
+// the table of Norms.
 
 // How many floats pack_* write for a weight_hh (gates * hidden, hidden).
 int64_t packed_size(int64_t gates, int64_t hidden) {

@@ -16,7 +16,7 @@ struct Lstm {
   Zone zone_h, zone_c;
   Norms norms;
 
-  void add(const Problem &p, const Norms &norms, Standard standard, int64_t t, int64_t row) const {
+  void add(const Problem &p, Standard standard, int64_t t, int64_t row) const {
     const int64_t width = GATES * p.hidden, at = (t * p.batch + row) * width;
     norms.add(gates + at, norms.normal + at, standard, 0, width);
   }
@@ -173,12 +173,10 @@ void lstm_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *le
                   const float *c0, const float *weights, int64_t bfloat16, float *operands,
                   const float *mu, const uint8_t *kept, double scale, const uint8_t *zone_h,
                   double rate_h, const uint8_t *zone_c, double rate_c, float *const *table) {
-  const Norms norms = Norms::from(table);
   run_forward(Problem{time, batch, hidden, lengths, threads},
               Lstm{gates, out, cells, h0, c0, Packed{weights, hidden, bfloat16 != 0},
                    Operand{operands, mu, kept, (float)scale}, Zone{zone_h, (float)rate_h},
-                   Zone{zone_c, (float)rate_c}, norms},
-              norms);
+                   Zone{zone_c, (float)rate_c}, Norms::from(table)});
 }
 
 void lstm_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
@@ -187,12 +185,11 @@ void lstm_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *l
                    float *dh, float *dc, float *operands, const float *mu, const uint8_t *kept,
                    double scale, const uint8_t *zone_h, double rate_h, const uint8_t *zone_c,
                    double rate_c, float *const *table) {
-  const Norms norms = Norms::from(table);
   run_backward(Problem{time, batch, hidden, lengths, threads},
                LstmGradient{gates, cells, c0, Packed{weights, 4 * hidden, bfloat16 != 0}, local, dc,
                             Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
-                            Zone{zone_h, (float)rate_h}, Zone{zone_c, (float)rate_c}, norms},
-               norms);
+                            Zone{zone_h, (float)rate_h}, Zone{zone_c, (float)rate_c},
+                            Norms::from(table)});
 }
 
 }

@@ -19,8 +19,9 @@ struct Rnn {
   float *made;       // (T, B, H), what the activation made before zoneout; or null
   Operand operand;
   Zone zone;
+  Norms norms;
 
-  void add(const Problem &p, const Norms &norms, Standard standard, int64_t t, int64_t row) const {
+  void add(const Problem &p, Standard standard, int64_t t, int64_t row) const {
     const int64_t at = (t * p.batch + row) * p.hidden;
     norms.add(pre + at, norms.normal + at, standard, 0, p.hidden);
   }
@@ -76,6 +77,7 @@ struct RnnGradient {
   int64_t activation;
   Pulled pulled; // its dh: in, of the last state; out, of the first
   Zone zone;
+  Norms norms;
 
   void finish(const Problem &, int64_t, int64_t, int64_t) const {}
 
@@ -112,8 +114,8 @@ void rnn_forward(int64_t time, int64_t batch, int64_t hidden, const int64_t *len
                  const uint8_t *zone, double rate, float *const *table) {
   run_forward(Problem{time, batch, hidden, lengths, threads},
               Rnn{pre, out, h0, Packed{weights, hidden, bfloat16 != 0}, activation, bias, made,
-                  Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate}},
-              Norms::from(table));
+                  Operand{operands, mu, kept, (float)scale}, Zone{zone, (float)rate},
+                  Norms::from(table)});
 }
 
 void rnn_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *lengths,
@@ -124,8 +126,7 @@ void rnn_backward(int64_t time, int64_t batch, int64_t hidden, const int64_t *le
   run_backward(Problem{time, batch, hidden, lengths, threads},
                RnnGradient{made, Packed{weights, hidden, bfloat16 != 0}, local, activation,
                            Pulled{dh, grad_out, Operand{operands, mu, kept, (float)scale}},
-                           Zone{zone, (float)rate}},
-               Norms::from(table));
+                           Zone{zone, (float)rate}, Norms::from(table)});
 }
 
 }
