@@ -6,7 +6,7 @@ modules.
 
 from torchmomentum.ops._choose import CHOICES, choose, compiled_step_serves
 from torchmomentum.ops._definition import scan_definition
-from torchmomentum.ops._lengths import steps_alive
+from torchmomentum.ops._lengths import last_alive, steps_alive
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
 from torchmomentum.ops._problem import Moments, Problem
 from torchmomentum.ops._run import gru_scan, lstm_scan, rnn_scan, run, scan
@@ -42,6 +42,7 @@ __all__ = [
     "empty_cache",
     "gru_scan",
     "largest_drive",
+    "last_alive",
     "linear_scan",
     "linear_scan_definition",
     "lstm_scan",

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 import torchmomentum.nn as tnn
@@ -16,6 +15,7 @@ from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.models._model import Model
 from torchmomentum.experiments.models.controls import Standardize
 from torchmomentum.experiments.registry import RULES
+from torchmomentum.ops import last_alive
 
 _SIZE: Mapping[str, Any] = {"hidden_size": 64}
 _INIT: Mapping[str, Any] = {"init": "torch", "forget_bias": 2.0}
@@ -96,15 +96,9 @@ class SequenceModel(nn.Module):
         given = {} if lengths is None or torchs else {"lengths": lengths}
         out = self.layer(x, **given)[0]
         if not self.each_step:
-            out = out[-1] if lengths is None else _last(out, lengths)
+            out = out[-1] if lengths is None else last_alive(out, lengths)
         result: Tensor = self.readout(out)
         return result
-
-
-def _last(out: Tensor, lengths: Tensor) -> Tensor:
-    """Each sequence's last output, of ``(T, B, H)``."""
-    rows = torch.arange(out.shape[1], device=out.device)
-    return out[lengths.to(out.device) - 1, rows]  # (B, H)
 
 
 def rule_of(rule: str | None, options: Mapping[str, Any]) -> tnn.Rule | None:

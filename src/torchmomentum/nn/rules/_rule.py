@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmomentum._checks import check_choice
-from torchmomentum.ops import PLAIN, Modifiers, Moments
+from torchmomentum.ops import PLAIN, Modifiers, Moments, last_alive
 
 SPACES = ("gates", "hidden")
 RuleState: TypeAlias = "tuple[Tensor, ...]"
@@ -27,7 +27,7 @@ def last_step(values: Tensor, lengths: Tensor | None) -> Tensor:
     """The values ``(T, B, N)`` at each sequence's last step, for lengths ``(B,)``."""
     if lengths is None:
         return values[-1].clone()  # a view would keep the whole sequence alive
-    return values[lengths - 1, torch.arange(values.shape[1], device=values.device)]  # (B, N)
+    return last_alive(values, lengths)
 
 
 def with_parts(state: RuleState, parts: Iterable[Tensor]) -> RuleState:

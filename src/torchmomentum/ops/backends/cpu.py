@@ -24,7 +24,8 @@ def _refusal(problem: Problem) -> str:
         return "the tensors are of another type or device"
     biases = problem.bias_ih, problem.bias_hh
     extra = problem.extra.values()
-    for t in (*problem.state, problem.weight_hh, problem.weight_ih, *biases, *extra):
+    norms = modifiers.norm_hh, modifiers.norm_c, modifiers.norm_c_bias
+    for t in (*problem.state, problem.weight_hh, problem.weight_ih, *biases, *extra, *norms):
         if t is not None and (t.dtype != dtype or t.device.type != "cpu"):
             return "the tensors differ in type or device"
     previous: Tensor | None = modifiers.previous  # may be float32 beside halves
@@ -32,14 +33,10 @@ def _refusal(problem: Problem) -> str:
         return "the tensors differ in type or device"
     if problem.is_projected():
         return "projection has no kernel"
-    norms = modifiers.norm_hh, modifiers.norm_c, modifiers.norm_c_bias
     if norms[0] is None and any(n is not None for n in norms):
         return "the cell's normalization without that of the product has no kernel"
     if norms[1] is None and norms[2] is not None:
         return "a bias without the cell's normalization has no kernel"
-    for n in norms:
-        if n is not None and (n.dtype != dtype or n.device.type != "cpu"):
-            return "the tensors differ in type or device"
     return "" if available() else "the kernels could not be built"
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from torchmomentum.ops._lengths import steps_alive
+from torchmomentum.ops._lengths import last_alive
 from torchmomentum.ops._modifiers import Modifiers
 from torchmomentum.ops.cells._cell import Cell, Extra, State, Weights, register
 from torchmomentum.ops.filters.linear import linear_scan
@@ -39,21 +39,17 @@ def _modulus(weights: Weights) -> Tensor:
 def _shown(state: Pair, skip: Tensor, weights: Weights, dtype: torch.dtype) -> Tensor:
     """The output: the real part of ``C x``, and ``D u``."""
     re, im = state
-    readout = _wide(weights.extra["weight_ro"])
-    signs = torch.ones_like(readout[:1])
-    signs[:, re.shape[-1] :] = -1.0
-    return (linear(torch.cat([re, im], -1), readout * signs) + skip).to(dtype)
+    real, imaginary = _wide(weights.extra["weight_ro"]).chunk(2, -1)
+    made = linear(torch.cat([re, im], -1), torch.cat([real, -imaginary], -1))
+    return (made + skip).to(dtype)
 
 
 def _step(
     pre: Tensor, state: State, weights: Weights, operand: Tensor, modifiers: Modifiers
 ) -> State:
     re, im, skip = _wide(pre).chunk(3, -1)
-    scale, angle, modulus = (
-        _scale(weights),
-        _wide(weights.extra["theta_log"]).exp(),
-        _modulus(weights),
-    )
+    scale, modulus = _scale(weights), _modulus(weights)
+    angle = _wide(weights.extra["theta_log"]).exp()
     old = _wide(state[1]), _wide(state[2])
     kept = _turned(old, modulus * angle.cos(), modulus * angle.sin())
     new = re * scale + kept[0], im * scale + kept[1]
@@ -65,7 +61,7 @@ def _scan(
     pre: Tensor, state: State, weights: Weights, lengths: Tensor | None
 ) -> tuple[Tensor, ...]:
     re, im, skip = _wide(pre).chunk(3, -1)
-    time, batch, width = re.shape
+    time, _, width = re.shape
     # in float64: an angle grows with the step
     angle = weights.extra["theta_log"].double().exp()
     steps = torch.arange(1, time + 1, device=pre.device).view(-1, 1, 1)
@@ -79,12 +75,8 @@ def _scan(
     found = linear_scan(drive, decay, start.to(re.dtype), lengths=lengths)
     states = _turned((found[..., :width], found[..., width:]), cosine, sine)
     out, last = _shown(states, skip, weights, pre.dtype), [part[-1] for part in states]
-    if lengths is None:
-        return out, out[-1], *[part.to(pre.dtype) for part in last]
-    alive = steps_alive(time, lengths.to(pre.device))
-    ended = out[lengths.to(pre.device) - 1, torch.arange(batch, device=pre.device)]
-    out = torch.where(alive, out, ended)
-    return out, ended, *[part.to(pre.dtype) for part in last]
+    shown = out[-1] if lengths is None else last_alive(out, lengths)
+    return out, shown, *[part.to(pre.dtype) for part in last]
 
 
 LRU = register(

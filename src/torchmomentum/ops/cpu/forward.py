@@ -58,9 +58,7 @@ def forward(problem: Problem) -> tuple[Tensor, ...]:
         if layer.kernel == "lstm":
             cell = [now[-1]]
         h = out[steps.stop - 1]
-    normal = x.new_empty(0)
-    if norms is not None and problem.train:
-        normal = norms.kept
+    normal = norms.kept if norms is not None and problem.train else x.new_empty(0)
     if not keep:
         gates, kept = x.new_empty(0), x.new_empty(0)
     last, marks = ([], x.new_empty(0)) if rule is None else (rule.moments, rule.marks)

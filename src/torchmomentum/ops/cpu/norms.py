@@ -11,13 +11,16 @@ from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cpu.pool import empty
 
 
+def _widths(problem: Problem) -> list[int]:
+    """How many floats each array keeps of a row: the product's and the cell's, and inverses."""
+    modifiers = problem.modifiers
+    product = [] if modifiers.norm_hh is None else [modifiers.norm_hh.shape[0], 1]
+    return product + ([] if modifiers.norm_c is None else [modifiers.norm_c.shape[0], 1])
+
+
 def kept_floats(problem: Problem, steps: int) -> int:
     """How many floats the steps of a layer keep of its normalizations; 0 without one."""
-    modifiers, batch = problem.modifiers, problem.x.shape[1]
-    rows, hidden = problem.weight_hh.shape[0], problem.state[-1].shape[-1]
-    if not modifiers.normalizes():
-        return 0
-    return steps * batch * (rows + 1 + (0 if modifiers.norm_c is None else hidden + 1))
+    return steps * problem.x.shape[1] * sum(_widths(problem))
 
 
 class Norms:
@@ -36,12 +39,8 @@ class Norms:
             None if n is None else n.contiguous() for n in given
         ]
         self.kept = empty(x, kept_floats(problem, steps)) if kept is None else kept
-        batch, rows = x.shape[1], problem.weight_hh.shape[0]
-        self.widths = [rows, 1]
-        if self.cell_gain is not None:
-            self.widths += [self.cell_gain.shape[0], 1]
-        sizes = [steps * batch * width for width in self.widths]
-        pieces = zip(self.kept.split(sizes), self.widths, strict=True)
+        batch, widths = x.shape[1], _widths(problem)
+        pieces = zip(self.kept.split([steps * batch * w for w in widths]), widths, strict=True)
         self.arrays = [piece.view(steps, batch, width) for piece, width in pieces]
 
     def table(self, steps: slice, work: Sequence[Tensor | None] = (None,) * 4) -> Tensor:
@@ -65,7 +64,7 @@ class NormGradients:
 
     def __init__(self, problem: Problem, norms: Norms, steps: int, threads: int) -> None:
         x, batch, self.norms = problem.x, problem.x.shape[1], norms
-        rows = norms.widths[0]
+        rows = problem.weight_hh.shape[0]
         self.made = empty(x, steps, batch, rows)  # of what weight_hh made
         self.sums = x.new_zeros(threads, rows)
         self.through: Tensor | None = None

@@ -172,10 +172,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     decay = later = first = ctx.decay
     if saved:
         decay, out = saved
-        first = later = decay[end]
-        if len(decay) == 1:  # that of every step
-            later = decay
-        else:
+        first, later = decay[end], decay  # one for every step
+        if len(decay) > 1:
             later = _shift(decay, torch.zeros_like(first), not ctx.reverse)
     adjoint = linear_scan(grad, later, torch.zeros_like(grad[0]), reverse=not ctx.reverse)
     grad_x = grad_decay = grad_initial = None
