@@ -8,7 +8,7 @@ alike is done to the momentum too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from torchmomentum._torch_private import as_plain_tensors
+from torchmomentum._tuples import each_tensor
 from torchmomentum.nn.rules import RuleState, with_parts
 
 Momentum = tuple[RuleState, ...]  # one for each layer and direction
@@ -81,30 +82,32 @@ class CarriedTensor(Tensor):
     It computes as a plain tensor. The results of operations that treat all features alike, such as
     ``detach``, indexing, ``stack`` or a product with a mask ``(B, 1)``, carry the momentum on,
     arranged and scaled in the same way. All other results are plain tensors.
+
+    Attributes:
+        owner: What names the layer that the momentum belongs to.
+        untouched: The momentum as the layer returned it, until an operation needs it as features.
     """
 
-    _owner: str | None
-    _raw: Momentum | None
+    owner: str
+    untouched: Momentum | None
     _features: Tensor | None
 
     @staticmethod
-    def of(h: Tensor, momentum: Momentum, owner: str) -> CarriedTensor:
-        """A state with its momentum, both as a layer made them."""
+    def of(
+        h: Tensor, owner: str, untouched: Momentum | None = None, features: Tensor | None = None
+    ) -> CarriedTensor:
+        """A state with its momentum, as a layer made it or as features."""
         made = h.as_subclass(CarriedTensor)
-        made._owner, made._raw, made._features = owner, momentum, None
+        made.owner, made.untouched, made._features = owner, untouched, features
         return made
 
     def momentum_features(self) -> Tensor | None:
         """The momentum as features beside ``h``'s: ``(layers, B, M)``; None where it was lost."""
-        if self._features is None and self._raw is not None:
+        if self._features is None and self.untouched is not None:
             with as_plain_tensors():
-                self._features = packed(self._raw, self.shape[1:-1])
-            self._raw = None
+                self._features = packed(self.untouched, self.shape[1:-1])
+            self.untouched = None
         return self._features
-
-    def momentum_owner(self) -> str | None:
-        """What names the layer that the momentum belongs to."""
-        return self._owner
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -142,17 +145,6 @@ def without_momentum(hx: Any) -> tuple[Any, CarriedTensor | None]:
     return (tuple(bare) if parts is hx else bare[0]), carrier
 
 
-def _each(value: Any, change: Callable[[Tensor], Any]) -> Any:
-    """Arguments with each tensor changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, (tuple, list)):
-        return type(value)([_each(v, change) for v in value])
-    if isinstance(value, dict):
-        return {key: _each(v, change) for key, v in value.items()}
-    return value
-
-
 def _carried(arguments: Any) -> list[CarriedTensor]:
     found: list[CarriedTensor] = []
 
@@ -160,14 +152,8 @@ def _carried(arguments: Any) -> list[CarriedTensor]:
         if type(t) is CarriedTensor:
             found.append(t)
 
-    _each(arguments, note)
+    each_tensor(arguments, note)
     return found
-
-
-def _with(h: Tensor, features: Tensor, owner: str | None) -> CarriedTensor:
-    made = h.as_subclass(CarriedTensor)
-    made._owner, made._raw, made._features = owner, None, features
-    return made
 
 
 def _moved(given: Any, found: Tensor) -> Tensor:
@@ -176,7 +162,7 @@ def _moved(given: Any, found: Tensor) -> Tensor:
     if features is None:
         return found
     dtype = torch.promote_types(found.dtype, torch.float32)
-    return _with(found, features.to(found.device, dtype), given._owner)
+    return CarriedTensor.of(found, given.owner, features=features.to(found.device, dtype))
 
 
 def _on_features(func: Any, name: str, args: Any, kwargs: Any) -> Any | None:
@@ -187,7 +173,7 @@ def _on_features(func: Any, name: str, args: Any, kwargs: Any) -> Any | None:
     """
     carried = _carried((args, kwargs))
     like, width = carried[0].momentum_features(), carried[0].shape[-1]
-    if len({t._owner for t in carried}) > 1 or like is None:
+    if len({t.owner for t in carried}) > 1 or like is None:
         return None
     features = like.shape[-1]
 
@@ -207,10 +193,10 @@ def _on_features(func: Any, name: str, args: Any, kwargs: Any) -> Any | None:
         return t
 
     try:
-        given = [_each(value, beside) for value in args]
+        given = [each_tensor(value, beside) for value in args]
         if name in _FILLING and not isinstance(given[-1], Tensor):
             given[-1] = 0.0  # a state that is written anew begins without momentum
-        made = func(*given, **_each(kwargs, beside))
+        made = func(*given, **each_tensor(kwargs, beside))
         return given[0] if name == "__setitem__" else made
     except (RuntimeError, IndexError, ValueError, TypeError):
         return None
@@ -231,13 +217,13 @@ def _followed(func: Any, name: str, args: Any, kwargs: Any, found: Any) -> Any:
     if made is None:
         return found
     like = _carried((args, kwargs))[0]
-    own, width = like._features, like.shape[-1]
+    own = like.momentum_features()
+    widths = like.shape[-1], -1 if own is None else own.shape[-1]
     several = isinstance(found, (tuple, list))
     results: list[Tensor] = []
     for h, features in zip(found if several else [found], made if several else [made], strict=True):
-        shapes = [(x.dim(), x.shape[:-1]) for x in (h, features)]
-        fits = h.dim() and shapes[0] == shapes[1] and own is not None
-        if fits and own is not None and (h.shape[-1], features.shape[-1]) == (width, own.shape[-1]):
-            h = _with(h, features, like._owner)
+        arranged = h.dim() and h.shape[:-1] == features.shape[:-1]
+        if arranged and (h.shape[-1], features.shape[-1]) == widths:
+            h = CarriedTensor.of(h, like.owner, features=features)
         results.append(h)
     return type(found)(results) if several else results[0]

@@ -10,6 +10,8 @@ from torch.nn.functional import pad
 
 from torchmomentum.nn._carried import packed, unpacked
 from torchmomentum.nn._recurrent import Recurrent
+from torchmomentum.nn._sequence import read_input
+from torchmomentum.nn._state import change_all
 
 
 class FlatState(nn.Module):
@@ -50,15 +52,10 @@ class FlatState(nn.Module):
                 f"{type(layer).__name__}"
             )
         self.layer = layer
-        self._widest = packed(self._expected(1), (1,)).shape[-1]
+        self._widest = packed(layer._fresh_momentum(1, device="meta"), (1,)).shape[-1]
         self.hidden_size: int = max(layer._form.widths) + self._widest
         for name in ("input_size", "num_layers", "batch_first", "bidirectional", "proj_size"):
             setattr(self, name, getattr(layer, name))
-
-    def _expected(self, batch: int) -> Any:
-        rule: Any = self.layer.momentum
-        sizes = [self.layer._momentum_sizes(k, batch) for k in range(self.layer._form.layers)]
-        return tuple([rule.cell_state(*size, device="cpu") for size in sizes])
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Runs the layer; see :meth:`Recurrent.forward`.
@@ -78,9 +75,8 @@ class FlatState(nn.Module):
         form, data = self.layer._form, getattr(input, "data", input)
         batched = not isinstance(input, Tensor) or data.dim() == 3
         if hx is None:
-            sizes = getattr(input, "batch_sizes", None)
-            batch = int(sizes[0]) if sizes is not None else self._batch(data)
-            state = self.layer.initial_state(batch if batched else None, dtype=data.dtype)
+            batch = read_input(self.layer, input, lengths).data.shape[1] if batched else None
+            state = self.layer.initial_state(batch, dtype=data.dtype)
         else:
             parts = hx if isinstance(hx, (tuple, list)) else (hx,)
             state = self._split(parts, batched)
@@ -90,9 +86,6 @@ class FlatState(nn.Module):
         h = torch.cat([self._wide(states[0], self.hidden_size - self._widest), features], -1)
         rest = [self._wide(s, self.hidden_size) for s in states[1:]]
         return out, form.join((h, *rest), None)
-
-    def _batch(self, data: Tensor) -> int:
-        return 1 if data.dim() == 2 else data.shape[0 if self.layer.batch_first else 1]
 
     @staticmethod
     def _wide(state: Tensor, width: int) -> Tensor:
@@ -112,13 +105,9 @@ class FlatState(nn.Module):
         features = parts[0][..., self.hidden_size - self._widest :]
         features = features if batched else features.unsqueeze(1)
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
-        momentum = unpacked(wide, self._expected(wide.shape[1]))
+        momentum = unpacked(wide, self.layer._fresh_momentum(wide.shape[1], device="meta"))
         if momentum is None:
             raise ValueError(f"the state must be of {form.layers} layers and directions")
         if not batched:
-            squeezed = [[part.squeeze(0) for part in state] for state in momentum]
-            momentum = tuple(
-                type(state)(*new) if hasattr(state, "_fields") else tuple(new)
-                for state, new in zip(momentum, squeezed, strict=True)
-            )
+            _, momentum = change_all((), momentum, Tensor.squeeze)
         return (*states, momentum)

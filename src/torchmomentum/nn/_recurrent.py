@@ -109,14 +109,12 @@ class Recurrent(WeightedLayer):
         check_integer("batch_size", batch_size, 0, optional=True)
         batch = 1 if batch_size is None else batch_size
         states, momentum = self._form.zeros(batch, like), None
-        rule = self.momentum
-        if rule is not None:
+        if self.momentum is not None:
             place: dict[str, Any] = {
                 "device": like.device,
                 "dtype": torch.promote_types(like.dtype, torch.float32),
             }
-            sizes = [self._momentum_sizes(k, batch) for k in range(self._form.layers)]
-            momentum = tuple([rule.cell_state(*size, **place) for size in sizes])
+            momentum = self._fresh_momentum(batch, **place)
         if batch_size is None:
             states, momentum = change_all(states, momentum, Tensor.squeeze)
         return self._form.join(states, momentum)
@@ -127,31 +125,45 @@ class Recurrent(WeightedLayer):
         width = momentum_width(rule, self._weights(k))
         return batch, width, self._form.widths[0]
 
-    def _read_state(self, hx: Any, batch: PaddedBatch) -> tuple[States, MomentumStates | None]:
-        """A state as the caller passed it, checked and in the order of the batch."""
+    def _fresh_momentum(self, batch: int, **options: Any) -> MomentumStates:
+        """Where the rule begins in each layer and direction; options are ``cell_state``'s."""
+        rule: Any = self.momentum
+        sizes = [self._momentum_sizes(k, batch) for k in range(self._form.layers)]
+        return tuple([rule.cell_state(*size, **options) for size in sizes])
+
+    def _read_state(
+        self, hx: Any, batch: PaddedBatch
+    ) -> tuple[States, MomentumStates | None, bool]:
+        """A state as the caller passed it, checked and in the order of the batch.
+
+        Returns:
+            The cell's states, the momentum, and whether the caller passed it apart.
+        """
         bare, carrier = without_momentum(hx)
         states, momentum = from_caller(self._form, bare, batch, self.momentum)
-        if self.momentum is not None and momentum is None and torch.compiler.is_compiling():
-            _tell_that_graphs_carry_none(self._form.kind)
+        apart = momentum is not None
         if self.momentum is not None and not torch.compiler.is_compiling():
             for k, state in enumerate(momentum or ()):
                 sizes = self._momentum_sizes(k, batch.data.shape[1])
                 self.momentum.check_state(state, *sizes, f"momentum[{k}]")
-            if momentum is None:
+            if not apart:
                 momentum = self._carried_by(carrier, states, batch)
+        elif self.momentum is not None and not apart:
+            _tell_that_graphs_carry_none(self._form.kind)
         order = None if batch.packed is None else batch.packed.sorted_indices
-        return in_order(states, momentum, order)
+        return *in_order(states, momentum, order), apart
 
     def _carried_by(
         self, carrier: CarriedTensor | None, states: States, batch: PaddedBatch
     ) -> MomentumStates | None:
         """The momentum that a state brought along; warns, once, where it was lost on the way."""
-        rule: Any = self.momentum
-        if carrier is not None and carrier.momentum_owner() != self._owner:
+        if carrier is not None and carrier.owner != self._owner:
             return None  # that of another layer, as an encoder's: this one's begins
+        if carrier is not None and carrier.untouched is not None:
+            held = carrier.untouched
+            return held if batch.batched else change_all((), held, Tensor.unsqueeze)[1]
         features = None if carrier is None else carrier.momentum_features()
-        sizes = [self._momentum_sizes(k, states[0].shape[1]) for k in range(self._form.layers)]
-        expected = tuple([rule.cell_state(*size, device="meta") for size in sizes])
+        expected = self._fresh_momentum(states[0].shape[1], device="meta")
         if not all(expected):
             return None  # the rule keeps nothing
         if features is not None:
@@ -202,12 +214,11 @@ class Recurrent(WeightedLayer):
             UserWarning: Once, where a state that is not zero has lost its momentum.
         """
         batch, form = read_input(self, input, lengths), self._form
-        data, momentum = batch.data, None
+        data, momentum, apart = batch.data, None, False
         if hx is None:
             states = form.zeros(data.shape[1], data)
         else:
-            states, momentum = self._read_state(hx, batch)
-        given = isinstance(hx, (tuple, list)) and len(hx) > len(form.names)
+            states, momentum, apart = self._read_state(hx, batch)
         ends: list[States] = []
         kept: list[RuleState] = []
         directions = 2 if self.bidirectional else 1
@@ -227,11 +238,11 @@ class Recurrent(WeightedLayer):
             states = tuple([part.unsqueeze(0) for part in ends[0]])
         else:
             states = tuple([torch.stack(parts) for parts in zip(*ends, strict=True)])
-        carries = not given and all(kept) and plain()
-        state = to_caller(form, states, tuple(kept) if given or carries else None, batch)
+        carries = not apart and all(kept) and plain()
+        state = to_caller(form, states, tuple(kept) if apart or carries else None, batch)
         if carries:
             h, *rest, held = state
-            state = form.join((CarriedTensor.of(h, held, self._owner), *rest), None)
+            state = form.join((CarriedTensor.of(h, self._owner, held), *rest), None)
         return batch.restored(data, self.batch_first), state
 
     def _run(

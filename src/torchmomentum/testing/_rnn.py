@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from torchmomentum._tuples import each_tensor
 from torchmomentum.nn import Recurrent
 from torchmomentum.ops import Modifiers
 from torchmomentum.ops.cells import Weights
@@ -112,13 +113,7 @@ def _goes_on_from_what_it_returned(make: MakeLayer) -> None:
     for t in range(_T):
         out, state = layer(x[t : t + 1], state)
         require_close(out[0], whole[t], f"step {t}")
-        state = _detached(state)
-
-
-def _detached(state: Any) -> Any:
-    if isinstance(state, Tensor):
-        return state.detach()
-    return tuple(_detached(part) for part in state)
+        state = each_tensor(state, Tensor.detach)
 
 
 @CONTRACT.check

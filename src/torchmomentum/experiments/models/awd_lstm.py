@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -13,6 +13,7 @@ from torch.nn.functional import embedding, linear
 
 import torchmomentum.nn as tnn
 from torchmomentum._checks import check_integer, check_number
+from torchmomentum._tuples import each_tensor
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.models._model import Family, Model
 from torchmomentum.experiments.models.controls import Standardize
@@ -82,7 +83,7 @@ class AWDLSTM(nn.Module):
 
     def set_extra_state(self, state: Any) -> None:
         """See :meth:`get_extra_state`."""
-        self._state = _each(lambda t: t.to(self.weight.device), state)
+        self._state = each_tensor(state, lambda t: t.to(self.weight.device))
 
     def _embedded(self, words: Tensor) -> Tensor:
         p, weight = self.options["embedding_dropout"], self.weight
@@ -101,7 +102,7 @@ class AWDLSTM(nn.Module):
         raw = out
         for i, layer in enumerate(self._layers()):
             raw, new = layer(out, self._state[i])
-            state.append(_each(Tensor.detach, new))
+            state.append(each_tensor(new, Tensor.detach))
             last = i == len(self.layers) - 1
             drop = self.options["output_dropout" if last else "layer_dropout"]
             out = locked_dropout(raw, drop, self.training)
@@ -124,13 +125,6 @@ class AWDLSTM(nn.Module):
         if self._penalty is None:
             raise RuntimeError("training_penalty() needs a forward in training before it")
         return self._penalty
-
-
-def _each(change: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """All tensors of a state changed, in plain tuples, which layers and checkpoints take."""
-    if state is None or isinstance(state, Tensor):
-        return None if state is None else change(state)
-    return tuple(_each(change, part) for part in state)
 
 
 def _build(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,6 @@ from torchmomentum.nn.rules._rule import SPACES, Rule, last_step
 from torchmomentum.ops import largest_drive, linear_scan
 
 _LARGEST_LEARNED_MU = 1 - 2.0**-20  # a sigmoid alone would round to 1
-_LEARNED = ("mu", "step_size", "gain")
 LARGEST_STEP_SIZE = 1e6  # so that no gradient overflows; the papers' are at most 2
 
 
@@ -25,11 +26,15 @@ def bounded(drive: Tensor, gain: float = 1.0) -> Tensor:
     return drive.clamp(-bound, bound)
 
 
-def shown_number(value: float | Tensor) -> str:
-    """A hyperparameter as it is now; one on the meta device has no value."""
-    if isinstance(value, Tensor):
-        return "?" if value.is_meta else f"{value.item():.4g}"
-    return f"{value:g}"
+def _listed(hyperparameters: Mapping[str, Any]) -> str:
+    """Hyperparameters as they are now; one on the meta device has no value."""
+    shown: list[str] = []
+    for name, value in hyperparameters.items():
+        text = f"{value:g}" if isinstance(value, float) else repr(value)
+        if isinstance(value, Tensor):
+            text = "?" if value.is_meta else f"{value.item():.4g}"
+        shown.append(f"{name}={text}")
+    return ", ".join(shown)
 
 
 class ScaledRule(Rule):
@@ -100,17 +105,20 @@ class ScaledRule(Rule):
 
     def extra_repr(self) -> str:
         """The hyperparameters as :func:`repr` shows them."""
-        shown = {"mu": self.mu, "step_size": self.step_size}
-        return ", ".join(f"{k}={shown_number(v)}" for k, v in shown.items()) + self._shown_options()
+        return _listed(self._hyperparameters())
 
     def described(self) -> str:
         """The rule and its hyperparameters that are not learned."""
         if not self.learnable:
             return super().described()
-        parts = self.extra_repr().split(", ")
-        kept = [part for part in parts if part.partition("=")[0] not in _LEARNED]
-        return f"{type(self).__name__}({', '.join(kept)})"
+        fixed = {k: v for k, v in self._hyperparameters().items() if not isinstance(v, Tensor)}
+        return f"{type(self).__name__}({_listed(fixed)})"
 
-    def _shown_options(self) -> str:
-        learned = ", learnable=True" if self.learnable else ""
-        return learned + (f", space={self.space!r}" if self.space != SPACES[0] else "")
+    def _hyperparameters(self) -> dict[str, Any]:
+        """All of them in the order in which they are shown; what is learned is a tensor."""
+        return {"mu": self.mu, "step_size": self.step_size, **self._options()}
+
+    def _options(self) -> dict[str, Any]:
+        """Those that are not at their defaults."""
+        options: dict[str, Any] = {"learnable": True} if self.learnable else {}
+        return options if self.space == SPACES[0] else {**options, "space": self.space}

@@ -93,6 +93,5 @@ class Adam(ScaledRule):
         """See :meth:`Rule.from_moments`."""
         return AdamState(velocity, rms)
 
-    def extra_repr(self) -> str:
-        """The hyperparameters as :func:`repr` shows them."""
-        return f"{super().extra_repr()}, beta={self.beta:g}, eps={self.eps:g}"
+    def _hyperparameters(self) -> dict[str, Any]:
+        return {**super()._hyperparameters(), "beta": self.beta, "eps": self.eps}

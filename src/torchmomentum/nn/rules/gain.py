@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torchmomentum._checks import check_number
 from torchmomentum.nn.rules._rule import RuleState, in_float32
-from torchmomentum.nn.rules._scaled import LARGEST_STEP_SIZE, ScaledRule, shown_number
+from torchmomentum.nn.rules._scaled import LARGEST_STEP_SIZE, ScaledRule
 
 
 class Gain(ScaledRule):
@@ -61,6 +61,5 @@ class Gain(ScaledRule):
         """All steps at once."""
         return self.step(in_float32(drives), ())[0].to(drives.dtype), ()
 
-    def extra_repr(self) -> str:
-        """The gain as :func:`repr` shows it."""
-        return f"gain={shown_number(self.gain)}" + self._shown_options()
+    def _hyperparameters(self) -> dict[str, Any]:
+        return {"gain": self.gain, **self._options()}

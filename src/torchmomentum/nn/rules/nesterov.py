@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchmomentum._checks import check_integer
 from torchmomentum.nn.rules._rule import RuleState, in_float32
-from torchmomentum.nn.rules._scaled import ScaledRule, shown_number
+from torchmomentum.nn.rules._scaled import ScaledRule
 from torchmomentum.schedules import nesterov_momentum
 
 
@@ -37,10 +37,8 @@ class ScheduledRule(ScaledRule):
         exact = nesterov_momentum(step.to(torch.float64), self.restart)
         return torch.as_tensor(exact).to(dtype)
 
-    def extra_repr(self) -> str:
-        """The hyperparameters as :func:`repr` shows them."""
-        shown = f"step_size={shown_number(self.step_size)}, restart={self.restart}"
-        return shown + self._shown_options()
+    def _hyperparameters(self) -> dict[str, Any]:
+        return {"step_size": self.step_size, "restart": self.restart, **self._options()}
 
 
 class Nesterov(ScheduledRule):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torchmomentum.nn.rules.adam import Adam
 
 
@@ -40,6 +42,7 @@ class RMSProp(Adam):
     ) -> None:
         super().__init__(0.0, step_size, beta, eps, learnable=learnable, space=space)
 
-    def extra_repr(self) -> str:
-        """The hyperparameters as :func:`repr` shows them."""
-        return super().extra_repr().removeprefix("mu=0, ")
+    def _hyperparameters(self) -> dict[str, Any]:
+        shown = super()._hyperparameters()
+        del shown["mu"]
+        return shown
