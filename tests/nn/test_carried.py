@@ -134,6 +134,25 @@ def test_what_belongs_to_no_operation_is_not_carried():
     assert h.half().momentum_features().dtype == torch.float32
 
 
+def test_a_state_that_is_written_anew_has_no_momentum_whatever_is_written():
+    h = tnn.GRU(N, H, momentum=tnn.Momentum(0.9, 0.9))(torch.randn(T, B, N))[1].detach()
+    before = h.momentum_features().clone()
+    kept = h.clone()
+    kept[:, 1] = 0.5
+    filled = h.masked_fill((torch.arange(B) == 1).view(-1, 1), 0.5)
+    before[:, 1] = 0.0
+    assert torch.equal(kept.momentum_features(), before)
+    assert torch.equal(filled.momentum_features(), before)
+
+
+def test_the_states_of_two_layers_together_carry_nothing():
+    first, second = (
+        tnn.GRU(N, H, momentum=tnn.Momentum(0.9, 0.9))(torch.randn(T, B, N))[1] for _ in range(2)
+    )
+    assert type(torch.cat([first, second], 1)) is torch.Tensor
+    assert type(torch.cat([first, first], 1)) is type(first)
+
+
 def test_gradients_reach_through_the_momentum():
     layer = tnn.LSTM(N, H, momentum=tnn.Momentum(0.9, 0.9, learnable=True), dtype=torch.float64)
     x, results = torch.randn(T, B, N, dtype=torch.float64), []
@@ -146,10 +165,17 @@ def test_gradients_reach_through_the_momentum():
         torch.testing.assert_close(a, b)
 
 
-def test_unbatched_packed_and_bidirectional():
-    layer = tnn.LSTM(N, H, 2, momentum=tnn.Nesterov(0.5, restart=3))
+@rules
+@pytest.mark.parametrize("change", [lambda s: s, torch.clone], ids=["untouched", "clone"])
+def test_unbatched(rule, change):
+    layer = tnn.LSTM(N, H, 2, momentum=RULES[rule]())
     x = torch.randn(T, N)
-    _close(layer(x[CUT:], layer(x[:CUT])[1])[0], layer(x)[0][CUT:])
+    state = layer(x[:CUT])[1]
+    _close(layer(x[CUT:], _each(change, state))[0], layer(x)[0][CUT:])
+
+
+def test_packed():
+    layer = tnn.LSTM(N, H, 2, momentum=tnn.Nesterov(0.5, restart=3))
     x, lengths = torch.randn(T, B, N), torch.tensor([4, 2, 3, 4, 1])
     packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
     _, state = layer(packed)

@@ -5,29 +5,12 @@ import math
 
 import pytest
 import torch
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import torchmomentum.nn as tnn
+from tests.reference import layers
 from torchmomentum.ops import linear_scan
-from torchmomentum.testing import check_rnn
 
-RULES = {
-    "none": None,
-    "momentum": tnn.Momentum(0.6, 0.9, learnable=True),
-    "nesterov": tnn.Nesterov(0.5, restart=3),
-    "adam": tnn.Adam(),
-    "rmsprop": tnn.RMSProp(),
-}
 T, B, N, H = 7, 3, 4, 5
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_keeps_the_contract(rule):
-
-    def make(*args, **options):
-        return tnn.LRU(*args, momentum=copy.deepcopy(RULES[rule]), **options)
-
-    check_rnn(make, skip=["gradients", "types"] if rule == "momentum" else [])  # float32
 
 
 def _eigenvalues(layer):
@@ -36,27 +19,22 @@ def _eigenvalues(layer):
 
 def _by_hand(layer, u, x):
     """Equations (5) to (7) of the paper, in complex numbers, on drives that the rule went over."""
-    drive = u @ layer.weight_ih_l0.T
-    if layer.bias:
-        drive = drive + layer.bias_ih_l0
-    if layer.momentum is not None:
-        drive, _ = layer.momentum.scan(drive, None, None)
     eigenvalues, scale = _eigenvalues(layer), layer.gamma_log_l0.exp()
     readout = torch.complex(layer.weight_ro_l0[:, :H], layer.weight_ro_l0[:, H:])
     out = []
-    for y in drive:
+    for y in layers.drives(layer, u):
         x = eigenvalues * x + scale * torch.complex(y[:, :H], y[:, H : 2 * H])
         out.append((x @ readout.T).real + y[:, 2 * H :])
     return torch.stack(out), x
 
 
 @pytest.mark.filterwarnings("ignore:.* has no momentum with it")
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", layers.SCANNED_RULES)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 2e-5)])
 def test_equals_its_equations(rule, bias, dtype, tolerance):
     torch.manual_seed(0)
-    layer = tnn.LRU(N, H, bias=bias, dtype=dtype, momentum=copy.deepcopy(RULES[rule]))
+    layer = tnn.LRU(N, H, bias=bias, dtype=dtype, momentum=layers.SCANNED_RULES[rule]())
     u = torch.randn(T, B, N, dtype=dtype, requires_grad=True)
     re, im = torch.randn(2, B, H, dtype=dtype).requires_grad_().unbind()
     out, (h, *last) = layer(u, (torch.zeros(1, B, H, dtype=dtype), re[None], im[None]))
@@ -87,21 +65,6 @@ def test_angles_stay_exact_over_long_sequences():
         torch.testing.assert_close(a.double(), b, rtol=2e-3, atol=2e-3 * b.abs().max().item())
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_lengths_and_packed_input_end_each_sequence(bidirectional):
-    layer = tnn.LRU(N, H, 2, bidirectional=bidirectional, momentum=tnn.Momentum(0.6, 0.9))
-    x, lengths = torch.randn(T, B, N), torch.tensor([2, 7, 4])
-    out, state = layer(x, lengths=lengths)
-    packed, same = layer(pack_padded_sequence(x, lengths, enforce_sorted=False))
-    torch.testing.assert_close(pad_packed_sequence(packed)[0], out)
-    torch.testing.assert_close(same, state)
-    for i, length in enumerate(lengths.tolist()):
-        alone, last = layer(x[:length, i])
-        torch.testing.assert_close(out[:length, i], alone)
-        for together, part in zip(state, last, strict=True):
-            torch.testing.assert_close(together[:, i], part)
-
-
 def test_begins_in_a_ring_with_states_of_unit_variance():
     torch.manual_seed(0)
     layer = tnn.LRU(64, 4000, r_min=0.6, r_max=0.9, max_phase=1.0, dtype=torch.float64)
@@ -119,14 +82,6 @@ def test_begins_in_a_ring_with_states_of_unit_variance():
     assert not layer.bias_ih_l0.any()
 
 
-def test_captured():
-    layer, x = tnn.LRU(N, H, momentum=tnn.Momentum(0.6, 0.9)), torch.randn(T, B, N)
-    expected = layer(x)[0]
-    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(x)[0], expected)
-    torch.testing.assert_close(compiled(x[:5])[0], expected[:5])
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -135,7 +90,6 @@ def test_captured():
         ({"r_max": 1.5}, r"r_max must be .*got 1\.5"),
         ({"max_phase": 0.0}, r"max_phase must be .*got 0\.0"),
         ({"max_phase": 7.0}, r"max_phase must be .*got 7\.0"),
-        ({"momentum": tnn.Momentum(space="hidden")}, "Momentum in hidden space"),
     ],
 )
 def test_wrong_arguments(options, message):

@@ -172,7 +172,9 @@ def test_modifiers_and_lengths(backend, mode, modified, padded, poisoned):
 @modes
 @pytest.mark.parametrize("modified", ["normalization", "all, normalized"])
 @pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("shape", [(8, 3, 250), (7, 40, 61)], ids=["units shared", "rows shared"])
+@pytest.mark.parametrize(
+    "shape", [(8, 3, 250), (7, 40, 61), (1, 3, 6)], ids=["units shared", "rows shared", "one step"]
+)
 def test_normalization_in_threads_and_chunks_of_the_cpu(
     mode, modified, padded, shape, threads, poisoned, monkeypatch
 ):

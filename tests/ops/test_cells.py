@@ -202,7 +202,8 @@ def test_the_register():
     assert find("LSTM") is LSTM
     assert register(LSTM) is LSTM
     assert "MGU" not in names()
-    with pytest.raises(ValueError, match=r"cell must be a Cell or one of GRU, LRU, LSTM, .*got 'MGU'"):
+    known = r"cell must be a Cell or one of GRU, LRU, LSTM, .*got 'MGU'"
+    with pytest.raises(ValueError, match=known):
         scan("MGU", *_draw(MGU))
     with pytest.raises(ValueError, match="gates must be at least 1"):
         Cell("NONE", 0, LSTM.step)

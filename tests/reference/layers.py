@@ -21,3 +21,19 @@ HIDDEN = {  # Remarks 1 and 4; not with a projection
     "hidden adam": lambda: tnn.Adam(0.6, 0.9, 0.7, space="hidden"),
 }
 EACH_KIND = {name: RULES[name] for name in ("none", "momentum", "restarted", "released", "adam")}
+SCANNED = {"mingru": tnn.MinGRU, "lru": tnn.LRU}  # cells without recurrent weights
+SCANNED_RULES = {
+    "none": lambda: None,
+    "momentum": lambda: tnn.Momentum(0.6, 0.9, learnable=True),
+    "nesterov": lambda: tnn.Nesterov(0.5, restart=3),
+    "adam": lambda: tnn.Adam(),
+    "rmsprop": lambda: tnn.RMSProp(),
+}
+
+
+def drives(layer, x):
+    """What the cell of a first layer reads, by hand: ``W x + b``, and what the rule makes of it."""
+    drive = x @ layer.weight_ih_l0.T
+    if layer.bias:
+        drive = drive + layer.bias_ih_l0
+    return drive if layer.momentum is None else layer.momentum.scan(drive, None, None)[0]
