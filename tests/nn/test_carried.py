@@ -317,6 +317,17 @@ def test_a_flat_state_holds_all(cell, options):
     _close(flat(x, narrow)[0], layer(x, fresh)[0])
 
 
+def test_a_flat_state_of_half_precision_is_in_float32():
+    """In bfloat16 a count would stand still at 256, and a velocity lose small terms."""
+    layer = tnn.LSTM(N, H, momentum=tnn.Nesterov(0.5, restart=1000)).bfloat16()
+    flat, x = tnn.FlatState(layer), torch.randn(301, B, N).bfloat16()
+    out, (h, c) = flat(x[:300])
+    assert (out.dtype, h.dtype, c.dtype) == (torch.bfloat16, torch.float32, torch.float32)
+    assert h[0, :, -1].tolist() == [300.0] * B
+    explicit = layer(x[:300], layer.initial_state(B))[1]
+    assert torch.equal(flat(x[300:], (h, c))[0], layer(x[300:], explicit)[0])
+
+
 def test_a_flat_state_without_batch_and_wrong_ones():
     flat = tnn.FlatState(tnn.LSTM(N, H, momentum=tnn.Nesterov(0.5, restart=3)))
     x = torch.randn(T, N)
@@ -324,6 +335,8 @@ def test_a_flat_state_without_batch_and_wrong_ones():
     wrong = torch.zeros(1, H + 1)
     with pytest.raises(ValueError, match=f"must have {flat.hidden_size} features.*got 5, 5"):
         flat(x, (wrong, wrong))
+    with pytest.raises(TypeError, match=r"LSTM: hx must be \(h, c\) .*got int"):
+        flat(x, 5)
     for layer in (nn.LSTM(N, H), tnn.LSTM(N, H)):
         with pytest.raises(TypeError, match="with a momentum rule, got LSTM"):
             tnn.FlatState(layer)

@@ -22,8 +22,9 @@ class FlatState(nn.Module):
     own features, then the momentum's; ``c`` is padded with zeros to the same width. ``hidden_size``
     says :math:`W`, so that buffers made from it fit; the outputs are as wide as the layer's.
 
-    A state of zeros begins anew, and so does one that was multiplied by zero, as reinforcement
-    learning does where an episode begins. One of the layer's own width begins without momentum.
+    States are in float32 at least, as a momentum is. A state of zeros begins anew, and so does one
+    that was multiplied by zero, as reinforcement learning does where an episode begins. One of the
+    layer's own width begins without momentum.
 
     Args:
         layer: A layer of this package with a rule.
@@ -70,7 +71,8 @@ class FlatState(nn.Module):
             The outputs, and the state, :math:`W` wide.
 
         Raises:
-            ValueError: The state is of another width.
+            TypeError: The state is of another structure.
+            ValueError: It is of another width.
         """
         form, data = self.layer._form, getattr(input, "data", input)
         batched = not isinstance(input, Tensor) or data.dim() == 3
@@ -78,30 +80,34 @@ class FlatState(nn.Module):
             batch = read_input(self.layer, input, lengths).data.shape[1] if batched else None
             state = self.layer.initial_state(batch, dtype=data.dtype)
         else:
-            parts = hx if isinstance(hx, (tuple, list)) else (hx,)
-            state = self._split(parts, batched)
+            state = self._split(hx, batched, data.dtype)
         out, (*states, momentum) = self.layer(input, state, lengths=lengths)
-        lead = states[0].shape[1:-1]
-        features = packed(momentum, lead).to(states[0].dtype)
-        h = torch.cat([self._wide(states[0], self.hidden_size - self._widest), features], -1)
-        rest = [self._wide(s, self.hidden_size) for s in states[1:]]
+        features = packed(momentum, states[0].shape[1:-1])
+        first, *rest = [state.to(features.dtype) for state in states]
+        h = torch.cat([self._wide(first, self.hidden_size - self._widest), features], -1)
+        rest = [self._wide(state, self.hidden_size) for state in rest]
         return out, form.join((h, *rest), None)
 
     @staticmethod
     def _wide(state: Tensor, width: int) -> Tensor:
         return pad(state, (0, width - state.shape[-1]))
 
-    def _split(self, parts: Any, batched: bool) -> Any:
+    def _split(self, hx: Any, batched: bool, dtype: torch.dtype) -> Any:
         """The layer's state with its momentum, of one that is flat."""
-        form, own = self.layer._form, tuple(part.shape[-1] for part in parts)
+        form = self.layer._form
+        parts, apart = form.split(hx, self.layer.momentum)
+        if apart is not None:
+            return hx  # the layer's own state with its momentum
+        own = tuple(part.shape[-1] for part in parts)
         if own == form.widths:
-            parts = [self._wide(part, self.hidden_size) for part in parts]
+            parts = tuple([self._wide(part, self.hidden_size) for part in parts])
         elif own != (self.hidden_size,) * len(form.widths):
             raise ValueError(
                 f"the state must have {self.hidden_size} features or the layer's own "
                 f"{', '.join(map(str, form.widths))}, got {', '.join(map(str, own))}"
             )
-        states = [part[..., :width] for part, width in zip(parts, form.widths, strict=True)]
+        widths = zip(parts, form.widths, strict=True)
+        states = [part[..., :width].to(dtype) for part, width in widths]
         features = parts[0][..., self.hidden_size - self._widest :]
         features = features if batched else features.unsqueeze(1)
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
