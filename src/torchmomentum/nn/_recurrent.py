@@ -234,10 +234,8 @@ class Recurrent(WeightedLayer):
             data = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
             if self.dropout and self.training and layer < self.num_layers - 1:
                 data = drop(data, self.dropout)
-        if len(ends) == 1:
-            states = tuple([part.unsqueeze(0) for part in ends[0]])
-        else:
-            states = tuple([torch.stack(parts) for parts in zip(*ends, strict=True)])
+        # a copy, also of one: a backend may have kept its last state for the backward
+        states = tuple([torch.stack(parts) for parts in zip(*ends, strict=True)])
         carries = not apart and all(kept) and plain()
         state = to_caller(form, states, tuple(kept) if apart or carries else None, batch)
         if carries:
