@@ -19,4 +19,5 @@ for _ in range(30):
         optimizer.step()
     restarts.step()
 accuracy = (model(test_images).argmax(1) == test_labels).float().mean().item()
-print(f"test accuracy {accuracy:.3f}, restart every {restarts.get_last_restart_every()} iterations")
+interval = optimizer.param_groups[0]["restart_every"]
+print(f"test accuracy {accuracy:.3f}, restart every {interval} iterations")

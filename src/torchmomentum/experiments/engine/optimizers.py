@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 import torchmomentum.optim as topt
 from torchmomentum.experiments.engine.adam_rmsprop import AdamRMSprop
@@ -17,8 +18,6 @@ from torchmomentum.experiments.engine.nt_asgd import NTASGD
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import OPTIMIZERS
-
-Scheduler = torch.optim.lr_scheduler.LRScheduler | topt.RestartScheduler
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class Schedule:
         return milestones, restarts
 
 
-def build_schedules(recipe: Training, optimizer: torch.optim.Optimizer) -> list[Scheduler]:
+def build_schedules(recipe: Training, optimizer: torch.optim.Optimizer) -> list[LRScheduler]:
     """What changes from epoch to epoch: the learning rate, and SRSGD's interval."""
     if not recipe.schedule:
         return []
@@ -141,9 +140,7 @@ def build_schedules(recipe: Training, optimizer: torch.optim.Optimizer) -> list[
         k: tuple(v) if isinstance(v, list) else v for k, v in recipe.schedule.items()
     }
     schedule = Schedule(**values, epochs=recipe.epochs)
-    found: list[Scheduler] = [
-        torch.optim.lr_scheduler.MultiStepLR(optimizer, list(schedule.milestones), schedule.gamma)
-    ]
+    found: list[LRScheduler] = [MultiStepLR(optimizer, list(schedule.milestones), schedule.gamma)]
     if schedule.restarts:
         found.append(
             topt.RestartScheduler(

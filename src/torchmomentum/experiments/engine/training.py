@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.engine.checkpoints import newest_checkpoint, save_checkpoint
@@ -23,7 +24,6 @@ from torchmomentum.experiments.engine.log import Log
 from torchmomentum.experiments.engine.memory import peak_memory
 from torchmomentum.experiments.engine.nt_asgd import NTASGD
 from torchmomentum.experiments.engine.optimizers import (
-    Scheduler,
     at_rate,
     build_optimizer,
     build_schedules,
@@ -94,7 +94,7 @@ class _Run:
         self.recipe, self.data, self.fabric, self._watch = recipe, data, fabric, watch
         self.records: list[Any] = []  # what was watched
         self.optimizer = build_optimizer(recipe, parameters_of(model))
-        self.schedules: Sequence[Scheduler] = build_schedules(recipe, self.optimizer)
+        self.schedules: Sequence[LRScheduler] = build_schedules(recipe, self.optimizer)
         self.model, self._wrapped = fabric.setup(model, self.optimizer)
         self.epoch = self.step = self.index = 0  # done: of all, and batches of this epoch
         self.history: list[dict[str, float]] = []
