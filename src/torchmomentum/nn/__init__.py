@@ -2,6 +2,14 @@
 
 from torchmomentum.nn._carried import CarriedTensor
 from torchmomentum.nn._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
+from torchmomentum.nn._convert import (
+    MomentumReport,
+    RecurrentModule,
+    from_torch,
+    momentum_report,
+    momentumize,
+    to_torch,
+)
 from torchmomentum.nn._flat_state import FlatState
 from torchmomentum.nn._init import paper_init_
 from torchmomentum.nn._lru import LRU
@@ -67,6 +75,7 @@ __all__ = [
     "MomentumLSTM",
     "MomentumLSTMCell",
     "MomentumRNN",
+    "MomentumReport",
     "NAGLSTMCell",
     "Nesterov",
     "NesterovLookahead",
@@ -78,10 +87,15 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     "RecurrentCell",
+    "RecurrentModule",
     "Rule",
     "SRLSTMCell",
     "Trivialization",
+    "from_torch",
+    "momentum_report",
+    "momentumize",
     "orthogonal_parameter_groups",
     "paper_init_",
+    "to_torch",
     "unit_rms_init_",
 ]

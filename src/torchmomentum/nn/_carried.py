@@ -8,6 +8,7 @@ alike is done to the momentum too.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from torchmomentum._torch_private import as_plain_tensors
+from torchmomentum._torch_private import as_plain_tensors, plain
 from torchmomentum._tuples import each_tensor
 from torchmomentum.nn.rules import RuleState, with_parts
 
 Momentum = tuple[RuleState, ...]  # one for each layer and direction
+_ASKED = 16  # the most states without momentum that are looked at
 
 # what treats all features alike: selects and arranges, moves and converts, scales, writes
 _ARRANGING = frozenset(
@@ -128,6 +130,27 @@ class CarriedTensor(Tensor):
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self.clone()
+
+
+class WarnsOfLoss:
+    """A layer or a cell whose states carry momentum; it warns once where one has lost it."""
+
+    _owner = ""  # names it, and its copies, to the states
+    _asked = 0  # how often it was asked whether a state without momentum is zero
+
+    def _warn_of_loss(self, states: Sequence[Tensor], remedies: str, stacklevel: int) -> None:
+        if self._asked >= _ASKED or not plain() or states[0].is_meta:
+            return
+        self._asked += 1  # to look costs a GPU a wait
+        if any([bool(state.detach().any()) for state in states]):
+            self._asked = _ASKED
+            kind = type(self).__name__
+            warnings.warn(
+                f"{kind}: the state that was passed has no momentum with it, and its momentum "
+                f"begins at zero. Pass on the h that {kind} returned, which carries it through "
+                f"detach, indexing, stack and masks; {remedies}",
+                stacklevel=stacklevel,
+            )
 
 
 def without_momentum(hx: Any) -> tuple[Any, CarriedTensor | None]:

@@ -12,7 +12,7 @@ from torch.nn.functional import dropout as drop
 from torchmomentum._checks import check_integer
 from torchmomentum._torch_private import constant_in_graphs, plain
 from torchmomentum._tuples import changed
-from torchmomentum.nn._carried import CarriedTensor, unpacked, without_momentum
+from torchmomentum.nn._carried import CarriedTensor, WarnsOfLoss, unpacked, without_momentum
 from torchmomentum.nn._compute import momentum_width, run_layer
 from torchmomentum.nn._sequence import PaddedBatch, flip, read_input
 from torchmomentum.nn._state import (
@@ -27,7 +27,10 @@ from torchmomentum.nn._weights import WeightedLayer
 from torchmomentum.nn.rules import RuleState
 from torchmomentum.ops import PLAIN
 
-_ASKED = 16  # the most states without momentum that are looked at
+_REMEDIES = (
+    "or begin with initial_state(); or, where states go through NumPy or buffers, use "
+    "torchmomentum.nn.FlatState"
+)
 _CALLER = 7  # who called the layer, from where it warns
 
 
@@ -42,7 +45,7 @@ def _tell_that_graphs_carry_none(kind: str) -> bool:
     return True
 
 
-class Recurrent(WeightedLayer):
+class Recurrent(WarnsOfLoss, WeightedLayer):
     """A recurrent layer of any cell, with the interface of ``torch.nn.GRU`` plus a momentum rule.
 
     A layer of your own is a class that names its cell::
@@ -74,8 +77,6 @@ class Recurrent(WeightedLayer):
     Attributes:
         cell: What the layer computes at each step.
     """
-
-    _asked = 0  # how often it was asked whether a state without momentum is zero
 
     def initial_state(
         self,
@@ -170,23 +171,8 @@ class Recurrent(WeightedLayer):
             found = unpacked(features if batch.batched else features.unsqueeze(1), expected)
             if found is not None:
                 return found
-        self._warn_of_loss(states)
+        self._warn_of_loss(states, _REMEDIES, _CALLER)
         return None
-
-    def _warn_of_loss(self, states: States) -> None:
-        if self._asked >= _ASKED or not plain() or states[0].is_meta:
-            return
-        self._asked += 1  # to look costs a GPU a wait
-        if any([bool(state.detach().any()) for state in states]):
-            self._asked = _ASKED
-            kind = type(self).__name__
-            warnings.warn(
-                f"{kind}: the state that was passed has no momentum with it, and its momentum "
-                f"begins at zero. Pass on the h that {kind} returned, which carries it through "
-                "detach, indexing, stack and masks; or begin with initial_state(); or, where "
-                "states go through NumPy or buffers, use torchmomentum.nn.FlatState",
-                stacklevel=_CALLER,
-            )
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Runs the layers over a sequence.

@@ -56,12 +56,14 @@ def check_cell_class(made: nn.Module) -> None:
         )
 
 
-def _check_scanned(cell: Cell, rule: Rule | None, regularization: Regularization) -> None:
+def check_scanned(cell: Cell, rule: Rule | None, regularization: Regularization) -> None:
     """Checks that nothing is asked of a cell without recurrent weights that needs them.
 
     Raises:
         ValueError: Something is.
     """
+    if cell.scan is None:
+        return
     asked = [name for name, value in regularization._asdict().items() if value]
     if rule is not None and (rule.reads_hidden or rule.space == "hidden"):
         asked.append(f"the rule {type(rule).__name__} in hidden space")
@@ -76,7 +78,6 @@ class WeightedLayer(TellsItsRule, nn.RNNBase):
     """
 
     cell: ClassVar[Cell]
-    _owner = ""  # names this layer, and its copies, to states that carry momentum
     _has_recurrent_parameter: ClassVar[bool] = True  # else the layer makes the matrix of others
 
     def __init__(
@@ -111,8 +112,7 @@ class WeightedLayer(TellsItsRule, nn.RNNBase):
         regularization = Regularization.checked(
             recurrent_dropout, weight_dropout, zoneout, len(self.cell.states)
         )
-        if self.cell.scan is not None:
-            _check_scanned(self.cell, momentum, regularization)
+        check_scanned(self.cell, momentum, regularization)
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         if not _plainly_right(*sizes, proj_size):
             # torch says what is wrong: its errors and its warning are ours, in every version
@@ -121,23 +121,28 @@ class WeightedLayer(TellsItsRule, nn.RNNBase):
         self.mode = self.cell.name
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
-        self.bidirectional, self.proj_size, self.layer_norm = bidirectional, proj_size, layer_norm
-        self.regularization = regularization
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        self._set_up(regularization, layer_norm)
+        self._register_weights(device, dtype)
+        self.reset_parameters()  # not the rule's: it may be another layer's too
+        self.momentum = None if momentum is None else momentum.to(device=self._weights(0).ih.device)
+
+    def _set_up(self, regularization: Regularization, layer_norm: bool) -> None:
+        """Sets what ``torch.nn``'s layers do not have, but for the rule, of what they have."""
+        self.regularization, self.layer_norm = regularization, layer_norm
         # the cell's further weights that this layer has
-        projection = self.cell.projection if proj_size else None
+        projection = self.cell.projection if self.proj_size else None
         extra = [e for e in self.cell.extra if e.required or e.name == projection]
         self._extra = tuple([e.name for e in extra])
         self._suffixes = [
             f"_l{layer}{direction}"
-            for layer in range(num_layers)
-            for direction in (("", "_reverse") if bidirectional else ("",))
+            for layer in range(self.num_layers)
+            for direction in (("", "_reverse") if self.bidirectional else ("",))
         ]
-        widths = (proj_size or hidden_size, *[hidden_size] * (len(self.cell.states) - 1))
+        others = [self.hidden_size] * (len(self.cell.states) - 1)
+        widths = (self.proj_size or self.hidden_size, *others)
         self._form = StateForm(type(self).__name__, self.cell.states, widths, len(self._suffixes))
-        self._owner = secrets.token_hex(8)
-        self._register_weights(device, dtype)
-        self.reset_parameters()  # not the rule's: it may be another layer's too
-        self.momentum = None if momentum is None else momentum.to(device=self._weights(0).ih.device)
+        self._owner = secrets.token_hex(8)  # see WarnsOfLoss
 
     def _register_weights(self, device: Any, dtype: Any) -> None:
         """Makes the parameters, in the order and with the names that ``torch.nn`` has."""
