@@ -9,7 +9,7 @@ EPOCHS ?= 40
 DEMO := runs/demo
 
 .PHONY: demo test check lint types doctests docs wheel wheel-check check-native check-neon release-check mutants matrix bench slides images \
-	paper gpu-check setup readme clean
+	paper gpu-check third-party setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -126,6 +126,19 @@ paper: setup
 	for name in $(PAPER) $(FINDINGS); do $(BIN)/torchmomentum reproduce $$name --scale desk \
 		--out results/$$name --resume || exit 1; done
 
+# what other packages make of ours, in an environment with those packages
+THIRD := .venv-third-party
+PACKAGES := lightning skorch accelerate transformers darts neuralforecast pytorch-forecasting gluonts sb3-contrib
+$(THIRD)/installed: Makefile pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(THIRD)
+	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
+	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[experiments]' pytest setuptools \
+		$(PACKAGES) -c constraints.txt
+	touch $@
+
+third-party: $(THIRD)/installed
+	$(THIRD)/bin/python -m pytest -q tests/third_party tests/test_examples.py -k "third_party or existing or ppo"
+
 # all that a GPU is needed for; needs torch and Triton with CUDA
 gpu-check:
 	PYTHONPATH=src $(PYTHON) -m torchmomentum.experiments.cli bench gpu --device cuda \
@@ -157,4 +170,4 @@ readme: setup
 	$(BIN)/python -m tools.tree docs/architecture.md
 
 clean:
-	rm -rf $(VENV) runs site build
+	rm -rf $(VENV) $(THIRD) runs site build

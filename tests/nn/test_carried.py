@@ -90,6 +90,7 @@ RESETS = {  # where an episode ends, as code of reinforcement learning writes it
     "where": lambda s, done: torch.where(done.view(1, -1, 1), 0.0, s),
     "where, states": lambda s, done: torch.where(done.view(-1, 1), torch.zeros_like(s), s),
     "masked_fill": lambda s, done: s.masked_fill(done.view(1, -1, 1), 0.0),
+    "masked_scatter": lambda s, done: s.masked_scatter(done.view(1, -1, 1), torch.zeros(2, B, H)),
     "written": lambda s, done: _written(s, done, 0.0),
     "written states": lambda s, done: _written(s, done, torch.zeros(2, int(done.sum()), H)),
 }

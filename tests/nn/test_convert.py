@@ -111,6 +111,8 @@ def test_a_model_keeps_what_it_has():
     assert model(x).square().mean() < loss
     assert set(hooked) == {"forward", "backward"}
     assert model.middle[0].scale == 2
+    tm.nn.momentumize(tm.nn.to_torch(model).eval(), MOMENTUM)
+    assert not any(module.training for module in model.modules())
 
 
 def test_what_a_subclass_adds_stays():

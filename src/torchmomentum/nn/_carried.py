@@ -25,7 +25,8 @@ _ASKED = 16  # the most states without momentum that are looked at
 
 # what treats all features alike: selects and arranges, moves and converts, scales, writes
 _ARRANGING = frozenset(
-    {"detach", "clone", "contiguous", "pin_memory", "where", "masked_fill", "flip", "roll"}
+    {"detach", "clone", "contiguous", "pin_memory", "where", "flip", "roll"}
+    | {"masked_fill", "masked_scatter"}
     | {"__getitem__", "index_select", "select", "narrow", "split", "chunk", "unbind"}
     | {"stack", "cat", "concat", "concatenate", "expand", "repeat", "repeat_interleave"}
     | {"squeeze", "unsqueeze", "transpose", "swapaxes", "permute", "movedim"}
