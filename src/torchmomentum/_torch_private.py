@@ -80,6 +80,20 @@ def constant_in_graphs(function: F) -> F:
     return function
 
 
+def scan_as_one_node(step: Any, carry: Any, sequences: Any, reverse: bool) -> tuple[Tensor, Any]:
+    """A loop along the first dimension that a captured graph holds as one node; a prototype.
+
+    Without it no layer could be exported to ONNX for any number of steps. Since 2.6.
+
+    Returns:
+        The outputs and the last carry.
+    """
+    from torch._higher_order_ops.scan import scan
+
+    last, outputs = scan(step, carry, sequences, reverse=reverse)
+    return outputs, last
+
+
 def in_transform() -> bool:
     """Whether a transform of ``torch.func`` is at work."""
     return _innermost_transform() is not None

@@ -267,4 +267,4 @@ def run_step(
     pre, momentum = rule.step(drive, momentum)
     momentum = rule.follow(momentum, hidden)
     found = cell.step(pre.to(drive.dtype), state, weights, operand, asked)
-    return asked.zoned(0, found, state), momentum
+    return asked.zoned(found, state), momentum

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torchmomentum._torch_private import constant_in_graphs, plain
+from torchmomentum.ops._loop import to_onnx
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.backends import BACKENDS, Backend
 from torchmomentum.ops.backends.aten import PERSISTENT_UNITS
@@ -132,6 +133,7 @@ def _always(problem: Problem) -> bool:
 
 # the first row that holds, and whose backend serves the problem, is taken
 CHOICES = (
+    Choice("loop", "a program that is exported to ONNX", lambda problem: to_onnx()),
     Choice(
         "aten",
         "a layer in float32 on a CPU without AVX2; of up to 64 units GRU, RNN and packed input in "

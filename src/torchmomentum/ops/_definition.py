@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
 from torchmomentum.ops._lengths import steps_alive
+from torchmomentum.ops._loop import along_time
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cells import Cell, State, Weights, find
@@ -43,16 +44,22 @@ def _steps(
     mask: Tensor | None,
     modifiers: Modifiers,
 ) -> State:
-    outputs: list[Tensor] = []
-    mu, before = modifiers.momenta(pre.shape[0], pre.dtype), modifiers.previous
-    for t in range(pre.shape[0]):
-        operand = modifiers.operand(state[0], before, None if mu is None else mu[t])
-        new = modifiers.zoned(t, cell.step(pre[t], state, weights, operand, modifiers), state)
-        if mask is not None:
-            new = tuple(torch.where(mask[t], a, b) for a, b in zip(new, state, strict=True))
-        before, state = state[0], new
-        outputs.append(state[0])
-    return torch.stack(outputs), *state
+    count, mu = len(state), modifiers.momenta(pre.shape[0], pre.dtype)
+    previous = () if mu is None or modifiers.previous is None else (modifiers.previous,)
+
+    def step(carry: State, at: Mapping[str, Tensor]) -> tuple[State, Tensor]:
+        state, before = carry[:count], carry[count:]
+        operand = modifiers.operand(state[0], before[0] if before else None, at.get("mu"))
+        new = cell.step(at["pre"], state, weights, operand, modifiers)
+        new = modifiers.zoned(new, state, at.get("zone_h"), at.get("zone_c"))
+        if "alive" in at:
+            new = tuple(torch.where(at["alive"], a, b) for a, b in zip(new, state, strict=True))
+        return (*new, *state[: len(before)]), new[0]
+
+    zones = {"zone_h": modifiers.zoneout_h, "zone_c": modifiers.zoneout_c}
+    sequences = {"pre": pre, "mu": mu, "alive": mask, **zones}
+    outputs, last = along_time(step, (*state, *previous), sequences)
+    return outputs, *last[:count]
 
 
 def scan_definition(

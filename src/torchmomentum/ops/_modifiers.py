@@ -137,13 +137,26 @@ class Modifiers(NamedTuple):
             h = torch.lerp(before, h, 1 + mu)
         return self.seen(h)
 
-    def zoned(self, t: int, new: tuple[Tensor, ...], old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The states of a step where parts of the old ones stay."""
-        zones = (self.zoneout_h, self.rate_h), (self.zoneout_c, self.rate_c)
+    def zoned(
+        self,
+        new: tuple[Tensor, ...],
+        old: tuple[Tensor, ...],
+        zoneout_h: Tensor | None = None,
+        zoneout_c: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """The states of a step where parts of the old ones stay.
+
+        Args:
+            new: What the cell made, each ``(B, H)``.
+            old: What it made it of.
+            zoneout_h: What :attr:`zoneout_h` is at this step.
+            zoneout_c: Likewise.
+        """
+        zones = (zoneout_h, self.rate_h), (zoneout_c, self.rate_c)
         kept = list(new)  # states after the second have no zoneout
         for i, (mask, rate) in enumerate(zones[: len(new)]):
             if mask is not None:
-                kept[i] = torch.where(mask[t], old[i], new[i])
+                kept[i] = torch.where(mask, old[i], new[i])
             elif rate:
                 kept[i] = new[i] + rate * (old[i] - new[i])
         return tuple(kept)

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from torchmomentum._torch_private import plain
+from torchmomentum.ops._loop import to_onnx
 
 # of the Taylor polynomial: its degree, the highest power that is kept, and the norm up to which it
 # is exact to rounding
 _PLANS = {torch.float32: (9, 3, 0.85), torch.float64: (16, 4, 0.82)}
+_LARGEST_IN_ONNX = 200.0
 _NEAR = 0.5  # in the Frobenius norm: from here on the iteration of Newton and Schulz converges
 
 
@@ -44,7 +46,8 @@ def skew_exp(a: Tensor) -> Tensor:
 
     Scaling and squaring of a Taylor polynomial by the scheme of Paterson and Stockmeyer: 4 products
     for float32 and 6 for float64, and one for each squaring. It reads one number from the device,
-    the norm. In graphs, transforms and on the meta device it is ``torch.linalg.matrix_exp``.
+    the norm. In graphs, transforms and on the meta device it is ``torch.linalg.matrix_exp``. ONNX
+    has no such operator, so that there it is the polynomial with squarings for norms up to 200.
 
     Args:
         a: Skew-symmetric, ``(n, n)``, float32 or float64.
@@ -62,11 +65,14 @@ def skew_exp(a: Tensor) -> Tensor:
         [[0.0, 1.0], [1.0, 0.0]]
     """
     _check("a", a)
-    if not plain() or a.is_meta:
+    exported = to_onnx()
+    if not exported and (not plain() or a.is_meta):
         exponential: Tensor = torch.linalg.matrix_exp(a)
         return exponential
     degree, kept, largest = _PLANS[a.dtype]
-    norm = a.detach().abs().sum(-1).amax().item() if a.numel() else 0.0
+    norm = _LARGEST_IN_ONNX
+    if not exported:
+        norm = a.detach().abs().sum(-1).amax().item() if a.numel() else 0.0
     squarings = max(0, math.ceil(math.log2(norm / largest))) if norm > largest else 0
     x = a * 2.0**-squarings
     powers = [torch.eye(len(a), dtype=a.dtype, device=a.device), x]

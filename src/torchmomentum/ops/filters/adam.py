@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from torchmomentum.ops._loop import Tensors, along_time, to_onnx
 from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.triton import filter_launch as triton_filters
 
@@ -24,6 +25,10 @@ def largest_drive(x: Tensor, gain: float = 1.0) -> float:
 
 def _hypotenuse(a: Tensor, b: Tensor) -> Tensor:
     """``sqrt(a**2 + b**2)``, with a gradient of zero where both are."""
+    if to_onnx():  # which has no hypot
+        large, small = torch.maximum(a.abs(), b.abs()), torch.minimum(a.abs(), b.abs())
+        ratio = small / torch.where(large == 0, 1.0, large)
+        return large * (1 + ratio * ratio).sqrt()
     silent = (a == 0) & (b == 0)
     return torch.where(silent, 0.0, torch.hypot(torch.where(silent, 1.0, a), b))
 
@@ -44,16 +49,20 @@ def adam_scan_definition(
     learned: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The rule in plain PyTorch, one step after the other. See :func:`adam_scan`."""
-    limit = largest_drive(x, gain.item())
-    outputs: list[Tensor] = []
-    for t in range(x.shape[0]):
-        drive = x[t].clamp(-limit, limit)
-        alive = None if mask is None else mask[t]
+    limit, exported = largest_drive(x), to_onnx()
+    if not exported:  # no number of a tensor is known there
+        limit = largest_drive(x, gain.item())
+
+    def step(carry: Tensors, at: Mapping[str, Tensor]) -> tuple[Tensors, Tensor]:
+        (velocity, rms), alive = carry, at.get("alive")
+        drive = at["x"].clamp(-limit, limit)
         velocity = _keep(mu * velocity + gain * drive, velocity, alive)
         root = _hypotenuse(math.sqrt(beta) * rms, math.sqrt(1 - beta) * drive)
         rms = _keep(root, rms, alive)
-        outputs.append((velocity / (rms + eps)).clamp(-LARGEST, LARGEST))
-    return torch.stack(outputs), velocity, rms
+        return (velocity, rms), (velocity / (rms + eps)).clamp(-LARGEST, LARGEST)
+
+    outputs, (velocity, rms) = along_time(step, (velocity, rms), {"x": x, "alive": mask})
+    return outputs, velocity, rms
 
 
 def _numbers(x: Tensor, mu: Tensor, gain: Tensor, beta: float, eps: float) -> dict[str, float]:
@@ -236,6 +245,8 @@ def adam_scan(
         (1.0, 0.75)
     """
     learned = isinstance(mu, Tensor) or isinstance(gain, Tensor)
-    scalars = [s.to(x.dtype) if isinstance(s, Tensor) else x.new_full((), s) for s in (mu, gain)]
-    results = _adam_scan(x, velocity, rms, *scalars, mask, beta, eps, learned)
+    mu, gain = [s.to(x.dtype) if isinstance(s, Tensor) else x.new_full((), s) for s in (mu, gain)]
+    if to_onnx():
+        return adam_scan_definition(x, velocity, rms, mu, gain, mask, beta, eps)
+    results = _adam_scan(x, velocity, rms, mu, gain, mask, beta, eps, learned)
     return results[0], results[1], results[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from torchmomentum.ops._autograd import register, with_autograd
 from torchmomentum.ops._lengths import steps_alive
+from torchmomentum.ops._loop import Tensors, along_time, to_onnx
 from torchmomentum.ops.cpu.library import available, call
 from torchmomentum.ops.triton import filter_launch as triton_filters
 
@@ -23,16 +24,14 @@ def linear_scan_definition(
     x: Tensor, decay: Tensor | float, initial: Tensor, gain: float = 1.0, reverse: bool = False
 ) -> Tensor:
     """The filter in plain PyTorch, one step after the other. See :func:`linear_scan`."""
-    steps = range(x.shape[0])
-    outputs: list[Tensor] = []
-    if isinstance(decay, Tensor):
-        decay = decay.expand(x.shape[0], -1, -1)
-    v = initial
-    for t in reversed(steps) if reverse else steps:
-        kept = decay[t] if isinstance(decay, Tensor) else decay
-        v = kept * v + gain * x[t]
-        outputs.append(v)
-    return torch.stack(outputs[::-1] if reverse else outputs)
+    decays = decay.expand(x.shape[0], -1, -1) if isinstance(decay, Tensor) else None
+
+    def step(carry: Tensors, at: Mapping[str, Tensor]) -> tuple[Tensors, Tensor]:
+        v = at.get("decay", decay) * carry[0] + gain * at["x"]
+        return (v,), v
+
+    start = initial.expand_as(x[0])
+    return along_time(step, (start,), {"x": x, "decay": decays}, reverse)[0]
 
 
 def _by_step(x: Tensor, decay: Tensor, initial: Tensor, gain: float, reverse: bool) -> Tensor:
@@ -244,6 +243,8 @@ def linear_scan(
     if lengths is not None:
         alive = steps_alive(x.shape[0], lengths.to(x.device))  # (T, B, 1)
         x, decay = x.masked_fill(~alive, 0.0), torch.where(alive, decay, 1.0)
+    if to_onnx():
+        return linear_scan_definition(x, decay, initial.to(x.dtype), gain, reverse)
     function = _constant
     if isinstance(decay, Tensor):
         function, decay = _varying, decay.to(x.dtype)

@@ -1,0 +1,64 @@
+"""What an export to ONNX captures: operators of PyTorch's alone, one loop for each recurrence.
+
+``tests/third_party/test_onnx.py`` runs it in onnxruntime.
+"""
+
+import pytest
+import torch
+
+import torchmomentum.nn as tnn
+
+RULES = {
+    "none": lambda: None,
+    "momentum": lambda: tnn.Momentum(0.6, 0.5),
+    "learned": lambda: tnn.Momentum(0.6, 0.5, learnable=True),
+    "hidden": lambda: tnn.Momentum(0.6, 0.5, space="hidden"),
+    "nesterov": lambda: tnn.Nesterov(1.0, restart=3),
+    "lookahead": lambda: tnn.NesterovLookahead(1.0, restart=3),
+    "adam": lambda: tnn.Adam(0.6, 1.0, 0.9),
+    "learned adam": lambda: tnn.Adam(0.6, 1.0, 0.9, learnable=True),
+    "rmsprop": lambda: tnn.RMSProp(1.0, 0.9),
+    "gain": lambda: tnn.Gain(0.5),
+}
+CELLS = {
+    "lstm": tnn.LSTM,
+    "gru": tnn.GRU,
+    "rnn": tnn.RNN,
+    "mingru": tnn.MinGRU,
+    "lru": tnn.LRU,
+    "orthogonal": tnn.OrthogonalRNN,
+}
+
+
+def exported(cell, rule, export):
+    """A layer of two, and its program for any time and batch."""
+    if cell in ("mingru", "lru") and rule in ("hidden", "lookahead"):
+        pytest.skip("it needs recurrent weights")
+    layer = CELLS[cell](3, 4, 2, momentum=RULES[rule]()).eval()
+    dims = {0: torch.export.Dim("time"), 1: torch.export.Dim("batch")}
+    options = {"dynamo": True, "verbose": False} if export is torch.onnx.export else {}
+    return layer, export(layer, (torch.randn(5, 2, 3),), dynamic_shapes=(dims,), **options)
+
+
+# the compiler's own, of each input of a loop
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor", "ignore:.torch.jit")
+@pytest.mark.parametrize(
+    ("cell", "rule"),
+    [*[("lstm", rule) for rule in RULES], ("mingru", "adam"), ("orthogonal", "momentum")],
+)
+def test_the_program_has_loops_and_none_of_our_operators(cell, rule, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    layer, program = exported(cell, rule, torch.export.export)
+    targets = [str(n.target) for n in program.graph.nodes if n.op == "call_function"]
+    assert not [name for name in targets if "torchmomentum" in name or "matrix_exp" in name]
+    filtered = rule not in ("none", "lookahead", "gain")
+    assert targets.count("scan") == 2 * (1 + filtered)
+    monkeypatch.undo()
+    x = torch.randn(8, 3, 3)
+    torch.testing.assert_close(program.module()(x)[0], layer(x)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_captured_graph_has_our_operators_otherwise():
+    _, program = exported("lstm", "momentum", torch.export.export)
+    assert "torchmomentum" in str(program.graph)
+    assert "scan_combine" not in str(program.graph)
