@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchmomentum.ops._problem import Problem
-from torchmomentum.ops.cpu.chunks import chunks
+from torchmomentum.ops.cpu.chunks import chunks, most_chunks
 from torchmomentum.ops.cpu.forward import forward
 from torchmomentum.ops.cpu.layer import Layer
 from torchmomentum.ops.cpu.library import call, product
@@ -81,7 +81,9 @@ class _RuleGradient:
         if given is None:
             raise TypeError("there is no rule")
         bias_ih = layer.problem.bias_ih
-        self.layer, self.marks, self.moments = layer, marks, moments
+        self.layer, self.moments = layer, moments
+        most = most_chunks(layer.time, layer.batch, width)
+        self.marks = marks.view(most, 2, layer.batch, width)
         self.numbers = layer.rule()
         self.drives = empty(x, steps, layer.batch, width)
         self.bias = x.new_zeros(width) if bias_ih is None else bias_ih.contiguous()

@@ -61,7 +61,7 @@ def forward(problem: Problem) -> tuple[Tensor, ...]:
     normal = norms.kept if norms is not None and problem.train else x.new_empty(0)
     if not keep:
         gates, kept = x.new_empty(0), x.new_empty(0)
-    last, marks = ([], x.new_empty(0)) if rule is None else (rule.moments, rule.marks)
+    last, marks = ([], x.new_empty(0)) if rule is None else (rule.moments, rule.marks.view(-1))
     return out, h.clone(), *[c.clone() for c in cell], *last, gates, kept, marks, normal
 
 

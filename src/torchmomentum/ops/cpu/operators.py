@@ -10,6 +10,7 @@ from torch import Tensor
 
 from torchmomentum._tuples import changed
 from torchmomentum.ops._definition import define
+from torchmomentum.ops._derivatives import functional_product
 from torchmomentum.ops._precision import HALF
 from torchmomentum.ops._problem import Layout, Moments, Problem, empty_outputs
 from torchmomentum.ops._recurrence import define_recurrence
@@ -18,16 +19,31 @@ from torchmomentum.ops.cpu.backward import backward
 from torchmomentum.ops.cpu.chunks import most_chunks
 from torchmomentum.ops.cpu.forward import forward
 from torchmomentum.ops.cpu.layer import KERNELS
+from torchmomentum.ops.cpu.library import available
 from torchmomentum.ops.cpu.norms import kept_floats
 
 
 def _define(layout: Layout) -> Any:
+    def definition(*args: Any) -> State:
+        return define(layout.problem(args))
+
+    def run_forward(*args: Any) -> Sequence[Tensor]:
+        problem = layout.problem(args)
+        if available():
+            return forward(problem)
+        # a program from a machine that has the kernels; the backward is by the definition too
+        with torch.no_grad():
+            found = [x.clone() for x in define(problem)]
+        return *found, *_fake(problem)[len(found) :]
+
     def run_backward(
         tensors: Sequence[Tensor | None],
         results: Sequence[Tensor],
         grads: Sequence[Tensor | None],
         constants: Sequence[Any],
     ) -> list[Tensor]:
+        if not available():
+            return functional_product(lambda *x: definition(*x, *constants), tensors, grads)
         problem = layout.problem([*tensors, *constants])
         return backward(problem, (results[0], *results[-4:]), grads)
 
@@ -39,8 +55,8 @@ def _define(layout: Layout) -> Any:
         saved=4,
         # constants: the cell, train, input_grad, ...
         at_backward=lambda fixed, needs: (*fixed[:2], needs[0], *fixed[3:]),
-        definition=lambda *args: define(layout.problem(args)),
-        forward=lambda *args: forward(layout.problem(args)),
+        definition=definition,
+        forward=run_forward,
         backward=run_backward,
         fake=lambda *args: _fake(layout.problem(args)),
     )
@@ -58,7 +74,7 @@ def _fake(problem: Problem) -> tuple[Tensor, ...]:
     if problem.moments is not None:
         last = [m.new_empty(m.shape) for m in problem.moments[:2]]
         most = most_chunks(time, batch, width) if problem.train else 0
-        marks = x.new_empty(most, 2, batch, width)
+        marks = x.new_empty(most * 2 * batch * width)  # a size of many dimensions would be guarded
     normal = x.new_empty(kept_floats(problem, time) if problem.train else 0)
     return *empty_outputs(problem), *last, gates, kept, marks, normal
 
