@@ -35,7 +35,7 @@ below_autograd: Any = torch._C._AutoDispatchBelowAutograd
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 
 # Public, and documented, but not listed as exported.
-_is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
+is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
 
 # The innermost transform of torch.func, or None. Without it a kernel would be handed tensors that
 # have no memory of their own. Since 2.0; torch.func has no public way to ask.
@@ -109,7 +109,12 @@ def transformed() -> bool:
 
 def captured() -> bool:
     """Whether operations are being recorded into a graph rather than just run."""
-    return torch.compiler.is_compiling() or _dispatch_modes() > 0 or _is_tracing()
+    return torch.compiler.is_compiling() or _dispatch_modes() > 0 or is_tracing()
+
+
+def may_need_gradients() -> bool:
+    """Whether a gradient may be asked for; ``torch.jit.trace`` checks itself without gradients."""
+    return torch.is_grad_enabled() or is_tracing()
 
 
 def plain() -> bool:
@@ -119,7 +124,7 @@ def plain() -> bool:
         or _dispatch_modes()
         or _innermost_transform() is not None
         or torch.autograd.forward_ad._current_level >= 0
-        or _is_tracing()
+        or is_tracing()
     )
 
 

@@ -126,3 +126,17 @@ def test_export_of_what_trains_with_a_dynamic_length():
     module = torch.export.export(layer, (x,), dynamic_shapes=({0: time},)).module()
     other = torch.randn(300, 4, 3)
     torch.testing.assert_close(module(other)[0], layer(other)[0])
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")  # is deprecated
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of sizes
+@pytest.mark.parametrize("hidden", [4, 160])  # of those PyTorch evaluates what ours trains
+@pytest.mark.parametrize("rule", RULES)
+def test_traced_with_gradients(rule, hidden):
+    """jit.trace traces a second time, without gradients, and compares."""
+    layer = tnn.LSTM(3, hidden, momentum=RULES[rule]())
+    traced = torch.jit.trace(layer, (torch.randn(5, 2, 3),))
+    x = torch.randn(9, 4, 3)
+    found = torch.autograd.grad(traced(x)[0].square().sum(), list(layer.parameters()))
+    expected = torch.autograd.grad(layer(x)[0].square().sum(), list(layer.parameters()))
+    torch.testing.assert_close(found, expected)

@@ -80,7 +80,7 @@ def _in_hidden_space(weights: LayerWeights) -> LayerWeights:
 def momentum_width(rule: Rule, weights: LayerWeights) -> int:
     """How many channels a rule filters: the input's and one for the bias, or the gates'."""
     if filters_input(rule, weights):
-        return weights.ih.shape[1] + (weights.bias_ih is not None)
+        return weights.ih.shape[1] + int(weights.bias_ih is not None)
     return weights.ih.shape[0]
 
 

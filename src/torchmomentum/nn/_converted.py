@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchmomentum._torch_private import transformed
+from torchmomentum._torch_private import is_tracing, transformed
 from torchmomentum.nn._carried import CarriedTensor, WarnsOfLoss, packed, unpacked, without_momentum
 from torchmomentum.nn._cells import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from torchmomentum.nn._rnn import GRU, LSTM, RNN
@@ -49,7 +49,7 @@ class _CarryingCell(WarnsOfLoss, RecurrentCell):
             ValueError: Input of another rank.
         """
         kind = type(self).__name__
-        if torch.jit.is_tracing() or transformed():  # type: ignore[attr-defined]
+        if is_tracing() or transformed():
             raise RuntimeError(
                 f"{kind} was converted, and its h carries the momentum, which no captured graph "
                 f"and no transform of torch.func can see: use torchmomentum.nn.{kind} there"

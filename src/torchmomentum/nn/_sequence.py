@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nested import nested_tensor_from_jagged
 from torch.nn.utils.rnn import PackedSequence
 
 from torchmomentum.ops import steps_alive
@@ -19,9 +20,13 @@ class PaddedBatch(NamedTuple):
     packed: PackedSequence | None = None
     lengths: Tensor | None = None  # (B,); packed ones in decreasing order
     alive: Tensor | None = None  # (T, B), whether a step counts
+    offsets: Tensor | None = None  # (B + 1,), where the sequences of jagged input begin
 
     def restored(self, data: Tensor, batch_first: bool) -> Tensor | PackedSequence:
         """Outputs ``(T, B, .)`` in the form in which the input came."""
+        if self.offsets is not None and self.alive is not None:
+            values = data.transpose(0, 1)[self.alive.T]
+            return nested_tensor_from_jagged(values, self.offsets)
         if self.alive is not None:
             if self.packed is not None:
                 return self.packed._replace(data=data[self.alive])
@@ -43,6 +48,8 @@ def read_input(layer: nn.RNNBase, input: Any, lengths: Any) -> PaddedBatch:
             raise ValueError("a PackedSequence has its lengths in itself: pass no others")
         layer.check_input(input.data, input.batch_sizes)
         return _unpacked(input)
+    if input.is_nested:
+        return _unnested(layer, input, lengths)
     if input.dim() not in (2, 3):
         kind = type(layer).__name__
         raise ValueError(f"{kind}: Expected input to be 2D or 3D, got {input.dim()}D instead")
@@ -83,6 +90,27 @@ def _checked_lengths(given: Any, data: Tensor) -> Tensor:
         if low < 1 or high > time:
             raise ValueError(f"lengths must be in [1, {time}], got {low} to {high}")
     return lengths.long()
+
+
+def _unnested(layer: nn.RNNBase, input: Any, lengths: Any) -> PaddedBatch:
+    kind = type(layer).__name__
+    if input.layout != torch.jagged or input.dim() != 3:
+        raise ValueError(
+            f"{kind}: nested input must have the layout torch.jagged and three dimensions, got "
+            f"{input.layout} and {input.dim()}"
+        )
+    if not layer.batch_first:
+        raise ValueError(f"{kind}: nested input has its batch first: set batch_first=True")
+    if lengths is not None:
+        raise ValueError("nested input has its lengths in itself: pass no others")
+    if input.lengths() is not None:
+        input = input.contiguous()  # without holes between the sequences
+    offsets = input.offsets()
+    data = input.to_padded_tensor(0.0).transpose(0, 1)  # (T, B, I)
+    layer.check_input(data, None)
+    counts = _checked_lengths(offsets.diff(), data)
+    alive = steps_alive(len(data), counts).squeeze(-1)
+    return PaddedBatch(data, lengths=counts, alive=alive, offsets=offsets)
 
 
 def _unpacked(packed: PackedSequence) -> PaddedBatch:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmomentum._torch_private import constant_in_graphs, plain
+from torchmomentum._torch_private import constant_in_graphs, may_need_gradients, plain
 from torchmomentum.ops._loop import to_onnx
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.backends import BACKENDS, Backend
@@ -79,13 +79,13 @@ def _floats_on_cpu(problem: Problem) -> bool:
 def _faster_in_pytorch(problem: Problem) -> bool:
     few = problem.state[0].shape[-1] <= _FEW
     slow = few and (problem.cell.key != "LSTM" or problem.lengths is not None)
-    if slow and torch.is_grad_enabled():
+    if slow and may_need_gradients():
         return False
     return _floats_on_cpu(problem) and instruction_set() in _SLOW
 
 
 def _evaluated_faster(problem: Problem) -> bool:
-    if torch.is_grad_enabled() or not _floats_on_cpu(problem) or problem.x.shape[0] == 1:
+    if may_need_gradients() or not _floats_on_cpu(problem) or problem.x.shape[0] == 1:
         return False
     units, wide = problem.state[0].shape[-1], instruction_set() != "v3"
     if _unpadded_lstm(problem):
@@ -102,7 +102,7 @@ def _faster_in_bfloat16(problem: Problem) -> bool:
         and _unpadded_lstm(problem)
         and problem.x.shape[0] > 1
         and instruction_set() == "v4-bf16"
-        and (in_one_thread() or not torch.is_grad_enabled())
+        and (in_one_thread() or not may_need_gradients())
     )
 
 
@@ -110,7 +110,7 @@ def _trained_faster(problem: Problem) -> bool:
     x, units = problem.x, problem.state[0].shape[-1]
     return (
         _cuda(problem)
-        and torch.is_grad_enabled()
+        and may_need_gradients()
         and _unpadded_lstm(problem)
         and not torch.compiler.is_compiling()  # the steps may have no number there
         and x.shape[0] >= _STEPS

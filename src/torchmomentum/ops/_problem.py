@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from torchmomentum._checks import Expected, check_tensors
+from torchmomentum._torch_private import may_need_gradients
 from torchmomentum._tuples import changed
 from torchmomentum.ops._modifiers import (
     CONSTANT_SCHEMA,
@@ -180,7 +181,7 @@ class Problem(NamedTuple):
         if moments is not None:
             given += [moments.velocity, moments.rms, moments.mu, moments.gain]
             beta, eps, learned = moments.beta, moments.eps, moments.learned
-        if torch.is_grad_enabled():
+        if may_need_gradients():
             for x in given:
                 if isinstance(x, Tensor) and x.requires_grad:
                     train = True

@@ -37,6 +37,13 @@ def _listed(hyperparameters: Mapping[str, Any]) -> str:
     return ", ".join(shown)
 
 
+def _scalar(parameter: Tensor) -> Tensor:
+    """A learned parameter as a scalar; one that is sharded has a value in a forward alone."""
+    if hasattr(parameter, "full_tensor"):  # a DTensor
+        return torch.empty((), dtype=parameter.dtype, device="meta")
+    return parameter.squeeze(0)
+
+
 class ScaledRule(Rule):
     """A rule with a step size and a momentum, each a number or learned.
 
@@ -59,11 +66,12 @@ class ScaledRule(Rule):
         check_bool("learnable", learnable)
         self.learnable = learnable
         if learnable:
-            self.log_step_size = nn.Parameter(torch.empty(()))
+            # of one element: fully_shard takes no scalars
+            self.log_step_size = nn.Parameter(torch.empty(1))
             if self._learns_mu:
                 if self._initial_mu == 0.0:
                     raise ValueError("mu must be in (0, 1) where it is learned, got 0.0")
-                self.logit_mu = nn.Parameter(torch.empty(()))
+                self.logit_mu = nn.Parameter(torch.empty(1))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -78,15 +86,25 @@ class ScaledRule(Rule):
     @property
     def step_size(self) -> float | Tensor:
         """The step size :math:`s`: a number, or where it is learned a positive scalar tensor."""
-        return self.log_step_size.exp() if self.learnable else self._initial_step_size
+        return _scalar(self.log_step_size).exp() if self.learnable else self._initial_step_size
 
     @property
     def mu(self) -> float | Tensor:
         r"""The momentum :math:`\mu`: a number, or where it is learned a scalar tensor in (0, 1)."""
         if self.learnable and self._learns_mu:
-            logit = self.logit_mu.to(torch.promote_types(self.logit_mu.dtype, torch.float32))
+            logit = _scalar(self.logit_mu).to(
+                torch.promote_types(self.logit_mu.dtype, torch.float32)
+            )
             return torch.sigmoid(logit).clamp(max=_LARGEST_LEARNED_MU)
         return self._initial_mu
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Loads scalars too, as older versions saved them."""
+        for name, parameter in self.named_parameters(recurse=False):
+            given = state_dict.get(prefix + name)
+            if isinstance(given, Tensor) and given.dim() == 0:
+                state_dict[prefix + name] = given.reshape(parameter.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _bounded(self, drive: Tensor) -> tuple[Tensor, float]:
         """The bounded drive, and what it has still to be multiplied by to be ``s d_t``."""

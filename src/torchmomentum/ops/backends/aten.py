@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import linear, pad
 
 from torchmomentum._torch_private import (
+    may_need_gradients,
     onednn_has_bfloat16,
     onednn_lstm,
     onednn_lstm_backward,
@@ -142,7 +143,7 @@ def _run_onednn(problem: Problem, weight_ih: Tensor) -> State:
     if bias_ih is None or bias_hh is None:
         bias_ih = bias_hh = weight_hh.new_zeros(weight_hh.shape[0])
     tensors = (problem.x, *problem.state, weight_ih, weight_hh, bias_ih, bias_hh)
-    train = torch.is_grad_enabled() and any([t.requires_grad for t in tensors])
+    train = may_need_gradients() and any([t.requires_grad for t in tensors])
     results: State = _onednn_lstm(*tensors, train)[:3]
     return results
 
@@ -231,7 +232,7 @@ def padded(problem: Problem, run: Callable[[Problem], State]) -> State:
 def _run_function(problem: Problem) -> State:
     if pads(problem):
         return padded(problem, _run_function)
-    function, train = _FUNCTIONS[problem.cell.key], torch.is_grad_enabled()
+    function, train = _FUNCTIONS[problem.cell.key], may_need_gradients()
     flat, biases = _flat_weights(problem)
     out, *last = function(problem.x, _hx(problem), flat, biases, 1, 0.0, train, False, False)
     return out, *[s.squeeze(0) for s in last]
@@ -239,7 +240,7 @@ def _run_function(problem: Problem) -> State:
 
 def _run_packed(problem: Problem, batch_sizes: Tensor) -> State:
     """One layer over packed input, given in its padded form."""
-    x, train = problem.x, torch.is_grad_enabled()
+    x, train = problem.x, may_need_gradients()
     rows = torch.arange(x.shape[1], device=x.device)
     alive = rows < batch_sizes.to(x.device).unsqueeze(1)  # (T, B)
     function, (flat, biases) = _FUNCTIONS[problem.cell.key], _flat_weights(problem)
