@@ -128,7 +128,8 @@ paper: setup
 
 # what other packages make of ours, in an environment with those packages
 THIRD := .venv-third-party
-PACKAGES := lightning skorch accelerate transformers darts neuralforecast pytorch-forecasting gluonts sb3-contrib
+PACKAGES := lightning skorch accelerate transformers darts neuralforecast pytorch-forecasting gluonts sb3-contrib \
+	opacus onnx onnxscript onnxruntime
 $(THIRD)/installed: Makefile pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(THIRD)
 	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
@@ -137,7 +138,7 @@ $(THIRD)/installed: Makefile pyproject.toml constraints.txt
 	touch $@
 
 third-party: $(THIRD)/installed
-	$(THIRD)/bin/python -m pytest -q tests/third_party tests/test_examples.py -k "third_party or existing or ppo"
+	$(THIRD)/bin/python -m pytest -q tests/third_party tests/test_examples.py -k "third_party or existing or ppo or private"
 
 # all that a GPU is needed for; needs torch and Triton with CUDA
 gpu-check:

@@ -11,13 +11,14 @@ from torch.nn.functional import linear
 from torchmomentum.nn._compute import run_step
 from torchmomentum.nn._rnn import elman
 from torchmomentum.nn._rule_in_state_dict import TellsItsRule
+from torchmomentum.nn._set_by_others import AnswersOthers
 from torchmomentum.nn._weights import check_cell_class
 from torchmomentum.nn.rules import Rule, RuleState, check_space, checked_rule
 from torchmomentum.ops import Cell
 from torchmomentum.ops.cells import GRU, LSTM, Weights
 
 
-class RecurrentCell(TellsItsRule, nn.RNNCellBase):
+class RecurrentCell(AnswersOthers, TellsItsRule, nn.RNNCellBase):
     """One step of any cell with momentum, its states explicit.
 
     A cell of your own is a class that names what it computes::

@@ -179,7 +179,8 @@ class Recurrent(WarnsOfLoss, WeightedLayer):
 
         Args:
             input: ``(T, B, I)``, ``(B, T, I)`` with ``batch_first``, ``(T, I)`` unbatched, or a
-                ``PackedSequence``.
+                ``PackedSequence``. With ``batch_first`` a nested tensor of the layout
+                ``torch.jagged`` too.
             hx: The state as the torch namesake takes it, or the same with the momentum state after
                 it (see :meth:`initial_state`). None starts from zeros. An ``h`` that this layer
                 returned carries its momentum along, see :class:`CarriedTensor`.

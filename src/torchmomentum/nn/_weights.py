@@ -14,6 +14,7 @@ from torchmomentum._torch_private import adopt_weights
 from torchmomentum.nn._compute import LayerWeights
 from torchmomentum.nn._regularization import Regularization
 from torchmomentum.nn._rule_in_state_dict import TellsItsRule
+from torchmomentum.nn._set_by_others import AnswersOthers
 from torchmomentum.nn._state import StateForm
 from torchmomentum.nn.rules import Rule, check_space, checked_rule
 from torchmomentum.ops import Cell, cells
@@ -71,7 +72,7 @@ def check_scanned(cell: Cell, rule: Rule | None, regularization: Regularization)
         raise ValueError(f"the cell {cell.name} has no recurrent weights, and no {asked[0]}")
 
 
-class WeightedLayer(TellsItsRule, nn.RNNBase):
+class WeightedLayer(AnswersOthers, TellsItsRule, nn.RNNBase):
     """The weights of a recurrent layer of any cell, as ``torch.nn`` names, orders and draws them.
 
     The arguments are those of :class:`Recurrent`.
