@@ -60,3 +60,18 @@ def test_a_parameter_without_a_gradient_after_a_restart_has_forgotten_too(option
         optimizer.step()
     change = before - second.detach()  # of j = 2, with mu = 2 / 5, and none of the steps before
     torch.testing.assert_close(change, torch.full((3,), 0.1 * (1 + 2 / 5)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: SRSGD(p, lr="0.1"), "lr must be a number or a tensor of one element, got str"),
+        (lambda p: NAG(p, lr=True), "lr must be a number or a tensor of one element, got bool"),
+        (lambda p: SRSGD(p, weight_decay=None), "weight_decay must be a number, got NoneType"),
+        (lambda p: SRSGD(p, momentum=0.9), r"SRSGD.__init__\(\) got an unexpected .* 'momentum'"),
+        (lambda p: SRSGD(p, restart_every=None), "restart_every must be an int, got NoneType"),
+    ],
+)
+def test_wrong_types_are_named(make, message):
+    with pytest.raises(TypeError, match=message):
+        make([torch.nn.Parameter(torch.ones(1))])

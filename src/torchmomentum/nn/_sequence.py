@@ -48,6 +48,9 @@ def read_input(layer: nn.RNNBase, input: Any, lengths: Any) -> PaddedBatch:
             raise ValueError("a PackedSequence has its lengths in itself: pass no others")
         layer.check_input(input.data, input.batch_sizes)
         return _unpacked(input)
+    if not isinstance(input, Tensor):
+        kind, given = type(layer).__name__, type(input).__name__
+        raise TypeError(f"{kind}: input must be a tensor or a PackedSequence, got {given}")
     if input.is_nested:
         return _unnested(layer, input, lengths)
     if input.dim() not in (2, 3):

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter, is_, is_not
+from numbers import Real
 from typing import Any
 
 import torch
@@ -29,6 +30,9 @@ def _check_not_negative(name: str, value: Any) -> None:
         if value.requires_grad or value.device.type != "cpu":
             return  # its value is the caller's: reading it would wait for the device
         value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        tensor = " or a tensor of one element" if name == "lr" else ""
+        raise TypeError(f"{name} must be a number{tensor}, got {type(value).__name__}")
     if not 0.0 <= value < math.inf:
         label = {"lr": "learning rate"}.get(name, f"{name} value")
         raise ValueError(f"Invalid {label}: {value}, must be finite and at least 0")

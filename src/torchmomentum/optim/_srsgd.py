@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
@@ -58,7 +56,19 @@ class SRSGD(NAG):
         lr: float | Tensor = 1e-3,
         restart_every: int = 40,
         weight_decay: float = 0.0,
-        **options: Any,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        capturable: bool = False,
     ) -> None:
         every = check_integer("restart_every", restart_every, 1, "iteration")
-        super().__init__(params, lr, every, weight_decay, **options)
+        super().__init__(
+            *(params, lr, every, weight_decay),
+            maximize=maximize,
+            foreach=foreach,
+            differentiable=differentiable,
+            fused=fused,
+            capturable=capturable,
+        )
