@@ -133,8 +133,9 @@ PACKAGES := lightning skorch accelerate transformers darts neuralforecast pytorc
 $(THIRD)/installed: Makefile pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(THIRD)
 	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
-	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[experiments]' pytest setuptools \
-		$(PACKAGES) -c constraints.txt
+	# the packages have pins of their own
+	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 \
+		-e '.[experiments]' pytest setuptools $(PACKAGES)
 	touch $@
 
 third-party: $(THIRD)/installed

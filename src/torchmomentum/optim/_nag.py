@@ -6,8 +6,8 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from operator import attrgetter, is_, is_not
 from numbers import Real
+from operator import attrgetter, is_, is_not
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ def _check_not_negative(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         tensor = " or a tensor of one element" if name == "lr" else ""
         raise TypeError(f"{name} must be a number{tensor}, got {type(value).__name__}")
-    if not 0.0 <= value < math.inf:
+    if not 0.0 <= float(value) < math.inf:
         label = {"lr": "learning rate"}.get(name, f"{name} value")
         raise ValueError(f"Invalid {label}: {value}, must be finite and at least 0")
 
