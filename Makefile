@@ -39,7 +39,7 @@ doctests: setup
 	$(BIN)/python -m pytest -q --doctest-modules src/torchmomentum --ignore src/torchmomentum/__main__.py
 
 docs: setup
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
 
 check: lint types test doctests docs
 
@@ -148,9 +148,8 @@ gpu-check:
 
 REPORT := $(BIN)/torchmomentum report
 
-# the README's and the docs' tables from the recorded results, and the tree from the code
+# the docs' tables from the recorded results, and the tree from the code
 readme: setup
-	$(REPORT) results/pdigits --into README.md --mark pdigits
 	for name in pdigits adding pdigits-scanned; do \
 		$(REPORT) results/$$name --into docs/results.md --mark $$name || exit 1; done
 	for kind in $(KINDS); do \

@@ -30,7 +30,7 @@ def _marks() -> list[tuple[str, str]]:
         (str(page.relative_to(ROOT)), mark)
         for page in pages
         for mark in re.findall(r"<!-- ([\w-]+):begin -->", page.read_text(encoding="utf-8"))
-        if mark not in ("tree", "choice")
+        if mark not in ("tree", "choice", "features")
     ]
 
 
@@ -94,7 +94,12 @@ def _is_docstring(node) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("page", "count"), [("README.md", 3), ("CONTRIBUTING.md", 1), ("docs/states.md", 2)]
+    ("page", "count"),
+    [
+        *[("README.md", 1), ("CONTRIBUTING.md", 1), ("docs/states.md", 2), ("docs/index.md", 3)],
+        *[("docs/convert.md", 1), ("docs/rules.md", 1), ("docs/restarts.md", 1)],
+        *[("docs/export.md", 2), ("docs/adding.md", 1)],
+    ],
 )
 def test_the_examples_of_a_page_run(page, count, monkeypatch):
     for registry in (TASKS, RULES, CELLS, STUDIES):
@@ -103,6 +108,13 @@ def test_the_examples_of_a_page_run(page, count, monkeypatch):
     assert len(blocks) >= count
     for block in blocks:
         exec(compile(block, page, "exec"), {})
+
+
+def test_the_readme_is_one_screen_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 80
+    for name in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert name.startswith("https://") or (ROOT / name).exists(), name
 
 
 def test_contributing_names_files_that_are_there():
