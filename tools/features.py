@@ -92,6 +92,58 @@ def exported(ours: bool) -> None:
     _close(_exported(layer).module()(x)[0], layer(x)[0])
 
 
+def aot_inductor(ours: bool) -> None:
+    """AOTInductor, any batch and time."""
+    layer, x = _layer(ours).eval(), torch.randn(40, 3, 3)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        path = torch._inductor.aoti_compile_and_package(
+            _exported(layer), package_path=f"{folder}/layer.pt2"
+        )
+        _close(torch._inductor.aoti_load_package(path)(x)[0], layer(x)[0])
+
+
+def sharded(ours: bool) -> None:
+    """`fully_shard` (FSDP2), learned rules too."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"file://{folder}/store"
+        torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+        try:
+            layer: Any = _layer(ours)
+            if ours:
+                layer.momentum = tm.nn.Adam(0.6, 1.0, 0.9, learnable=True)
+            alone, x = copy.deepcopy(layer), torch.randn(_X)
+            fully_shard(layer, mesh=init_device_mesh("cpu", (1,)))
+            out = layer(x)[0]
+            out.sum().backward()
+            _close(out, alone(x)[0])
+        finally:
+            torch.distributed.destroy_process_group()
+
+
+def sharded_optimizer(ours: bool) -> None:
+    """`ZeroRedundancyOptimizer`, with a schedule."""
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+
+    parameter = nn.Parameter(torch.ones(2))
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"file://{folder}/store"
+        torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+        try:
+            kind: Any = tm.optim.SRSGD if ours else torch.optim.SGD
+            optimizer = ZeroRedundancyOptimizer([parameter], kind, lr=0.1)
+            schedule: Any = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+            if ours:
+                schedule = tm.optim.RestartScheduler(optimizer, [1], [5, 10])
+            parameter.grad = torch.ones(2)
+            optimizer.step()
+            schedule.step()
+        finally:
+            torch.distributed.destroy_process_group()
+
+
 def onnx(ours: bool) -> None:
     """ONNX (`dynamo=True`), any batch and time."""
     import onnxruntime
@@ -259,10 +311,10 @@ def accelerate(ours: bool) -> None:
 FEATURES: dict[str, list[Callable[[bool], None]]] = {
     "`nn.LSTM` | `AdamLSTM`": [
         *(truncated_backpropagation, copies, packed, nested, meta),
-        *(compiled, exported, onnx, traced, scripted),
+        *(compiled, exported, aot_inductor, onnx, traced, scripted, sharded),
         *(per_sample, second_derivatives, forward_mode, opacus, quantized),
     ],
-    "`optim.SGD` | `SRSGD`": [scheduled, compiled_step, lightning, accelerate],
+    "`optim.SGD` | `SRSGD`": [scheduled, sharded_optimizer, compiled_step, lightning, accelerate],
 }
 
 
