@@ -18,6 +18,8 @@ from torchmomentum.ops.cpu.step import step as compiled_step
 from torchmomentum.ops.filters import (
     adam_scan,
     adam_scan_definition,
+    complex_scan,
+    complex_scan_definition,
     largest_drive,
     linear_scan,
     linear_scan_definition,
@@ -39,6 +41,8 @@ __all__ = [
     "choose",
     "compiled_step",
     "compiled_step_serves",
+    "complex_scan",
+    "complex_scan_definition",
     "empty_cache",
     "gru_scan",
     "largest_drive",

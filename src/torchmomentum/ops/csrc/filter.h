@@ -26,3 +26,77 @@ static inline void linear_filter(int64_t time, int64_t channels, const float *x,
     }
   });
 }
+
+// A sequence of rows of complex numbers, real parts before imaginary ones, and what filters them:
+// v_t = decay v_{t-1} + gain x_t, the decay complex, one of each channel.
+struct ComplexFilter {
+  int64_t time, batch, size;
+  const float *decay, *gain; // (2, size), (size)
+  bool reverse;
+
+  int64_t at(int64_t step) const { return reverse ? time - 1 - step : step; }
+  // Row `row` of the value before step `step`, of all values and the initial ones.
+  const float *before(int64_t step, int64_t row, const float *values, const float *initial) const {
+    const float *all = step ? values + at(step - 1) * batch * 2 * size : initial;
+    return all + row * 2 * size;
+  }
+};
+
+// Drives have `width` floats in a row, of which the first 2 size are used.
+static inline void complex_filter(const ComplexFilter &f, const float *x, int64_t width, float *out,
+                                  const float *initial, int64_t threads) {
+  const int64_t size = f.size, vectors = (size + LANES - 1) / LANES;
+  const int64_t count = worth(threads, 2 * f.time * f.batch * size, 1 << 14);
+  share_out(vectors, count, [=](Share share, int64_t) {
+    for (int64_t step = 0; step < f.time; ++step)
+      for (int64_t row = 0; row < f.batch; ++row) {
+        const int64_t place = f.at(step) * f.batch + row;
+        const float *drive = x + place * width, *old = f.before(step, row, out, initial);
+        float *to = out + place * 2 * size;
+        for (int64_t v = share.first; v < share.last; ++v) {
+          const int64_t re = v * LANES, im = size + re, left = size - re;
+          const Vector a = load(f.decay + re, left), b = load(f.decay + im, left);
+          const Vector p = load(old + re, left), q = load(old + im, left);
+          const Vector gain = load(f.gain + re, left);
+          store(to + re, a * p - b * q + gain * load(drive + re, left), left);
+          store(to + im, a * q + b * p + gain * load(drive + im, left), left);
+        }
+      }
+  });
+}
+
+// The gradients of drives, initial values, decay (2, size) and gain (size), the last two summed.
+static inline void complex_filter_backward(const ComplexFilter &f, const float *x, int64_t width,
+                                           const float *out, const float *initial,
+                                           const float *grad, float *grad_x, float *grad_initial,
+                                           float *sums, int64_t threads) {
+  const int64_t size = f.size, vectors = (size + LANES - 1) / LANES;
+  const int64_t count = worth(threads, 4 * f.time * f.batch * size, 1 << 14);
+  share_out(vectors, count, [=](Share share, int64_t) {
+    for (int64_t step = f.time - 1; step >= 0; --step)
+      for (int64_t v = share.first; v < share.last; ++v) {
+        const int64_t re = v * LANES, im = size + re, left = size - re;
+        const Vector a = load(f.decay + re, left), b = load(f.decay + im, left);
+        const Vector gain = load(f.gain + re, left);
+        Vector of_a = {}, of_b = {}, of_gain = {};
+        for (int64_t row = 0; row < f.batch; ++row) {
+          const int64_t place = f.at(step) * f.batch + row;
+          const float *drive = x + place * width, *old = f.before(step, row, out, initial);
+          float *carry = grad_initial + row * 2 * size; // what the next step's value hands back
+          const Vector p = load(grad + place * 2 * size + re, left) + load(carry + re, left);
+          const Vector q = load(grad + place * 2 * size + im, left) + load(carry + im, left);
+          const Vector old_re = load(old + re, left), old_im = load(old + im, left);
+          of_a += p * old_re + q * old_im;
+          of_b += q * old_re - p * old_im;
+          of_gain += p * load(drive + re, left) + q * load(drive + im, left);
+          store(grad_x + place * 2 * size + re, gain * p, left);
+          store(grad_x + place * 2 * size + im, gain * q, left);
+          store(carry + re, a * p + b * q, left);
+          store(carry + im, a * q - b * p, left);
+        }
+        store(sums + re, load(sums + re, left) + of_a, left);
+        store(sums + im, load(sums + im, left) + of_b, left);
+        store(sums + size + im, load(sums + size + im, left) + of_gain, left);
+      }
+  });
+}

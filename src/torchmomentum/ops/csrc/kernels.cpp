@@ -93,6 +93,21 @@ void filter(int64_t time, int64_t channels, const float *x, float *out, const fl
                 threads);
 }
 
+void complex_filter_forward(int64_t time, int64_t batch, int64_t size, int64_t reverse,
+                            int64_t threads, const float *decay, const float *gain, const float *x,
+                            int64_t width, float *out, const float *initial) {
+  complex_filter(ComplexFilter{time, batch, size, decay, gain, reverse != 0}, x, width, out,
+                 initial, threads);
+}
+
+void complex_filter_backward(int64_t time, int64_t batch, int64_t size, int64_t reverse,
+                             int64_t threads, const float *decay, const float *gain, const float *x,
+                             int64_t width, const float *out, const float *initial,
+                             const float *grad, float *grad_x, float *grad_initial, float *sums) {
+  complex_filter_backward(ComplexFilter{time, batch, size, decay, gain, reverse != 0}, x, width,
+                          out, initial, grad, grad_x, grad_initial, sums, threads);
+}
+
 // The rule's numbers stand as in Adam of adam.h.
 void adam_rule_forward(int64_t time, int64_t batch, int64_t channels, const int64_t *lengths,
                        int64_t threads, const float *rule, float *drives, float *v, float *r,
