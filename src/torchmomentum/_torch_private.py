@@ -90,6 +90,8 @@ def scan_as_one_node(step: Any, carry: Any, sequences: Any, reverse: bool) -> tu
     """
     from torch._higher_order_ops.scan import scan
 
+    # else a loop of other sizes would be taken for an earlier one whose sizes vary
+    torch.compiler.reset()
     last, outputs = scan(step, carry, sequences, reverse=reverse)
     return outputs, last
 

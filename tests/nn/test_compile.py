@@ -96,6 +96,30 @@ def test_export_with_dynamic_batch_and_time(cell, rule):
     torch.testing.assert_close(exported.module()(x)[0], layer(x)[0])
 
 
+def test_lengths_are_exported_with_any_time():
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = tnn.MomentumLSTM(3, 4, mu=0.6)
+
+        def forward(self, x, lengths):
+            return self.layer(x, lengths=lengths)
+
+    model, time, batch = Padded(), torch.export.Dim("time"), torch.export.Dim("batch")
+    given = torch.randn(5, 2, 3), torch.tensor([5, 3])
+    program = torch.export.export(model, given, dynamic_shapes=({0: time, 1: batch}, {0: batch}))
+    other = torch.randn(9, 3, 3), torch.tensor([2, 9, 4])
+    torch.testing.assert_close(program.module()(*other)[0], model(*other)[0])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_elsewhere_are_named(rule):
+    """A kernel would read memory that is not there."""
+    layer = tnn.LSTM(3, 4, momentum=RULES[rule](), device="meta")
+    with pytest.raises(RuntimeError, match="not at the same device"):
+        layer(torch.randn(5, 2, 3))
+
+
 def test_functional_call_and_gradients_of_functions():
     layer, x = tnn.MomentumLSTM(3, 4), torch.randn(5, 2, 3)
     parameters = {name: p.detach() for name, p in layer.named_parameters()}

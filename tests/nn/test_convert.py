@@ -203,6 +203,31 @@ def _named():
     return layer
 
 
+class Checked(nn.LSTM):
+    """A subclass that asks its parent for something else."""
+
+    def forward(self, x, hx=None):
+        super().check_input(x, None)
+        return nn.functional.linear(x, self.weight_hh_l0.T), None
+
+
+class Stepwise(nn.LSTM):
+    """A subclass with a method that has the name of one of ours."""
+
+    def _run(self, x):
+        return x
+
+    def forward(self, x, hx=None):
+        return super().forward(self._run(x), hx)
+
+
+class Tagged(nn.LSTM):
+    """A class that asks its subclasses for something."""
+
+    def __init_subclass__(cls, *, tag):
+        super().__init_subclass__()
+
+
 class Decoder(nn.RNNBase):
     """Another cell than torch.nn's, which the base class lets pass."""
 
@@ -219,6 +244,9 @@ class Decoder(nn.RNNBase):
         (lambda: parametrizations.weight_norm(nn.LSTM(3, 4), "weight_hh_l0"), "is parametrized"),
         (_replaced, "its forward was replaced"),
         (_named, "its attribute layer_norm stands in the way"),
+        (lambda: Checked(4, 4), "Checked.forward computes the recurrence itself"),
+        (lambda: Stepwise(3, 4), "its attribute _run stands in the way"),
+        (lambda: Tagged(3, 4), "no class can be made of Tagged: .*tag"),
         (Decoder, "another cell than those of torch.nn"),
         (lambda: tm.nn.MomentumLSTM(3, 4, mu=0.1), r"it has Momentum\(mu=0.1, step_size=1\)"),
     ],
@@ -267,63 +295,21 @@ def test_a_rule_that_does_not_fit_changes_nothing():
         tm.nn.momentumize(tm.nn.MinGRU(3, 4), hidden)
 
 
-def test_from_torch():
-    layer = nn.LSTM(3, 4, num_layers=2, proj_size=2, bias=False, batch_first=True).double().eval()
-    made = tm.nn.from_torch(layer, MOMENTUM)
-    assert type(made) is tm.nn.LSTM
-    assert type(layer) is nn.LSTM
-    assert not made.training
-    assert all(a is b for a, b in zip(made.parameters(), layer.parameters(), strict=True))
-    assert made.momentum is not MOMENTUM
-    x = torch.randn(2, 5, 3, dtype=torch.float64)
-    torch.testing.assert_close(tm.nn.from_torch(layer)(x), layer(x))
-    out, state = made(x, made.initial_state(2, dtype=torch.float64))
-    assert len(state) == 3
-    assert torch.equal(out, tm.nn.momentumize(layer, MOMENTUM)(x)[0])
-    cell = tm.nn.from_torch(nn.RNNCell(3, 4, nonlinearity="relu"), MOMENTUM)
-    assert len(cell(torch.zeros(2, 3))) == 3
-    for wrong in (nn.Linear(2, 2), Doubled(3, 4), made):
-        with pytest.raises(TypeError, match=r"must be an RNN, LSTM or GRU of torch.nn, or a cell"):
-            tm.nn.from_torch(wrong, MOMENTUM)
+def test_tied_weights_stay_tied():
+    layer = nn.LSTM(4, 4, num_layers=2)
+    layer.weight_hh_l1 = layer.weight_hh_l0
+    for made in (tm.nn.from_torch(layer, MOMENTUM), tm.nn.momentumize(layer, MOMENTUM)):
+        assert made.weight_hh_l1 is made.weight_hh_l0
+        assert made(torch.ones(3, 2, 4))[0].isfinite().all()
 
 
-def test_ours_become_torchs():
-    model = nn.ModuleDict(
-        {
-            "rnn": tm.nn.MomentumRNN(3, 4, nonlinearity="relu", mu=0.5),
-            "lstm": tm.nn.LSTM(3, 4, proj_size=2, bidirectional=True),
-            "cell": tm.nn.AdamLSTMCell(3, 4),
-        }
-    )
-    expected = {
-        "rnn": nn.RNN(3, 4, nonlinearity="relu"),
-        "lstm": nn.LSTM(3, 4, proj_size=2, bidirectional=True),
-        "cell": nn.LSTMCell(3, 4),
-    }
-    for name, module in expected.items():
-        module.load_state_dict(model[name].state_dict())
-    tm.nn.to_torch(model)
-    x = torch.randn(5, 2, 3)
-    for name, module in expected.items():
-        assert type(model[name]) is type(module)
-        given = x if name != "cell" else x[0]
-        torch.testing.assert_close(model[name](given), module(given), rtol=0, atol=0)
-        assert vars(model[name]).keys() == vars(module).keys()
-
-
-@pytest.mark.parametrize(
-    ("make", "why"),
-    [
-        (lambda: tm.nn.OrthogonalRNN(3, 4), "another cell"),
-        (lambda: tm.nn.LSTM(3, 4, layer_norm=True), "layer_norm"),
-        (lambda: tm.nn.LSTM(3, 4, zoneout=0.1), "zoneout_h"),
-    ],
-)
-def test_what_torch_does_not_have_is_left(make, why):
-    layer = make()
-    with pytest.warns(UserWarning, match=f"the model .* is left: it .*{why}"):
-        assert tm.nn.to_torch(layer) is layer
-    assert isinstance(layer, tm.nn.Recurrent)
+def test_a_shared_layer_has_all_its_names():
+    layer = nn.LSTM(4, 4)
+    model = nn.ModuleDict({"encoder": layer, "decoder": layer})
+    tm.nn.momentumize(model, MOMENTUM, where="decoder")
+    assert [found.name for found in tm.nn.momentum_report(model)] == ["encoder"]
+    with pytest.raises(ValueError, match="chosen by where='typo'; it has encoder, decoder"):
+        tm.nn.momentumize(model, MOMENTUM, where=["encoder", "typo"])
 
 
 def test_truncated_backpropagation_through_a_converted_layer():

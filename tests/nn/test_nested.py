@@ -79,6 +79,18 @@ def test_other_input_is_rejected(change, layout, options, message):
         layer(nested, **options)
 
 
+def test_ragged_features_and_no_sequences_are_rejected():
+    layer = tnn.LSTM(3, 4, batch_first=True)
+    square = [torch.randn(3, 3), torch.randn(3, 2)]
+    nested = torch.nested.as_nested_tensor([x.T.contiguous() for x in square], layout=torch.jagged)
+    with pytest.raises(ValueError, match=r"ragged in its second dimension, \(B, \*, I\)"):
+        layer(nested.transpose(1, 2))
+    offsets = torch.zeros(1, dtype=torch.int64)
+    empty = torch.nested.nested_tensor_from_jagged(torch.zeros(0, 3), offsets)
+    with pytest.raises(ValueError, match="at least one sequence"):
+        layer(empty)
+
+
 def test_wrong_features_are_named():
     nested = torch.nested.as_nested_tensor([torch.randn(4, 2)], layout=torch.jagged)
     with pytest.raises(RuntimeError, match="Expected 3, got 2"):

@@ -62,3 +62,16 @@ def test_a_captured_graph_has_our_operators_otherwise():
     _, program = exported("lstm", "momentum", torch.export.export)
     assert "torchmomentum" in str(program.graph)
     assert "scan_combine" not in str(program.graph)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor", "ignore:.torch.jit")
+def test_one_export_does_not_change_the_next(monkeypatch):
+    """Sizes that are fixed in one and vary in another; two loops of other sizes in each."""
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    x, time, batch = torch.randn(5, 2, 3), torch.export.Dim("time"), torch.export.Dim("batch")
+    for dims in (None, ({1: batch},), ({0: time},), ({0: time, 1: batch},)):
+        layer = tnn.LSTM(3, 4, momentum=tnn.Nesterov(1.0, restart=3)).eval()
+        program = torch.export.export(layer, (x,), dynamic_shapes=dims)
+        varying = dims[0] if dims else {}
+        other = torch.randn(9 if 0 in varying else 5, 3 if 1 in varying else 2, 3)
+        torch.testing.assert_close(program.module()(other)[0], layer(other)[0])

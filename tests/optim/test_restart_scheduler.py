@@ -149,8 +149,10 @@ def test_groups_keep_intervals_of_their_own():
     again = RestartScheduler(optimizer, [1], [40, 80])
     assert again.get_last_restart_every() == [3, 40, 5]
     optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+    own = {"params": [torch.nn.Parameter(torch.ones(1))], "restart_every": 9}
+    optimizer.add_param_group(own)
     scheduler.step()
-    assert scheduler.get_last_restart_every() == [3, 20, 5, 20]
+    assert scheduler.get_last_restart_every() == [3, 20, 5, 20, 9]
 
 
 def test_groups_keep_them_when_resumed():
@@ -165,13 +167,29 @@ def test_groups_keep_them_when_resumed():
     assert again.get_last_restart_every() == [3, 20]
 
 
+def test_another_default_does_not_stop_a_resumed_schedule():
+    def make(default):
+        optimizer = SRSGD([torch.nn.Parameter(torch.ones(1))], lr=0.1, restart_every=default)
+        return optimizer, RestartScheduler(optimizer, [2], [30, 60])
+
+    first, _ = make(40)
+    second, scheduler = make(30)
+    second.load_state_dict(first.state_dict())
+    for _ in range(3):
+        second.step()
+        scheduler.step()
+    assert scheduler.get_last_restart_every() == [60]
+
+
 def test_each_group_may_have_its_stages():
     optimizer = _groups(3, None)
     scheduler = RestartScheduler(optimizer, [1], [[1, 2], (3, None)])
     assert scheduler.get_last_restart_every() == [1, 3]
     optimizer.step()
     scheduler.step()
-    assert scheduler.get_last_restart_every() == [2, None]
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+    scheduler.step()
+    assert scheduler.get_last_restart_every() == [2, None, 7]
 
 
 def test_nothing_to_schedule_is_an_error():
@@ -204,7 +222,7 @@ def test_in_a_sequence_with_a_warmup():
     sequence = SequentialLR(optimizer, schedules, milestones=[2])
     assert optimizer.param_groups[0]["lr"] == 0.05
     assert _intervals(sequence, 6) == [3, 3, 3, 3, 5, 5]
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.075)  # the warm-up's last
+    assert optimizer.param_groups[0]["lr"] == 0.1  # as any scheduler begins in a sequence
 
 
 def test_two_in_a_sequence():

@@ -187,6 +187,11 @@ def test_one_chain_that_diverges_is_seen():
         (lambda p: SGNHT(p, diffusion=0.0), ValueError, r"diffusion must be in \(0, inf\), got 0"),
         (lambda p: SGNHT(p, lr=-1.0), ValueError, r"lr must be in \(0, inf\), got -1"),
         (lambda p: CyclicalSteps(LMC(p), 0), ValueError, "length must be at least 1 step, got 0"),
+        (
+            lambda p: CyclicalSteps(LMC(p), 2, 0.9),
+            ValueError,
+            "at most 0.5, so that one of 2 steps",
+        ),
         (lambda p: CyclicalSteps(LMC(p), 5, 1.0), ValueError, r"exploration must be in \[0, 1\)"),
         (
             lambda p: CyclicalSteps(torch.optim.SGD(p, 0.1), 5),
@@ -210,8 +215,39 @@ def test_a_predictive_is_that_of_each_draw():
     torch.testing.assert_close(found[1, 3], torch.tanh(x @ weight.view(2, 3).T + bias))
     assert all(torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
     assert not found.requires_grad
-    with pytest.raises(ValueError, match=r"the 8 parameters of Sequential .* got \[5, 7\]"):
+    with pytest.raises(ValueError, match=r"\(draws, 8\), the param.* got \[5, 7\]"):
         predict(model, torch.randn(5, 7), x)
+    with pytest.raises(ValueError, match=r"got \[8\]"):
+        predict(model, torch.randn(8), x)
+
+
+def test_a_predictive_leaves_the_buffers():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    before = {name: b.clone() for name, b in model.named_buffers()}
+    predict(model, torch.randn(5, 12), torch.randn(6, 3))
+    for name, buffer in model.named_buffers():
+        assert torch.equal(buffer, before[name])
+
+
+def test_chains_of_a_thermostat_have_frictions_of_their_own():
+    def first(scale):
+        x = torch.nn.Parameter(torch.zeros(2, 50))
+        sampler = SGNHT([x], lr=0.05, chains=2, generator=_generator())
+        scales = torch.tensor([1.0, scale])
+        return sample(sampler, lambda: (x**2 / 2).sum(1) * scales, 100, chains=2)[0]
+
+    assert torch.equal(first(1.0), first(100.0))
+    x = torch.nn.Parameter(torch.zeros(2, 50))
+    with pytest.raises(ValueError, match="the sampler must be made with chains=2"):
+        sample(SGNHT([x]), lambda: (x**2 / 2).sum(1), 5, chains=2)
+
+
+def test_a_schedule_is_the_samplers_own():
+    x = torch.nn.Parameter(torch.zeros(2))
+    other = CyclicalSteps(LMC([x]), 5)
+    for wrong in (other, torch.optim.lr_scheduler.StepLR(torch.optim.SGD([x], 0.1), 3)):
+        with pytest.raises(ValueError, match="schedule must be the CyclicalSteps of this sampler"):
+            sample(LMC([x]), lambda: x.sum(), 5, schedule=wrong)
 
 
 def test_a_regression_has_its_posterior():

@@ -6,7 +6,7 @@ import copy
 import inspect
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +22,7 @@ from torchmomentum.nn._converted import (
     our_class,
     torchs_class,
 )
+from torchmomentum.nn._flat_state import FlatState
 from torchmomentum.nn._regularization import Regularization
 from torchmomentum.nn._rnn import elman
 from torchmomentum.nn._weights import WeightedLayer, check_scanned
@@ -68,7 +69,12 @@ class MomentumReport(tuple[RecurrentModule, ...]):
 def _calls_its_parent(forward: Any) -> bool:
     code = getattr(inspect.unwrap(forward), "__code__", None)
     names = () if code is None else code.co_names
-    return "super" in names and "_VF" not in names
+    return {"super", "forward"} <= {*names} and "_VF" not in names
+
+
+def _ours_alone(torchs: Any) -> set[str]:
+    """What a converted class has that its class of ``torch.nn`` has not."""
+    return {*dir(converted_class(torchs)), *_OURS} - {*dir(torchs)}
 
 
 def _obstacle(module: nn.Module) -> str | None:
@@ -89,15 +95,30 @@ def _obstacle(module: nn.Module) -> str | None:
     for each in kind.__mro__[: kind.__mro__.index(torchs)]:
         if "forward" in vars(each) and not _calls_its_parent(vars(each)["forward"]):
             return f"{each.__name__}.forward computes the recurrence itself"
-    taken = [name for name in _OURS if hasattr(module, name)]
-    return f"its attribute {taken[0]} stands in the way" if taken else None
+    taken = sorted(_ours_alone(torchs) & {*dir(module)})
+    if taken:
+        return f"its attribute {taken[0]} stands in the way"
+    try:
+        converted_class(kind)
+    except TypeError as error:
+        return f"no class can be made of {kind.__name__}: {error}"
+    return None
 
 
 def _recurrent(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    for name, module in model.named_modules():
+    """Each recurrent module under each of its names."""
+    for name, module in model.named_modules(remove_duplicate=False):
         scripted = getattr(module, "original_name", "") in ("RNN", "LSTM", "GRU")
         if scripted or isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
             yield name, module
+
+
+def _once(found: Iterable[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
+    """Each module under its first name."""
+    first: dict[int, tuple[str, nn.Module]] = {}
+    for name, module in found:
+        first.setdefault(id(module), (name, module))
+    return list(first.values())
 
 
 def momentum_report(model: nn.Module) -> MomentumReport:
@@ -113,7 +134,7 @@ def momentum_report(model: nn.Module) -> MomentumReport:
         >>> print(momentum_report(momentumize(model, Momentum(0.6, 0.6))))
         1: LSTM, Momentum(mu=0.6, step_size=0.6)
     """
-    return MomentumReport(_described(name, module) for name, module in _recurrent(model))
+    return MomentumReport(_described(name, module) for name, module in _once(_recurrent(model)))
 
 
 def _described(name: str, module: nn.Module) -> RecurrentModule:
@@ -126,20 +147,24 @@ def _described(name: str, module: nn.Module) -> RecurrentModule:
 
 def _chosen(model: nn.Module, where: Where) -> list[tuple[str, nn.Module]]:
     there = list(_recurrent(model))
+    names = ", ".join([name or "the model itself" for name, _ in there]) or "none"
+    nothing = f"{type(model).__name__} has no recurrent layer of torch.nn"
     if where is None:
         found = there
     elif callable(where):
         found = [(name, module) for name, module in there if where(name, module)]
     else:
-        patterns = [where] if isinstance(where, str) else list(where)
-        found = [(n, m) for n, m in there if any(fnmatchcase(n, p) for p in patterns)]
+        found = []
+        for pattern in [where] if isinstance(where, str) else where:
+            matched = [(name, module) for name, module in there if fnmatchcase(name, pattern)]
+            if not matched:
+                raise ValueError(f"{nothing} chosen by where={pattern!r}; it has {names}")
+            found += matched
     if not found:
-        names = ", ".join([name or "the model itself" for name, _ in there]) or "none"
-        chosen = "" if where is None else f" chosen by where={where!r}"
         raise ValueError(
-            f"{type(model).__name__} has no recurrent layer of torch.nn{chosen}; it has {names}"
+            f"{nothing}{'' if where is None else ' that where chooses'}; it has {names}"
         )
-    return found
+    return _once(found)
 
 
 def _put_in(module: Any, rule: Rule) -> None:
@@ -224,7 +249,8 @@ def from_torch(layer: nn.Module, momentum: Rule | None = None) -> Any:
         A new module, whose parameters are the same objects.
 
     Raises:
-        TypeError: ``layer`` is none of those, or a subclass; ``momentum`` is no rule.
+        TypeError: ``layer`` is none of those, or a subclass. Or a weight of it is no parameter, as
+            where it is pruned. Or ``momentum`` is no rule.
 
     Example:
         >>> lstm = from_torch(torch.nn.LSTM(3, 4, batch_first=True), Momentum(0.6, 0.6))
@@ -243,7 +269,13 @@ def from_torch(layer: nn.Module, momentum: Rule | None = None) -> Any:
     made = our_class(torchs)(**options, device="meta")
     if momentum is not None:
         made.momentum = copy.deepcopy(momentum).to(device=next(layer.parameters()).device)
-    for name, parameter in layer.named_parameters():
+    for name in [name for name, _ in made.named_parameters(recurse=False)]:
+        parameter = layer._parameters.get(name)
+        if parameter is None:
+            raise TypeError(
+                f"{name} is no parameter of the layer: it is pruned or normalized, which "
+                "momentumize keeps"
+            )
         setattr(made, name, parameter)
     return made.train(layer.training)
 
@@ -254,6 +286,8 @@ def _kept(module: Any) -> str | None:
         return "it computes another cell than those of torch.nn"
     if is_parametrized(module):
         return "it is parametrized"
+    if not is_converted(module) and not type(module).__module__.startswith("torchmomentum."):
+        return "it is of a class of yours, and would lose what that adds"
     if getattr(module, "layer_norm", False):
         return "it has layer_norm"
     used = [
@@ -282,10 +316,11 @@ def to_torch(model: Model) -> Model:
         >>> to_torch(LSTM(3, 4, momentum=Momentum(0.6, 0.6)))
         LSTM(3, 4)
     """
+    flat = {id(m.layer) for m in model.modules() if isinstance(m, FlatState)}
     for name, module in list(model.named_modules()):
         if not isinstance(module, (WeightedLayer, RecurrentCell)):
             continue
-        kept = _kept(module)
+        kept = "it is in a FlatState" if id(module) in flat else _kept(module)
         if kept is not None:
             warnings.warn(
                 f"{name or 'the model'} ({type(module).__name__}) is left: {kept}", stacklevel=2

@@ -68,7 +68,7 @@ def read_input(layer: nn.RNNBase, input: Any, lengths: Any) -> PaddedBatch:
     if not batched:
         raise ValueError("lengths are for a batch; cut an unbatched sequence instead")
     lengths = _checked_lengths(lengths, data)
-    alive = steps_alive(len(data), lengths)  # (T, B, 1)
+    alive = steps_alive(data.shape[0], lengths)  # (T, B, 1)
     # what stands in the padding, a NaN too, must not reach values or gradients
     data = data.masked_fill(~alive, 0)
     return PaddedBatch(data, batched, lengths=lengths, alive=alive.squeeze(-1))
@@ -102,6 +102,10 @@ def _unnested(layer: nn.RNNBase, input: Any, lengths: Any) -> PaddedBatch:
             f"{kind}: nested input must have the layout torch.jagged and three dimensions, got "
             f"{input.layout} and {input.dim()}"
         )
+    if not torch.compiler.is_compiling() and isinstance(input.shape[1], int):
+        raise ValueError(f"{kind}: nested input must be ragged in its second dimension, (B, *, I)")
+    if input.shape[0] == 0:
+        raise ValueError(f"{kind}: nested input must have at least one sequence")
     if not layer.batch_first:
         raise ValueError(f"{kind}: nested input has its batch first: set batch_first=True")
     if lengths is not None:
@@ -112,7 +116,7 @@ def _unnested(layer: nn.RNNBase, input: Any, lengths: Any) -> PaddedBatch:
     data = input.to_padded_tensor(0.0).transpose(0, 1)  # (T, B, I)
     layer.check_input(data, None)
     counts = _checked_lengths(offsets.diff(), data)
-    alive = steps_alive(len(data), counts).squeeze(-1)
+    alive = steps_alive(data.shape[0], counts).squeeze(-1)
     return PaddedBatch(data, lengths=counts, alive=alive, offsets=offsets)
 
 

@@ -110,6 +110,21 @@ class Problem(NamedTuple):
         lengths = None if self.lengths is None else self.lengths.long()
         return changed(self, lengths=lengths, modifiers=self.modifiers.exact())
 
+    def check_devices(self) -> None:
+        """Checks that all is where the input is: a kernel would read memory that is not there.
+
+        Raises:
+            RuntimeError: A weight or a state is elsewhere.
+        """
+        here = self.x.device
+        biases = self.bias_ih, self.bias_hh
+        for t in (self.weight_hh, self.weight_ih, *biases, *self.state, *self.extra.values()):
+            if t is not None and t.device != here:
+                raise RuntimeError(
+                    "Input and parameter tensors are not at the same device, found input tensor at "
+                    f"{here} and parameter tensor at {t.device}"
+                )
+
     def check(self) -> None:
         """Checks all shapes and types: kernels check nothing.
 

@@ -39,6 +39,7 @@ def run(problem: Problem, backend: str | None = None) -> State:
         >>> out.shape
         torch.Size([5, 2, 3])
     """
+    problem.check_devices()
     problem = autocast(problem)
     if problem.lengths is not None or not problem.modifiers.is_plain():
         problem = problem.exact()
@@ -98,6 +99,7 @@ def scan(
         lengths=lengths,
         modifiers=modifiers,
     )
+    problem.check_devices()
     problem = problem.to(pre.dtype).exact()
     problem.check()
     return choose(problem, backend).run(problem)

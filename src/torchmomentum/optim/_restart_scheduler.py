@@ -17,7 +17,7 @@ from torchmomentum.optim.policies import POLICY_NAMES, check_interval
 from torchmomentum.schedules import exponential_restarts, linear_restarts
 
 Intervals = Sequence[int | None]
-_OWN = "initial_restart_every"  # a group's interval before the first scheduler, as "initial_lr"
+_OWN = "own_restart_every"  # whether a group has an interval of its own, seen once
 
 
 def _policy_name(optimizer: Any) -> str:
@@ -49,7 +49,8 @@ class RestartScheduler(LRScheduler):
         restart_every: The interval of each stage, one more than milestones; None never restarts.
             Or one such list for each parameter group.
         restart_at_milestones: Whether each milestone starts a new momentum cycle.
-        last_epoch: The calls of :meth:`step` made so far, less one, to resume without a state dict.
+        last_epoch: The calls of :meth:`step` made so far, less one, where the optimizer's state was
+            loaded.
 
     Raises:
         TypeError: The optimizer has neither, or a number is not an integer.
@@ -79,8 +80,7 @@ class RestartScheduler(LRScheduler):
         milestones = [check_integer("each milestone", value, 1) for value in milestones]
         if any(b <= a for a, b in itertools.pairwise(milestones)):
             raise ValueError(f"milestones must increase, got {milestones}")
-        for group in optimizer.param_groups:
-            group.setdefault(_OWN, group[name])
+        self._name = name
         self.optimizer = optimizer
         self.milestones = milestones
         self.restart_every = self._check(restart_every)
@@ -94,7 +94,7 @@ class RestartScheduler(LRScheduler):
         if not of_each and not any(map(self._follows, groups)):
             raise ValueError(
                 "each parameter group has a restart interval of its own, "
-                f"{[group[_OWN] for group in groups]}: pass restart_every as one list for each"
+                f"{self.get_last_restart_every()}: pass restart_every as one list for each"
             )
         if of_each and not len(of_each) == len(restart_every) == len(groups):
             raise ValueError(
@@ -115,10 +115,9 @@ class RestartScheduler(LRScheduler):
 
     def _follows(self, group: dict[str, Any]) -> bool:
         """Whether a group has the optimizer's interval, not one of its own."""
-        name = _policy_name(self.optimizer)
         # ZeroRedundancyOptimizer's own defaults are what it was called with
         defaults = getattr(self.optimizer, "optim", self.optimizer).defaults
-        return _OWN not in group or group[_OWN] == defaults[name]
+        return not group.setdefault(_OWN, group[self._name] != defaults[self._name])
 
     @classmethod
     def linear(
@@ -162,18 +161,18 @@ class RestartScheduler(LRScheduler):
 
     def get_last_restart_every(self) -> list[Any]:
         """The interval in force of each parameter group, in iterations."""
-        name = _policy_name(self.optimizer)
-        return [group[name] for group in self.optimizer.param_groups]
+        return [group[self._name] for group in self.optimizer.param_groups]
 
     def get_lr(self) -> list[float | Tensor]:
         """The learning rates as they are. PyTorch asks for them wherever the stage may change."""
         stage = bisect_right(self.milestones, self.last_epoch)
         begins, self._stage = self._stage not in (stage, None), stage
-        name, groups = _policy_name(self.optimizer), self.optimizer.param_groups
+        name, groups = self._name, self.optimizer.param_groups
+        of_each = isinstance(self.restart_every[0], list)
         for k, group in enumerate(groups):
-            if isinstance(self.restart_every[0], list):
+            if of_each and k < len(self.restart_every):  # a group that came later has none
                 group[name] = self.restart_every[k][stage]
-            elif self._follows(group):
+            elif not of_each and self._follows(group):
                 group[name] = self.restart_every[stage]
             if begins and self.restart_at_milestones:
                 if isinstance(group["cycle_step"], Tensor):
@@ -182,12 +181,18 @@ class RestartScheduler(LRScheduler):
                     group["cycle_step"] = 0
         return [group["lr"] for group in groups]
 
+    def _get_closed_form_lr(self) -> list[float | Tensor]:
+        """Where ``SequentialLR`` begins a scheduler, the rates are the first ones again."""
+        self.get_lr()
+        return list(self.base_lrs)
+
     def state_dict(self) -> dict[str, Any]:
         """The scheduler's state, without the optimizer's."""
         return copy.deepcopy(super().state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the result of :meth:`state_dict` and sets the intervals in force."""
-        super().load_state_dict(copy.deepcopy(state_dict))
+        kept = {name: value for name, value in state_dict.items() if name != "_name"}
+        super().load_state_dict(copy.deepcopy(kept))
         self._stage = None
         self.get_lr()

@@ -26,7 +26,7 @@ class CyclicalSteps(LRScheduler):
             :math:`s_0`.
         length: Steps of a cycle, :math:`L`, at least 1.
         exploration: The part of a cycle without noise, :math:`\beta`, in [0, 1).
-        last_epoch: The steps done so far, less one, to resume without a state dict.
+        last_epoch: The steps done so far, less one, where the sampler's state was loaded.
 
     Raises:
         TypeError: The sampler has no temperature, or an argument is no number.
@@ -47,6 +47,11 @@ class CyclicalSteps(LRScheduler):
             raise TypeError(f"{type(sampler).__name__} is no sampler with a temperature")
         self.length = check_integer("length", length, 1, "step")
         self.exploration = check_number("exploration", exploration, 0.0, 1.0)
+        if (length - 1) / length < exploration:
+            raise ValueError(
+                f"exploration must be at most {(length - 1) / length:g}, so that one of {length} "
+                f"steps samples, got {exploration}"
+            )
         for group in sampler.param_groups:
             group.setdefault("initial_temperature", group["temperature"])
         super().__init__(sampler, last_epoch)

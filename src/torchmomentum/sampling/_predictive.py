@@ -15,7 +15,7 @@ def predict(model: nn.Module, draws: Tensor, *inputs: Any) -> Tensor:
         model: The model whose parameters were sampled, all of them and in their order. It stays as
             it is.
         draws: ``(draws, parameters)``, or ``(chains, draws, parameters)``.
-        inputs: What the model takes.
+        inputs: What the model takes. It returns a tensor.
 
     Returns:
         The outputs, ``(draws, ...)`` or ``(chains, draws, ...)``. Their mean over the draws is the
@@ -34,16 +34,17 @@ def predict(model: nn.Module, draws: Tensor, *inputs: Any) -> Tensor:
     """
     named = dict(model.named_parameters())
     sizes = [p.numel() for p in named.values()]
-    if draws.shape[-1] != sum(sizes):
+    if draws.dim() < 2 or draws.shape[-1] != sum(sizes):
         raise ValueError(
-            f"draws must have the {sum(sizes)} parameters of {type(model).__name__} in their last "
-            f"dimension, got {list(draws.shape)}"
+            f"draws must be (draws, {sum(sizes)}), the parameters of {type(model).__name__}, or "
+            f"(chains, draws, {sum(sizes)}), got {list(draws.shape)}"
         )
     outputs: list[Tensor] = []
     with torch.no_grad():
         for draw in draws.reshape(-1, draws.shape[-1]):
             parts = zip(named.items(), draw.split(sizes), strict=True)
             values = {name: part.view_as(p).to(p) for (name, p), part in parts}
+            values |= {name: buffer.clone() for name, buffer in model.named_buffers()}
             outputs.append(torch.func.functional_call(model, values, inputs))
     found: Tensor = torch.stack(outputs).unflatten(0, draws.shape[:-1])
     return found

@@ -33,6 +33,8 @@ def _check_chains(sampler: Optimizer, chains: int) -> None:
                     f"each parameter must have {chains} chains in its first dimension, got "
                     f"{list(p.shape)}"
                 )
+        if group.get("chains", chains) != chains:
+            raise ValueError(f"the sampler must be made with chains={chains}")
 
 
 def sample(
@@ -75,6 +77,8 @@ def sample(
     check_integer("thinning", thinning, 1)
     if chains is not None:
         _check_chains(sampler, chains)
+    if schedule is not None and getattr(schedule, "optimizer", None) is not sampler:
+        raise ValueError("schedule must be the CyclicalSteps of this sampler")
     expected = () if chains is None else (chains,)
 
     def closure() -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from torchmomentum._checks import check_integer
 from torchmomentum.sampling._langevin import _Sampler
 
 
@@ -23,7 +24,8 @@ class SGNHT(_Sampler):
 
     :class:`HMC` on mini-batches is too warm: the noise of the gradients adds to its own. Here the
     friction :math:`\xi` grows until the kinetic energy is that of the temperature, whatever the
-    noise. Each parameter tensor has a friction of its own, with :math:`n` its elements.
+    noise. Each parameter tensor has a friction of its own, with :math:`n` its elements; with
+    ``chains`` each chain of it.
 
     Args:
         params: Parameters, named parameters or groups of either.
@@ -31,6 +33,7 @@ class SGNHT(_Sampler):
         diffusion: :math:`A`, positive: the noise that is added, and the friction to begin with.
         temperature: :math:`T`, at least 0.
         potential_scale: As for :class:`LMC`.
+        chains: How many chains the parameters have in their first dimension; None for one.
         generator: As for :class:`LMC`.
 
     Raises:
@@ -54,6 +57,7 @@ class SGNHT(_Sampler):
         diffusion: float = 1.0,
         temperature: float = 1.0,
         potential_scale: float = 1.0,
+        chains: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         defaults = {
@@ -61,6 +65,7 @@ class SGNHT(_Sampler):
             "diffusion": diffusion,
             "temperature": temperature,
             "potential_scale": potential_scale,
+            "chains": check_integer("chains", chains, 1, optional=True),
         }
         super().__init__(params, defaults, generator)
 
@@ -69,7 +74,8 @@ class SGNHT(_Sampler):
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(p)
             real = torch.view_as_real(p) if p.is_complex() else p
-            state["friction"] = real.new_full((), group["diffusion"])
+            shape = () if group["chains"] is None else (group["chains"], *[1] * (p.dim() - 1))
+            state["friction"] = real.new_full(shape, group["diffusion"])
         momentum: Tensor = state["momentum_buffer"]
         friction: Tensor = state["friction"]
         momentum.mul_(1 - s * friction)
@@ -79,4 +85,5 @@ class SGNHT(_Sampler):
             momentum.add_(self._noise(p), alpha=math.sqrt(spread))
         p.add_(momentum, alpha=s)
         parts = torch.view_as_real(momentum) if momentum.is_complex() else momentum
-        friction.add_(parts.square().mean() - temperature, alpha=s)
+        energy = parts.square().reshape(group["chains"] or 1, -1).mean(1)
+        friction.add_(energy.view(friction.shape) - temperature, alpha=s)
