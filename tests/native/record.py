@@ -84,6 +84,8 @@ def run():
             with torch.no_grad():
                 cell(4, hidden)(x)
     _train(tnn.OrthogonalRNN(4, 9), x)
+    for hidden in (3, 16, 21):
+        _train(tnn.LRU(4, hidden), x)
     for decay in (0.5, torch.rand(5, 1, 1), torch.rand(5, 7, 4)):
         for reverse in (False, True):
             linear_scan(x.detach(), decay, torch.zeros(7, 4), reverse=reverse)

@@ -43,7 +43,7 @@ struct ComplexFilter {
 };
 
 // Drives have `width` floats in a row, of which the first 2 size are used.
-static inline void complex_filter(const ComplexFilter &f, const float *x, int64_t width, float *out,
+static inline void complex_values(const ComplexFilter &f, const float *x, int64_t width, float *out,
                                   const float *initial, int64_t threads) {
   const int64_t size = f.size, vectors = (size + LANES - 1) / LANES;
   const int64_t count = worth(threads, 2 * f.time * f.batch * size, 1 << 14);
@@ -66,10 +66,10 @@ static inline void complex_filter(const ComplexFilter &f, const float *x, int64_
 }
 
 // The gradients of drives, initial values, decay (2, size) and gain (size), the last two summed.
-static inline void complex_filter_backward(const ComplexFilter &f, const float *x, int64_t width,
-                                           const float *out, const float *initial,
-                                           const float *grad, float *grad_x, float *grad_initial,
-                                           float *sums, int64_t threads) {
+static inline void complex_gradients(const ComplexFilter &f, const float *x, int64_t width,
+                                     const float *out, const float *initial, const float *grad,
+                                     float *grad_x, float *grad_initial, float *sums,
+                                     int64_t threads) {
   const int64_t size = f.size, vectors = (size + LANES - 1) / LANES;
   const int64_t count = worth(threads, 4 * f.time * f.batch * size, 1 << 14);
   share_out(vectors, count, [=](Share share, int64_t) {

@@ -96,7 +96,7 @@ void filter(int64_t time, int64_t channels, const float *x, float *out, const fl
 void complex_filter_forward(int64_t time, int64_t batch, int64_t size, int64_t reverse,
                             int64_t threads, const float *decay, const float *gain, const float *x,
                             int64_t width, float *out, const float *initial) {
-  complex_filter(ComplexFilter{time, batch, size, decay, gain, reverse != 0}, x, width, out,
+  complex_values(ComplexFilter{time, batch, size, decay, gain, reverse != 0}, x, width, out,
                  initial, threads);
 }
 
@@ -104,8 +104,8 @@ void complex_filter_backward(int64_t time, int64_t batch, int64_t size, int64_t 
                              int64_t threads, const float *decay, const float *gain, const float *x,
                              int64_t width, const float *out, const float *initial,
                              const float *grad, float *grad_x, float *grad_initial, float *sums) {
-  complex_filter_backward(ComplexFilter{time, batch, size, decay, gain, reverse != 0}, x, width,
-                          out, initial, grad, grad_x, grad_initial, sums, threads);
+  complex_gradients(ComplexFilter{time, batch, size, decay, gain, reverse != 0}, x, width, out,
+                    initial, grad, grad_x, grad_initial, sums, threads);
 }
 
 // The rule's numbers stand as in Adam of adam.h.
