@@ -228,13 +228,23 @@ def linear_scan(
         All the values, ``(T, B, N)``; the last one is the state to go on from.
 
     Raises:
-        ValueError: The decay has another number of steps than the drive.
+        ValueError: The decay has another number of steps than the drive, or does not fit its batch
+            or channels.
 
     Example:
         >>> x = torch.ones(4, 1, 1)
         >>> linear_scan(x, 0.5, torch.zeros(1, 1)).flatten().tolist()
         [1.0, 1.5, 1.75, 1.875]
     """
+    if isinstance(decay, Tensor) and not torch.compiler.is_compiling():
+        fits = decay.dim() == 3 and all(
+            size in (1, own) for size, own in zip(decay.shape[1:], x.shape[1:], strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"decay must be (T or 1, B or 1, N or 1) for a drive of {list(x.shape)}, got "
+                f"{list(decay.shape)}"
+            )
     if isinstance(decay, Tensor) and decay.shape[0] not in (1, x.shape[0]):
         raise ValueError(
             f"decay must have one entry, or one for each of the {x.shape[0]} steps, got "
