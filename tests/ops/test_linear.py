@@ -165,7 +165,5 @@ def test_the_definition_by_hand():
 @pytest.mark.parametrize("shape", [(5, 2, 7), (5, 3, 4), (5, 4), (5,)])
 def test_a_decay_that_does_not_fit_is_named(shape):
     x = torch.zeros(5, 2, 4)
-    with pytest.raises(
-        ValueError, match=r"decay must be \(T or 1, B or 1, N or 1\)"
-    ):
+    with pytest.raises(ValueError, match=r"decay must be \(T or 1, B or 1, N or 1\)"):
         linear_scan(x, torch.ones(shape), torch.zeros(2, 4))
