@@ -20,7 +20,9 @@ from torchmomentum.experiments.studies.compare import (
     named,
     with_controls,
 )
-from torchmomentum.experiments.studies.run import run_study
+from torchmomentum.experiments.studies.run import check_out, run_study
+from torchmomentum.experiments.studies.tuning import Search, searched
+from torchmomentum.experiments.sweeps.storage import JOURNAL
 from torchmomentum.experiments.tasks import Task
 from torchmomentum.experiments.tasks.own import OwnData
 
@@ -73,6 +75,7 @@ def compare(
     *,
     rules: Sequence[str] = (),
     controls: bool = False,
+    tune: int | None = None,
     seeds: int = 3,
     scale: str = "desk",
     out: str | Path | None = None,
@@ -96,6 +99,8 @@ def compare(
             with defaults are options.
         rules: Momentum rules that the first cell is tried with: ``"adam"``, ``"momentum"``.
         controls: Adds the models that change the scale of the drive and have no momentum.
+        tune: Gives each model so many trials of its learning rate and its momentum's
+            hyperparameters, on validation samples, and compares all at their best.
         seeds: Seeds 0 to ``seeds - 1``.
         scale: ``smoke``, ``desk`` or ``paper``: which of a task's recipes.
         out: The folder for results, tables, figures and runs; None uses one that is removed.
@@ -138,6 +143,11 @@ def compare(
             data=data_folder(None if data_dir is None else str(data_dir)),
             offline=offline,
         )
+        if tune is not None:
+            check_out(study, scale, runs, place, folder, resume)
+            storage = str(place.runs / JOURNAL)
+            study = searched(study, Search(tune), place, storage, jobs=jobs, quiet=quiet)
+            runs = study.plan(seeds=seeds)
         return run_study(
             study,
             runs,
@@ -145,7 +155,7 @@ def compare(
             folder,
             scale=scale,
             jobs=jobs,
-            resume=resume,
+            resume=resume or tune is not None,  # what was tuned on is there by now
             quiet=quiet,
             command=["torchmomentum.experiments.compare(...)"],
         )

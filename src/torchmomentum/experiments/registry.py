@@ -204,7 +204,7 @@ OPTIMIZERS = Registry(
     "optimizer",
     {
         name: f"{_HERE}.engine.optimizers:{name.upper().replace('-', '_')}"
-        for name in ("rmsprop", "adam", "adam-rmsprop", "sgd", "nt-asgd", "nag", "srsgd")
+        for name in ("rmsprop", "adam", "adamw", "adam-rmsprop", "sgd", "nt-asgd", "nag", "srsgd")
     },
 )
 _SLIDES = (
@@ -267,6 +267,7 @@ TABLES = Registry(
         "costs": f"{_HERE}.report.costs:costs",
         "grid": f"{_HERE}.report.grid:grid",
         "tuned": f"{_HERE}.report.tuned:tuned",
+        "trials": f"{_HERE}.report.trials:trials",
         "gradients": f"{_HERE}.report.gradients:gradients",
         "time-to-accuracy": f"{_HERE}.report.accuracy:time_to_accuracy",
         "timing-optim": f"{_HERE}.report.timings:optimizers",
@@ -284,6 +285,7 @@ FIGURES = Registry(
         "errors": f"{_HERE}.report.curves:errors",
         "losses": f"{_HERE}.report.losses:losses",
         "grid": f"{_HERE}.report.grid:maps",
+        "landscape": f"{_HERE}.report.trials:landscape",
         "gradients": f"{_HERE}.report.gradients:heat",
         "iterations": f"{_HERE}.report.panels:iterations",
         "panels": f"{_HERE}.report.panels:quantities",

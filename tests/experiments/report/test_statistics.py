@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from torchmomentum.experiments.report.statistics import mean_and_std, paired_difference
+from torchmomentum.experiments.report.statistics import (
+    Difference,
+    mean_and_std,
+    paired_difference,
+    seeds_needed,
+)
 
 
 def test_the_interval_is_students():
@@ -35,3 +40,25 @@ def test_differences_that_are_equal_but_for_rounding_have_no_spread():
     found = paired_difference([0.9, 0.8], [0.8, 0.7])
     assert found.separable is None
     assert found.verdict(True) == "no spread"
+
+
+def _of_size(size):
+    return Difference(size, None, None, False, 0.5, std=1.0)
+
+
+@pytest.mark.parametrize(("size", "seeds"), [(0.2, 199), (-0.5, 34), (0.8, 15), (1.0, 10)])
+def test_the_seeds_needed_are_those_of_the_tables_of_power(size, seeds):
+    """Cohen's sizes of a paired t test, two-sided at 5 %, power 0.8."""
+    assert seeds_needed(_of_size(size)) == seeds
+
+
+def test_the_seeds_needed_find_the_difference_four_times_in_five():
+    seeds = seeds_needed(_of_size(0.7), level=0.05 / 3)
+    draws = np.random.default_rng(0).normal(0.7, 1.0, (20_000, seeds))
+    found = stats.ttest_1samp(draws, 0.0, axis=1).pvalue < 0.05 / 3
+    assert found.mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_where_no_number_of_seeds_would_do_there_is_none():
+    assert seeds_needed(_of_size(1e-4)) is None
+    assert seeds_needed(Difference(0.1, None, None, None)) is None

@@ -8,9 +8,10 @@ import pytest
 
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import FIGURES, TABLES
-from torchmomentum.experiments.report.comparison import baseline_of, comparison, difference
+from torchmomentum.experiments.report.comparison import comparison
 from torchmomentum.experiments.report.document import document, insert
 from torchmomentum.experiments.report.iterations import curve, rates
+from torchmomentum.experiments.report.judgement import baseline_of, difference
 from torchmomentum.experiments.report.named import draw, table
 from torchmomentum.experiments.report.timings import fraction
 from torchmomentum.experiments.report.words import arm_name, signed
@@ -95,7 +96,7 @@ def _comparison(**changes):
 
 def test_the_comparison_in_numbers():
     """b is chosen by validation: 0.8 and 0.7, beside a's 0.6 and 0.7."""
-    head, rows, caption, note = comparison(_comparison())
+    head, rows, caption, note, _ = comparison(_comparison())
     a, b = (dict(zip(head, row, strict=True)) for row in rows)
     assert a["difference [95 % interval]"] == "baseline"
     assert (a["best"], a["verdict"]) == ("0.6500 ± 0.0707", "")
@@ -118,16 +119,20 @@ def test_lower_may_be_better():
         found = _results(runs, {"model": ["a", "b"]}, higher_is_better=higher)
         for run in runs[:1]:  # equal differences have no spread
             run.values["chosen"] += 0.001
-        assert comparison(found).rows[1][5] == word
+        assert _cell(found, "verdict") == word
+
+
+def _cell(results, column, row=1):
+    found = comparison(results)
+    return found.rows[row][found.head.index(column)]
 
 
 def test_what_failed_is_told_and_left_out():
     results = _comparison()
     results.runs[3].failed, results.runs[3].values = "training diverged", {}
     results.runs[1].warning = "training loss exploded"
-    row = comparison(results).rows[1]
-    assert row[5] == "one seed diverged: 1 of 2 loss exploded: 1 of 2"
-    assert row[1] == "0.9000"
+    assert _cell(results, "verdict") == "one seed diverged: 1 of 2 loss exploded: 1 of 2"
+    assert _cell(results, "best") == "0.9000"
     for run in results.runs:
         run.failed = "training diverged"
     assert comparison(results).rows[1][1:5] == ["-", "-", "-", ""]

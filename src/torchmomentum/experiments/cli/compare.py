@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,19 @@ from torchmomentum.experiments.cli.options import (
     Commands,
     add_place_options,
     add_recipe_options,
+    add_search_options,
     given,
     jobs_of,
+    names_of,
     need_extra,
     place_of,
     settings_set,
+    storage_of,
 )
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.files import write_text
 from torchmomentum.experiments.registry import TASKS
+from torchmomentum.experiments.result import Results
 from torchmomentum.experiments.study import Study
 
 if TYPE_CHECKING:
@@ -32,16 +37,32 @@ DEFAULT = "lstm,momentum-lstm,adam-lstm,rmsprop-lstm,sr-lstm"
 def add(commands: Commands) -> None:
     """Adds the command to the parser."""
     compare = commands.add_parser("compare", help="train several models over several seeds")
-    compare.add_argument("task", metavar="TASK", help=f"{', '.join(TASKS)}, or FILE.py:TASK")
-    add_models(compare, DEFAULT)
     compare.add_argument(
-        "--tune",
-        metavar="NAME=X,X,...",
-        help="tries these values with 2 seeds, and compares each model at what is best for it on "
-        "validation samples",
+        "task",
+        metavar="TASK,...",
+        help=f"{', '.join(TASKS)}, or FILE.py:TASK; several are told together as well",
     )
-    add_recipe_options(compare)
+    add_models(compare, DEFAULT)
+    add_recipe_options(compare, optimizers=True)
     add_place_options(compare)
+    add_tuning(compare)
+
+
+def add_tuning(parser: argparse.ArgumentParser) -> None:
+    """What is tuned of each arm before the comparison."""
+    group = parser.add_argument_group(
+        "tuning (each arm gets the same trials on validation samples, then is compared at its best)"
+    )
+    group.add_argument(
+        "--tune",
+        metavar="N",
+        help="trials of each arm's learning rate and momentum's hyperparameters, or of --space; "
+        "NAME=X,X,... tries these values",
+    )
+    group.add_argument(
+        "--tuning-seeds", type=int, default=1, metavar="N", help="trainings of each trial"
+    )
+    add_search_options(group)
 
 
 def add_models(parser: argparse.ArgumentParser, models: str) -> None:
@@ -71,7 +92,7 @@ def plan(options: argparse.Namespace, threads: int) -> Any:
     """
     from torchmomentum.experiments.studies.compare import comparison, expand, named, with_controls
 
-    models = named([name.strip() for name in options.models.split(",") if name.strip()])
+    models = named(names_of(options.models))
     if not models:
         raise UsageError("models needs at least one name")
     models = with_controls(models) if options.controls else models
@@ -80,46 +101,90 @@ def plan(options: argparse.Namespace, threads: int) -> Any:
     several = {name: values for name, values in lists.items() if len(values) > 1}
     expand(models, lists)  # rejects what no model takes
     changes = {"threads": threads} | given(options) | settings_set(options) | single
+    optimizers = names_of(changes.get("optimizer", ""))
+    if len(optimizers) > 1:
+        del changes["optimizer"]
     return comparison(
         options.task,
         expand(models, several),
         scale=options.scale,
         seeds=options.seeds,
         changes=changes,
+        optimizers=optimizers if len(optimizers) > 1 else (),
     )
 
 
-def _tuned(study: Study, options: argparse.Namespace, place: Place, jobs: int) -> Study:
-    """The study of the models, each at its best value.
+def _search(options: argparse.Namespace) -> Any:
+    """What is to be tuned.
 
     Raises:
-        UsageError: ``--tune`` has another form.
+        UsageError: ``--tune`` is neither a number of trials nor values to try.
     """
-    from torchmomentum.experiments.models import setting
-    from torchmomentum.experiments.studies.tuning import Tuning, tuned
+    from torchmomentum.experiments.studies.tuning import Search
+    from torchmomentum.experiments.sweeps.space import parse
 
-    name, _, listed = options.tune.partition("=")
-    pairs = [setting(f"{name}={value}") for value in listed.split(",")]
-    tuning = Tuning(pairs[0][0], [value for _, value in pairs])
-    found = tuned(study, tuning, place, jobs=jobs, quiet=options.quiet)
-    view = {**found.view, "references": [study.axes["model"][0]]}
-    return replace(found, table="tuned", view=view)
+    if "=" in options.tune:
+        return Search(None, parse([options.tune, *options.space]), seeds=options.tuning_seeds)
+    try:
+        trials = int(options.tune)
+    except ValueError:
+        raise UsageError(
+            f"tune must be a number of trials or NAME=X,X,..., got {options.tune}"
+        ) from None
+    space = parse(options.space) or None
+    trials_or_all = None if options.sampler == "grid" else trials
+    return Search(trials_or_all, space, options.sampler, options.tuning_seeds)
+
+
+def _tuned(study: Study, search: Any, options: argparse.Namespace, place: Place, jobs: int) -> Any:
+    """The study of the arms, each at its best, and its runs."""
+    from torchmomentum.experiments.studies.tuning import searched
+
+    storage = storage_of(options, place)
+    found = searched(study, search, place, storage, jobs=jobs, quiet=options.quiet)
+    return found, found.plan(seeds=options.seeds)
 
 
 def run(options: argparse.Namespace) -> None:
     """Trains several models over several seeds and prints which is better."""
     need_extra()
-    jobs = jobs_of(options)
-    study, runs = plan(options, max(1, (os.cpu_count() or 1) // jobs))
-    out = Path(options.out or f"runs/{study.name}")
-    place = place_of(options, out)
+    tasks = names_of(options.task)
+    if len(tasks) > 1:
+        _run_several(options, tasks)
+        return
+    study, runs = plan(options, _threads(options))
+    _run_one(options, study, runs, Path(options.out or f"runs/{study.name}"))
+
+
+def _threads(options: argparse.Namespace) -> int:
+    return max(1, (os.cpu_count() or 1) // jobs_of(options))
+
+
+def _run_several(options: argparse.Namespace, tasks: Sequence[str]) -> None:
+    """Compares the same models on each task, and then on all together."""
+    from torchmomentum.experiments.cli.show import print_table
+    from torchmomentum.experiments.report.together import together
+
+    out = Path(options.out or "runs/together")
+    each = [argparse.Namespace(**{**vars(options), "task": task}) for task in tasks]
+    planned = [(one, *plan(one, _threads(one))) for one in each]  # tells mistakes of all first
+    found = [_run_one(one, study, runs, out / study.name) for one, study, runs in planned]
+    table = together(found)
+    print_table(table, f"{', '.join(results.study for results in found)} together")
+    write_text(out / "together.md", "\n".join([table.caption, "", *table.lines()]) + "\n")
+    print(f"written to {out / 'together.md'}")
+
+
+def _run_one(options: argparse.Namespace, study: Study, runs: Any, out: Path) -> Results:
+    """Runs one comparison and shows it."""
     from torchmomentum.experiments.cli.show import show
     from torchmomentum.experiments.studies.run import check_out, run_study
 
+    jobs, place = jobs_of(options), place_of(options, out)
     if options.tune:
+        search = _search(options)
         check_out(study, options.scale, runs, place, out, options.resume)
-        study = _tuned(study, options, place, jobs)
-        runs = study.plan(seeds=options.seeds)
+        study, runs = _tuned(study, search, options, place, jobs)
     results = run_study(
         study,
         runs,
@@ -131,3 +196,4 @@ def run(options: argparse.Namespace) -> None:
         quiet=options.quiet,
     )
     show(results, out)
+    return results

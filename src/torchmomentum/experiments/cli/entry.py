@@ -10,7 +10,7 @@ from concurrent.futures import BrokenExecutor
 from types import ModuleType
 
 from torchmomentum import __version__
-from torchmomentum.experiments.cli import bench, compare, listing, report, reproduce, train
+from torchmomentum.experiments.cli import bench, compare, listing, report, reproduce, sweep, train
 from torchmomentum.experiments.cli.options import Parser
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.registry import CELLS, RULES, TASKS, load_used, use
@@ -18,6 +18,7 @@ from torchmomentum.experiments.registry import CELLS, RULES, TASKS, load_used, u
 _COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "compare": compare,
+    "sweep": sweep,
     "reproduce": reproduce,
     "bench": bench,
     "report": report,

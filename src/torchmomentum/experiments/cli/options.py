@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -55,8 +55,18 @@ def numbers(text: str) -> list[int | float]:
     return found
 
 
-def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """What a recipe says, and the momentum rule's numbers."""
+def names_of(text: str) -> list[str]:
+    """``a,b`` as names."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def add_recipe_options(parser: argparse.ArgumentParser, *, optimizers: bool = False) -> None:
+    """What a recipe says, and the momentum rule's numbers.
+
+    Args:
+        parser: Of a command.
+        optimizers: Whether it compares several.
+    """
     group = parser.add_argument_group("recipe (by default the task's, see 'torchmomentum list')")
     group.add_argument("--scale", default="desk", metavar="NAME", help=", ".join(SCALES))
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
@@ -66,7 +76,9 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--length", type=int, metavar="N", help="steps of adding; blanks of copying")
     group.add_argument("--train-limit", type=int, metavar="N", help="training samples")
     group.add_argument("--test-limit", type=int, metavar="N", help="validation and test samples")
-    group.add_argument("--optimizer", metavar="NAME", help=", ".join(OPTIMIZERS))
+    names = f"{', '.join(OPTIMIZERS)}{'; several are compared' if optimizers else ''}"
+    metavar = "NAME,..." if optimizers else "NAME"
+    group.add_argument("--optimizer", metavar=metavar, help=names)
     group.add_argument("--lr", type=float, metavar="X", help="learning rate")
     group.add_argument("--clip", type=float, metavar="X", help="largest norm of the gradient")
     add_set(group, "another option of the task, the model or the optimizer")
@@ -111,6 +123,33 @@ def add_folder_options(parser: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
+def add_search_options(group: Any) -> None:
+    """What a search tries, how, and where it is remembered."""
+    group.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="NAME=...",
+        help="what to try of a setting: X,X,... or LOW:HIGH or LOW:HIGH:log",
+    )
+    group.add_argument(
+        "--sampler", default="tpe", metavar="NAME", help="tpe, random, grid (default %(default)s)"
+    )
+    group.add_argument(
+        "--storage",
+        metavar="URL",
+        help="postgresql://..., sqlite:///FILE, grpc://HOST:PORT or a journal file, shared by all "
+        "machines (default: a journal in the folder of runs)",
+    )
+
+
+def storage_of(options: argparse.Namespace, place: Place) -> str:
+    """Where a search is remembered."""
+    from torchmomentum.experiments.sweeps.storage import JOURNAL
+
+    return options.storage or str(place.runs / JOURNAL)
+
+
 def add_set(group: Any, words: str) -> None:
     """``--set NAME=VALUE``, as often as one likes.
 
@@ -138,6 +177,18 @@ def given(options: argparse.Namespace, names: Iterable[str] = _RECIPE_OPTIONS) -
     """What of some options, by default those of a recipe, is on the command line."""
     values = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def single_values(values: Mapping[str, Sequence[Any]], command: str) -> dict[str, Any]:
+    """The hyperparameters of a rule, of a command that takes one value of each.
+
+    Raises:
+        UsageError: One has several.
+    """
+    for name, listed in values.items():
+        if len(listed) > 1:
+            raise UsageError(f"{command} takes one {name}, got {len(listed)}; use compare")
+    return {name: listed[0] for name, listed in values.items()}
 
 
 def jobs_of(options: argparse.Namespace, *, alone: bool = False) -> int:

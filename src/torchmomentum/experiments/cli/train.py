@@ -15,6 +15,7 @@ from torchmomentum.experiments.cli.options import (
     need_extra,
     place_of,
     settings_set,
+    single_values,
 )
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import TASKS
@@ -42,11 +43,6 @@ def run(options: argparse.Namespace) -> None:
     from torchmomentum.experiments.studies.training import training_recipe
     from torchmomentum.experiments.tasks import task_of
 
-    rule = {}
-    for name, values in given(options, RULE_OPTIONS).items():
-        if len(values) > 1:
-            raise UsageError(f"train takes one {name}, got {len(values)}; use compare")
-        rule[name] = values[0]
     settings = {
         "task": options.task,
         "model": options.model,
@@ -54,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
         "threads": os.cpu_count() or 1,
         **given(options),
         **settings_set(options),
-        **rule,
+        **single_values(given(options, RULE_OPTIONS), "train"),
     }
     recipe = training_recipe(settings, options.seed)
     place = place_of(options, Path(options.out or f"runs/{options.task.rpartition(':')[2]}"))

@@ -35,6 +35,7 @@ class Optimizer:
 
 RMSPROP = Optimizer(torch.optim.RMSprop, {"lr": 1e-3, "alpha": 0.99})
 ADAM = Optimizer(torch.optim.Adam, {"lr": 1e-3})
+ADAMW = Optimizer(torch.optim.AdamW, {"lr": 1e-3, "weight_decay": 0.01})
 ADAM_RMSPROP = Optimizer(AdamRMSprop, {"lr": 1e-3, "alpha": 0.99})
 SGD = Optimizer(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0})
 NT_ASGD = Optimizer(NTASGD, {"lr": 30.0, "weight_decay": 0.0, "patience": 5})

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-Tell = Callable[[str, int, int], None]  # a few words, the steps done, the steps in all
+
+class Tell:
+    """Is told how far a run is: a few words, the steps done, the steps in all.
+
+    Args:
+        at: Told the same; None for nobody.
+    """
+
+    def __init__(self, at: Callable[[str, int, int], None] | None = None) -> None:
+        self._at = at
+
+    def __call__(self, words: str, done: int, of: int) -> None:
+        """Passes it on."""
+        if self._at is not None:
+            self._at(words, done, of)
+
+    def recorded(self, record: Mapping[str, float]) -> None:
+        """Is told what a training has reached; what it raises ends the run, which may go on later.
+
+        Args:
+            record: Of the epoch: ``epoch``, ``step``, losses and metrics.
+        """
 
 
-def silent(words: str, done: int, of: int) -> None:
-    """Tells nobody."""
+silent = Tell()
 
 
 @dataclass(frozen=True)

@@ -245,6 +245,8 @@ def _fit(run: _Run, folder: Path, every: int, tell: Tell) -> None:
                 log.write(record)
             if writes:
                 save_checkpoint(folder, run.step, run.state_dict())
+            if record is not None:
+                tell.recorded(record)
 
 
 def _measure_memory(run: _Run) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from torchmomentum.experiments.report import words
@@ -52,10 +53,36 @@ def reached(run: Result, column: str, target: float, higher_is_better: bool) -> 
     return None
 
 
+def _ended_at(results: Results, arm: dict[str, Any], target: float) -> list[Reached | None]:
+    """When each run of an arm was as good as the target."""
+    higher, column = bool(results.higher_is_better), _column(results)
+    return [reached(run, column, target, higher) for run in results.of(arm)]
+
+
+def _seconds(found: Sequence[Reached | None]) -> float | None:
+    """The median, where all runs were as good as the target."""
+    known = [each.seconds for each in found if each is not None]
+    return statistics.median(known) if known and len(known) == len(found) else None
+
+
+def until_target(results: Results) -> list[str]:
+    """For each arm the median of the epochs until it was as good as the baseline becomes.
+
+    With the ratio of the training times to the first arm's; "-" where a run never was.
+    """
+    target, arms = target_of(results), results.arms()
+    found = [_ended_at(results, arm, target) for arm in arms]
+    first, told = _seconds(found[0]) if found else None, []
+    for each in found:
+        seconds, epochs = _seconds(each), [r.epochs for r in each if r is not None]
+        ratio = f", {seconds / first:.2f}x" if seconds is not None and first else ""
+        told.append("-" if seconds is None else f"{statistics.median(epochs):g}{ratio}")
+    return told
+
+
 def _row(results: Results, arm: dict[str, Any], target: float, first: float | None) -> list[str]:
     runs = results.of(arm)
-    higher = bool(results.higher_is_better)
-    found = [reached(run, _column(results), target, higher) for run in runs]
+    found = _ended_at(results, arm, target)
     done = [each for each in found if each is not None]
     cells = [words.arm_name(results, arm), f"{len(done)} of {len(runs)}"]
     published = _published(results, arm)
@@ -78,10 +105,7 @@ def _published(results: Results, arm: dict[str, Any]) -> list[str]:
 def time_to_accuracy(results: Results) -> Table:
     """How many seeds reached the target, and after how long."""
     target, arms = target_of(results), results.arms()
-    higher = bool(results.higher_is_better)
-    begun = [reached(run, _column(results), target, higher) for run in results.of(arms[0])]
-    known = [each.seconds for each in begun if each is not None]
-    first = statistics.median(known) if known and len(known) == len(begun) else None
+    first = _seconds(_ended_at(results, arms[0], target))
     caption = (
         f"Training until {results.metric} {target:.4f} on "
         f"{_column(results).partition('_')[0]} samples of {results.study}; "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchmomentum.experiments.report import words
-from torchmomentum.experiments.report.comparison import baseline_of, difference
+from torchmomentum.experiments.report.judgement import baseline_of, difference
 from torchmomentum.experiments.report.statistics import Difference
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Results, ended, values

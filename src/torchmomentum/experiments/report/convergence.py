@@ -7,7 +7,7 @@ from typing import Any
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.beside import verdict
-from torchmomentum.experiments.report.comparison import baseline_of, difference_of
+from torchmomentum.experiments.report.judgement import baseline_of, difference_of
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Result, Results, ended
 

@@ -17,7 +17,9 @@ def document(results: Results) -> str:
     found = table(results)
     note = f"{found.note}; " if found.note else ""
     command = f"`{results.provenance['command']}`"
-    lines = [command, "", found.caption, "", *found.lines(), "", f"{note}{words.origin(results)}."]
+    said = [found.conclusion, ""] if found.conclusion else []
+    origin = f"{note}{words.origin(results)}."
+    lines = [command, "", *said, found.caption, "", *found.lines(), "", origin]
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchmomentum.experiments.report import words
-from torchmomentum.experiments.report.comparison import baseline_of, difference
+from torchmomentum.experiments.report.judgement import baseline_of, difference
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Result, Results, ended, values
 

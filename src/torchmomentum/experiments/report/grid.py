@@ -98,11 +98,11 @@ def maps(results: Results, folder: Path) -> list[str]:
             ("measured", ours, pair[0]),
             ("published", _published(results, task), pair[1]),
         ):
-            _draw(axes, cells, f"{task}, {title}", better, results.view["grid"])
+            draw_map(axes, cells, f"{task}, {title}", better, results.view["grid"])
     return [save(figure, folder / "grid")]
 
 
-def _draw(
+def draw_map(
     axes: Any, cells: dict[tuple[Any, Any], float], title: str, better: bool, names: Any
 ) -> None:
     """One map; green is better."""

@@ -23,6 +23,7 @@ class Difference:
         separable: Whether the interval leaves zero out; None where the pairs cannot tell, a single
             one or all alike.
         p: Student's p value, for a difference of zero; None where the pairs cannot tell.
+        std: The standard deviation of the differences; None as ``p``.
     """
 
     mean: float
@@ -30,6 +31,7 @@ class Difference:
     high: float | None
     separable: bool | None
     p: float | None = None
+    std: float | None = None
 
     def verdict(self, higher_is_better: bool) -> str:
         """What may be concluded, in two words."""
@@ -65,7 +67,49 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Dif
     test = ttest_rel(values, baseline)
     interval = test.confidence_interval(0.95)
     low, high = float(interval.low), float(interval.high)
-    return Difference(mean, low, high, low > 0 or high < 0, float(test.pvalue))
+    return Difference(mean, low, high, low > 0 or high < 0, float(test.pvalue), std)
+
+
+_MOST_SEEDS = 10_000
+_POWER = 0.8
+
+
+def seeds_needed(difference: Difference, level: float = 0.05) -> int | None:
+    """How many seeds a paired test needs to find a true difference as large as the one seen.
+
+    It is found with probability 0.8; the noise is taken to be as it was.
+
+    Args:
+        difference: Of some seeds.
+        level: Of the test; divided by the number of tests where there are several.
+
+    Returns:
+        The number; None for more than 10,000, or where the pairs cannot tell.
+
+    Example:
+        >>> seeds_needed(Difference(0.5, None, None, False, 0.1, std=1.0))
+        34
+    """
+    if difference.std is None:
+        return None
+    from scipy.stats import nct, t
+
+    size = abs(difference.mean) / difference.std
+
+    def power(seeds: int) -> float:
+        critical, shift = t.ppf(1 - level / 2, seeds - 1), size * seeds**0.5
+        return float(nct.sf(critical, seeds - 1, shift) + nct.cdf(-critical, seeds - 1, shift))
+
+    many = 2
+    while power(many) < _POWER:  # from below: scipy's distribution fails far out
+        many *= 2
+        if many > _MOST_SEEDS:
+            return None
+    few = many // 2
+    while few < many:
+        middle = (few + many) // 2
+        few, many = (few, middle) if power(middle) >= _POWER else (middle + 1, many)
+    return few
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -13,12 +13,14 @@ class Table(NamedTuple):
         rows: The cells.
         caption: What the numbers are.
         note: What else a reader should know: seeds, settings.
+        conclusion: In sentences what may be concluded from it; empty where that is no question.
     """
 
     head: list[str]
     rows: list[list[str]]
     caption: str
     note: str = ""
+    conclusion: str = ""
 
     def lines(self) -> list[str]:
         """The table in Markdown."""

@@ -5,72 +5,84 @@ from __future__ import annotations
 from typing import Any
 
 from torchmomentum.experiments.report import words
-from torchmomentum.experiments.report.statistics import Difference, holm, paired_difference
+from torchmomentum.experiments.report.accuracy import until_target
+from torchmomentum.experiments.report.judgement import Judged, conclusion, judged
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Results, ended, values
 
-_LEVEL = 0.05
 
-
-def _apart(results: Results, arm: dict[str, Any], reference: dict[str, Any]) -> Difference | None:
-    others = {run.seed: run for run in ended(results.of(reference))}
-    both = [(run, others[run.seed]) for run in ended(results.of(arm)) if run.seed in others]
-    if not both or arm == reference:
-        return None
-    ours, theirs = zip(*both, strict=True)
-    return paired_difference(values(ours, "chosen"), values(theirs, "chosen"))
-
-
-def _compared(results: Results, reference: dict[str, Any]) -> list[list[str]]:
+def _cells(judgements: list[Judged]) -> list[list[str]]:
     """For each arm its difference from a reference, the adjusted p, and a verdict."""
-    found = [_apart(results, arm, reference) for arm in results.arms()]
-    adjusted = iter(holm([d.p for d in found if d is not None and d.p is not None]))
     cells = []
-    for arm, d in zip(results.arms(), found, strict=True):
-        if d is None:
-            cells.append(["reference" if arm == reference else "-", "", ""])
+    for each in judgements:
+        if each.difference is None:
+            cells.append(["reference" if each.is_baseline else "-", "", ""])
             continue
-        p = None if d.p is None else next(adjusted)
-        if p is None:
-            said, shown = d.verdict(bool(results.higher_is_better)), "-"
-        else:
-            better = (d.mean > 0) == bool(results.higher_is_better)
-            said = ("better" if better else "worse") if p < _LEVEL else "not separable"
-            shown = f"{p:.2g}"
-        cells.append([words.interval(d), shown, said])
+        p = "-" if each.p is None else f"{each.p:.2g}"
+        cells.append([words.interval(each.difference), p, each.verdict])
     return cells
 
 
-def _split(model: str, setting: str) -> tuple[str, str]:
-    name, _, value = model.rpartition(f"@{setting}=")
-    return name, value
+def _split(results: Results, arm: dict[str, Any]) -> tuple[str, str]:
+    """What an arm was before it was tuned, and the values that were found for it."""
+    setting = results.view.get("tuned")
+    if setting is not None:  # one setting's values were tried
+        name, _, value = arm["model"].rpartition(f"@{setting}=")
+        return name, value
+    found = results.view["searched"][arm_key(arm)]
+    value = ", ".join(f"{key} {value}" for key, value in found["values"].items())
+    axes = {axis: list(dict.fromkeys(a[axis] for a in _untuned(results))) for axis in arm}
+    return words.arm_words(axes, found["arm"]), value
+
+
+def _untuned(results: Results) -> list[dict[str, Any]]:
+    return [each["arm"] for each in results.view["searched"].values()]
+
+
+def arm_key(arm: dict[str, Any]) -> str:
+    """What a tuned arm's search is found by in the view."""
+    return " ".join(map(str, arm.values()))
+
+
+def _how(results: Results) -> str:
+    """What was tried of each model."""
+    view = results.view
+    if "tuned" in view:
+        tried = ", ".join(map(str, view["tried"]))
+        return f"Each model has the best {view['tuned']} for it of {tried}, on validation samples"
+    searched = view["searched"].values()
+    counts = dict.fromkeys(str(len(each["trials"])) for each in searched if each["trials"])
+    return f"Each model has the best values of {' or '.join(counts)} trials, on validation samples"
 
 
 def tuned(results: Results) -> Table:
-    """What each model reaches at its best value, and its difference from each reference."""
+    """What each model reaches at its best values, and its difference from each reference."""
     view, arms = results.view, results.arms()
-    setting = view["tuned"]
-    names = [_split(arm["model"], setting) for arm in arms]
-    references = [arms[[n for n, _ in names].index(each)] for each in view["references"]]
-    columns = [_compared(results, reference) for reference in references]
-    rows = []
+    names = [_split(results, arm) for arm in arms]
+    listed = [name for name, _ in names]
+    references = [listed.index(each) for each in view.get("references", listed[:1])]
+    judgements = [judged(results, baseline=arms[index]) for index in references]
+    columns = [_cells(each) for each in judgements]
+    until, rows = until_target(results), []
     for i, (arm, (name, value)) in enumerate(zip(arms, names, strict=True)):
         runs = results.of(arm)
         cells = [name, value, words.spread(values(ended(runs), "chosen")), words.diverged(runs)]
-        rows.append([*cells, *(cell for column in columns for cell in column[i])])
-    head = ["model", setting, results.metric, ""]
-    for each in view["references"]:
-        head += [f"difference from {each} [95 % interval]", "p, Holm", "verdict"]
-    tried = ", ".join(map(str, view["tried"]))
+        rows.append([*cells, until[i], *(cell for column in columns for cell in column[i])])
+    head = ["model", view.get("tuned", "tuned"), results.metric, "", "to target"]
+    for index in references:
+        head += [f"difference from {listed[index]} [95 % interval]", "p, Holm", "verdict"]
     direction = "higher" if results.higher_is_better else "lower"
+    seeds = view["tuning_seeds"]
     caption = (
         f"{results.title}: test {results.metric} ({direction} is better) at the epoch chosen on "
-        f"validation samples, mean ± standard deviation over {len(results.seeds)} seeds. Each "
-        f"model has the best {setting} for it of {tried}, on validation samples of "
-        f"{view['tuning_seeds']} seeds. Differences are paired by seed; p is Student's, corrected "
-        "by Holm's method over all models; verdicts are at 5 %."
+        f"validation samples, mean ± standard deviation over {len(results.seeds)} seeds. "
+        f"{_how(results)} of {seeds} seed{'s' if seeds > 1 else ''}. Epochs until a model is as "
+        "good as the first becomes, median, with the ratio of training times until then. "
+        "Differences are paired by seed; p is Student's, corrected by Holm's method over all "
+        "models; verdicts are at 5 %."
     )
     if "note" in view:
         caption += f" Scale {results.scale}: {view['note']}."
     epochs = ", ".join(dict.fromkeys(str(run.recipe["epochs"]) for run in results.runs))
-    return Table(head, rows, caption, f"Seeds {words.seeds(results)}; {epochs} epochs")
+    note = f"Seeds {words.seeds(results)}; {epochs} epochs"
+    return Table(head, rows, caption, note, conclusion(results, judgements[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torchmomentum.experiments.report.statistics import Difference, mean_and_std
@@ -75,10 +75,15 @@ def _shown(value: Any, of: Sequence[Any]) -> str:
 
 def arm_name(results: Results, arm: dict[str, Any]) -> str:
     """An arm in words: the values of the axes that vary."""
-    several = [axis for axis, values in results.axes.items() if len(values) > 1]
-    shown = several or list(results.axes)[:1]
+    return arm_words(results.axes, arm)
+
+
+def arm_words(axes: Mapping[str, Sequence[Any]], arm: Mapping[str, Any]) -> str:
+    """An arm in words, among the values on the axes."""
+    several = [axis for axis, values in axes.items() if len(values) > 1]
+    shown = several or list(axes)[:1]
     words = []
     for axis in shown:
-        value = _shown(arm[axis], results.axes[axis])
+        value = _shown(arm[axis], axes[axis])
         words.append(value if axis in ("model", "method", "optimizer") else f"{axis} {value}")
     return ", ".join(words)

@@ -90,6 +90,7 @@ def comparison(
     seeds: int = 3,
     changes: Mapping[str, Any] | None = None,
     axes: Mapping[str, Sequence[Any]] | None = None,
+    optimizers: Sequence[str] = (),
 ) -> tuple[Study, list[Run]]:
     """The study of some models on a task, and its runs.
 
@@ -102,6 +103,8 @@ def comparison(
         changes: What differs from the task's recipe, for all models; one that does not have an
             option is trained without.
         axes: Further axes, by the name of a setting.
+        optimizers: Train each model with each of these, at the task's settings for the optimizer
+            that is the task's own, else at the optimizer's.
 
     Raises:
         UsageError: An unknown name, or a value out of its range.
@@ -110,7 +113,10 @@ def comparison(
         raise UsageError("models needs at least one name")
     found = task_of(task)
     given = dict(changes or {})
-    known = set[str]().union(*(settings_of(task, model, given) for model in models.values()))
+    each: list[dict[str, Any]] = [{"optimizer": name} for name in optimizers] or [{}]
+    known = set[str]().union(
+        *(settings_of(task, model, given | of) for model in models.values() for of in each)
+    )
     unknown = [key for key in given if key not in known or key in _ITS_OWN]
     if unknown:
         raise UsageError(f"none of {', '.join(models)} has {unknown[0]}")
@@ -118,12 +124,17 @@ def comparison(
         name=task.rpartition(":")[2],
         title=found.title or type(found).__name__,
         recipe="torchmomentum.experiments.studies.training:training_recipe",
-        axes={"model": tuple(models), **(axes or {})},
+        axes={
+            "model": tuple(models),
+            **({"optimizer": tuple(optimizers)} if optimizers else {}),
+            **(axes or {}),
+        },
         settings={
             "task": task,
             "scale": scale,
             "shared": tuple(given),
             "models": {called: model for called, model in models.items() if called != model},
+            **({"own_rates": True} if optimizers else {}),
             **given,
         },
         seeds=seeds,

@@ -1,0 +1,57 @@
+"""What is tried next: Optuna's samplers and distributions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.sweeps.space import Space, Values
+
+SAMPLERS = ("tpe", "random", "grid")
+_LEAST, _MOST = 3, 10  # trials at random before TPE has a model of them
+
+
+def suggested(space: Space, trial: Any) -> dict[str, Any]:
+    """A trial's values: those that it has, and for the others what its sampler proposes."""
+    found: dict[str, Any] = {}
+    for name, of in space.items():
+        if isinstance(of, Values):
+            found[name] = trial.suggest_categorical(name, of.values)
+        elif of.whole:
+            found[name] = trial.suggest_int(name, of.low, of.high, log=of.log)
+        else:
+            found[name] = of.rounded(trial.suggest_float(name, of.low, of.high, log=of.log))
+    return found
+
+
+def sampler_of(name: str, seed: int, number: int, trials: int) -> Any:
+    """A sampler for one trial: what it proposes depends on its number and on the trials before.
+
+    Args:
+        name: One of :data:`SAMPLERS`; a grid's values are queued, so that nothing is drawn.
+        seed: Of the search.
+        number: The trial's.
+        trials: Of the search in all.
+    """
+    from optuna.samplers import RandomSampler, TPESampler
+
+    drawn = seed * 1_000_003 + number
+    if name == "tpe":
+        begin = min(_MOST, max(_LEAST, trials // 3))
+        return TPESampler(seed=drawn, n_startup_trials=begin)
+    return RandomSampler(seed=drawn)
+
+
+def grid_of(space: Space) -> list[Mapping[str, Any]]:
+    """All combinations of the values of a space.
+
+    Raises:
+        UsageError: A setting has a range.
+    """
+    for name, of in space.items():
+        if not isinstance(of, Values):
+            raise UsageError(f"a grid needs values of {name}, NAME=X,X,..., not a range")
+    values = [of.values for of in space.values() if isinstance(of, Values)]
+    return [dict(zip(space, each, strict=True)) for each in itertools.product(*values)]
