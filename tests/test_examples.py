@@ -2,13 +2,17 @@
 
 import os
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from torchmomentum.experiments.cli.entry import _parser
 from torchmomentum.experiments.registry import CELLS, RULES, STUDIES, TASKS
+from torchmomentum.experiments.sweeps.space import parse
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -42,6 +46,28 @@ def test_examples_run(path, capsys, monkeypatch):
     else:
         assert path.stem == "add_study"
         assert "| length 20, momentum-lstm |" in printed
+
+
+def _of_slurm():
+    lines = (FOLDER / "cluster" / "sweep.sbatch").read_text().replace("\\\n", " ").splitlines()
+    return shlex.split(next(line for line in lines if line.startswith("torchmomentum")))
+
+
+def _of_kubernetes():
+    (container,) = yaml.safe_load((FOLDER / "cluster" / "sweep.yaml").read_text())["spec"][
+        "template"
+    ]["spec"]["containers"]
+    return [*container["command"], *container["args"]]
+
+
+@pytest.mark.parametrize("command", [_of_slurm, _of_kubernetes])
+def test_the_clusters_commands_are_understood(command):
+    program, *arguments = command()
+    options = _parser().parse_args(arguments)
+    assert program == "torchmomentum"
+    assert [*parse(options.space)] == ["lr", "mu", "step_size"]
+    assert options.resume
+    assert (options.jobs, options.threads, options.trials) == (1, 1, 100)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import BrokenExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -125,7 +127,25 @@ def test_two_workers_share_the_trials_though_one_is_killed(tmp_path):
     place, sweep = Place(runs), _sweep(6, sampler="random")
     (found,) = run_sweeps([sweep], place, str(tmp_path / "j"), quiet=True)
     assert found == _run(sweep, tmp_path / "alone")
-    assert len([*runs.glob("*/result.json")]) == 6
+    begun = [len([*run.glob("tensorboard/*")]) for run in runs.glob("pdigits-*")]
+    assert len(begun) == 6
+    assert sorted(begun)[:5] == [1] * 5  # only the killed one's run was begun twice
+
+
+def test_workers_are_started_again_as_long_as_trials_end(tmp_path, monkeypatch):
+    sweep, place, journal = _sweep(3), Place(tmp_path / "runs"), str(tmp_path / "journal")
+    ends = [1, 2, 2]  # trials until the workers die
+
+    def broken(function, calls, jobs, bars, done):
+        function([replace(sweep, trials=ends.pop(0))], place, journal, bars)
+        raise BrokenExecutor("a worker died")
+
+    monkeypatch.setattr("torchmomentum.experiments.sweeps.run.side_by_side", broken)
+    with pytest.raises(BrokenExecutor):
+        run_sweeps([sweep], place, journal, jobs=2, quiet=True)
+    assert ends == []
+    with opened(journal) as storage:
+        assert len(module._ended(module._study(sweep, storage))) == 2
 
 
 def test_what_is_behind_is_pruned_and_may_go_on_later(tmp_path, monkeypatch):
