@@ -1,4 +1,7 @@
+import hashlib
 import os
+import re
+import signal
 import subprocess
 import sys
 
@@ -39,7 +42,7 @@ def test_builds_once_for_several_processes(tmp_path):
     assert [process.returncode for process in started] == [0, 0, 0]
     assert len({out for out, _ in ended}) == 1
     assert sum("building" in err for _, err in ended) == 1
-    assert [path.suffix for path in tmp_path.glob("kernels-*")] == [".so"]
+    assert sorted(path.suffix for path in tmp_path.glob("kernels-*")) == [".sha256", ".so"]
 
 
 def test_without_a_compiler_there_is_one_warning_and_the_same_result(fresh, tmp_path):
@@ -110,3 +113,184 @@ def test_the_time_of_each_kernel_is_kept():
     torch.testing.assert_close(
         out, torch.full((4, 4), 4 / 3)
     )  # of float32, as nothing else is said
+
+
+class _Cache:
+    """A cache whose kernels a script pretends to compile: it copies a small library."""
+
+    def __init__(self, folder, patch):
+        self.folder, self.tools = folder / "cache", folder / "tools"
+        self.tools.mkdir()
+        source = self.tools / "small.c"
+        source.write_text("void use_threads(void *a, void *b, void *c, void *d) {}\n")
+        self.small, self.script = self.tools / "small.so", self.tools / "c++"
+        link = [*_build.find_compiler(), "-x", "c", *_build._LINK, str(source)]
+        subprocess.run([*link, "-o", str(self.small)], check=True)
+        self.compile_by("cp " + str(self.small))
+        patch.setenv("CXX", str(self.script))
+        patch.setenv("TORCHMOMENTUM_CACHE", str(self.folder))
+
+    def compile_by(self, command):
+        """Lets a shell command, to which the file to write is added, stand in for the compiler."""
+        self.script.write_text(
+            '#!/bin/sh\nif [ "$1" = --version ]; then exit; fi\n'
+            f"echo >> {self.tools}/builds\nfor last; do :; done\n{command} $last\n"
+        )
+        self.script.chmod(0o755)
+
+    def builds(self):
+        """How often something was compiled."""
+        path = self.tools / "builds"
+        return len(path.read_text()) if path.exists() else 0
+
+    def names(self):
+        return sorted(path.name for path in self.folder.iterdir())
+
+
+@pytest.fixture
+def cache(fresh, tmp_path):
+    if not available():
+        pytest.skip("no C++ compiler here")
+    return _Cache(tmp_path, fresh)
+
+
+def test_kernels_of_the_cache_are_built_once_with_their_checksum(cache):
+    kernels = _build.build()
+    record = kernels.with_name(f"{kernels.name}.sha256")
+    assert (
+        record.read_text()
+        == f"{hashlib.sha256(kernels.read_bytes()).hexdigest()}  {kernels.name}\n"
+    )
+    assert _build.build() == kernels
+    assert cache.builds() == 1
+    assert cache.names() == ["build.lock", kernels.name, record.name]
+    assert cache.folder.stat().st_mode & 0o777 == 0o700
+    assert kernels.stat().st_mode & 0o777 == 0o755
+    assert _build.build(force=True) == kernels
+    assert cache.builds() == 2
+
+
+def _exchange(kernels, content):
+    kernels.unlink()  # this process may have it loaded
+    kernels.write_bytes(content)
+
+
+def _cut(kernels, record):
+    _exchange(kernels, kernels.read_bytes()[:-100])
+
+
+def _change(kernels, record):
+    content = bytearray(kernels.read_bytes())
+    content[len(content) // 2] ^= 1
+    _exchange(kernels, content)
+
+
+def _link(path):
+    target = path.with_name("elsewhere")
+    path.rename(target)
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_cut, "is not as it was built"),
+        (_change, "is not as it was built"),
+        (lambda kernels, record: record.unlink(), r"\.sha256 is missing"),
+        (lambda kernels, record: record.write_text(""), "is not as it was built"),
+        (lambda kernels, record: _link(kernels), "is no regular file"),
+        (lambda kernels, record: _link(record), "is no regular file"),
+        (lambda kernels, record: kernels.chmod(0o775), "may be written by others"),
+        (lambda kernels, record: record.chmod(0o646), "may be written by others"),
+    ],
+)
+def test_kernels_that_are_not_trusted_are_built_anew(cache, capfd, damage, words):
+    kernels = _build.build()
+    expected = kernels.read_bytes()
+    damage(kernels, kernels.with_name(f"{kernels.name}.sha256"))
+    capfd.readouterr()
+    assert _build.build() == kernels
+    told = capfd.readouterr().err.splitlines()
+    assert re.search(words, told[0])
+    assert [line.partition(":")[2][:9] for line in told[1:]] == [" building", " built in"]
+    assert cache.builds() == 2
+    assert kernels.read_bytes() == expected
+    assert _build.build() == kernels
+    assert cache.builds() == 2
+
+
+def test_kernels_of_another_user_are_built_anew(cache, fresh, capfd):
+    kernels = _build.build()
+    real = os.geteuid()
+    seen = type(kernels).lstat
+
+    def lstat(path):
+        about = list(seen(path))
+        about[4] = real + 1  # the owner
+        return os.stat_result(about)
+
+    with fresh.context() as patch:
+        patch.setattr(type(kernels), "lstat", lstat)
+        assert _build.build() == kernels
+    assert "belongs to another user" in capfd.readouterr().err
+    assert cache.builds() == 2
+
+
+def test_a_folder_that_others_may_write_is_not_used(cache, fresh, tmp_path):
+    _build.build()
+    for mode in (0o770, 0o702):
+        cache.folder.chmod(mode)
+        with pytest.raises(_build.BuildError, match=r"cache may be written by others; TORCHM"):
+            _build.build()
+    cache.folder.chmod(0o700)
+    tmp_path.chmod(0o777)
+    with pytest.raises(_build.BuildError, match="may be written by others"):
+        _build.build()
+    tmp_path.chmod(0o1777)  # as /tmp
+    _build.build()
+    real = os.geteuid()
+    with fresh.context() as patch:
+        patch.setattr(os, "geteuid", lambda: real + 1)
+        patch.setattr("torchmomentum.ops.cpu.trust._ROOT", real + 2)
+        with pytest.raises(_build.BuildError, match="cache belongs to another user"):
+            _build.build()
+    assert cache.builds() == 1
+
+
+def test_a_build_that_was_killed_leaves_nothing_that_is_trusted(cache):
+    """Killed in the compiler, and between the finished file and its record."""
+    kernels = _build.build()
+    expected, record = kernels.read_bytes(), kernels.with_name(f"{kernels.name}.sha256")
+    for path in (kernels, record):
+        path.unlink()
+    cache.compile_by(f"head -c 1000 {cache.small} > $last; kill -9 $PPID; true")
+    command = [sys.executable, "-m", "torchmomentum.ops", "build"]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    left = [name for name in cache.names() if name.startswith("build-")]
+    assert len(left) == 1
+    assert not kernels.exists()
+    kernels.write_bytes(expected[:1000])  # of a build that got so far
+    cache.compile_by(f"cp {cache.small}")
+    assert _build.build() == kernels
+    assert kernels.read_bytes() == expected
+    assert cache.names() == ["build.lock", kernels.name, record.name]
+
+
+def test_kernels_that_do_not_load_are_not_kept(cache):
+    cache.compile_by("echo no library >")
+    with pytest.raises(_build.BuildError, match="the kernels do not load"):
+        _build.build()
+    assert cache.names() == ["build.lock"]
+
+
+def test_what_the_compiler_leaves_is_removed(cache):
+    cache.compile_by('touch "$TMPDIR/cc.o"; cp ' + str(cache.small))
+    _build.build()
+    assert not [name for name in cache.names() if name.startswith("build-")]
+
+
+def test_a_folder_that_is_only_read_is_enough(cache, fresh):
+    kernels = _build.build()
+    (cache.folder / "build.lock").unlink()
+    fresh.setattr(_build, "_locked", lambda folder: pytest.fail("locked"))
+    assert _build.build() == kernels

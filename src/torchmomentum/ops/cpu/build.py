@@ -27,6 +27,13 @@ from pathlib import Path
 
 from torchmomentum._torch_private import openmp_functions
 from torchmomentum.ops.cpu.isa import InstructionSet, chosen
+from torchmomentum.ops.cpu.trust import (
+    UntrustedError,
+    check_folder,
+    check_kernels,
+    checksum_line,
+    record_of,
+)
 
 SOURCES = Path(__file__).parents[1] / "csrc"
 BUNDLED = Path(__file__).parent / "bundled"  # of a wheel
@@ -37,6 +44,7 @@ _LINK = {
 }.get(sys.platform, ("-fPIC", "-shared"))
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _TIMEOUT_S = 300
+_TEMPORARY = "build-"  # of the folders in which a build is made
 
 
 class BuildError(RuntimeError):
@@ -49,8 +57,8 @@ def cache_folder() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    try:
-        return Path(base).expanduser() / "torchmomentum"
+    try:  # a folder of its own, since others may write the one with data
+        return Path(base).expanduser() / "torchmomentum" / "kernels"
     except RuntimeError:  # a user without a home
         return Path(tempfile.gettempdir()) / f"torchmomentum-{os.getuid()}"
 
@@ -73,9 +81,13 @@ def find_compiler() -> list[str]:
     raise BuildError("no C++ compiler was found (c++, g++ or clang++)")
 
 
-def _run(command: list[str]) -> str:
+def _run(command: list[str], scratch: str | None = None) -> str:
+    """What a command prints; a compiler's own temporary files go to ``scratch``."""
+    environment = os.environ | ({"TMPDIR": scratch} if scratch else {})
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildError(f"{command[0]} did not run: {error}") from error
     if done.returncode:
@@ -97,15 +109,21 @@ def _target(compiler: list[str], isa: InstructionSet) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process build and the others wait, where the system can lock files."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: several may build, and the last to finish is kept
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _locked(folder: Path) -> Iterator[None]:
+    """Lets one process build and the others wait, where the system can lock files.
+
+    What a build that was killed has left is removed: no other is under way.
+    """
+    with (folder / "build.lock").open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except (ImportError, OSError):  # several may build, and the last to finish is kept
+            yield
+            return
+        for left in folder.glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(left, ignore_errors=True)
         yield
 
 
@@ -133,17 +151,68 @@ def compile_for(isa: InstructionSet, target: Path, compiler: list[str] | None = 
     Raises:
         BuildError: There is no compiler, or it fails.
     """
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=target.parent) as folder:
         linked = Path(folder) / target.name
         command = [*(compiler or find_compiler()), *_COMPILE, *isa.flags, *_LINK]
-        _run([*command, str(SOURCES / "kernels.cpp"), "-o", str(linked)])
-        with linked.open("rb") as file:
-            os.fsync(file.fileno())
-        linked.replace(target)
+        _run([*command, str(SOURCES / "kernels.cpp"), "-o", str(linked)], folder)
+        linked.chmod(0o755)  # whatever the umask: nobody else may write it
+        _move(linked, target)
+
+
+def _move(file: Path, target: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+    file.replace(target)
+
+
+def _record(target: Path) -> None:
+    """Records the checksum of kernels: from then on they are trusted."""
+    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=target.parent) as folder:
+        written = Path(folder) / "record"
+        written.write_text(checksum_line(target))
+        written.chmod(0o644)
+        _move(written, record_of(target))
+
+
+def _is_trusted(target: Path, *, say: bool) -> bool:
+    """Whether kernels are in the cache and may be loaded; may say why those that are there not."""
+    try:
+        check_kernels(target)
+    except (UntrustedError, OSError) as error:
+        if say and os.path.lexists(target):
+            missing = isinstance(error, FileNotFoundError)
+            _say(f"{record_of(target)} is missing" if missing else str(error))
+        return False
+    return True
+
+
+def _say(words: str) -> None:
+    print(f"torchmomentum: {words}", file=sys.stderr, flush=True)
+
+
+def _built(target: Path, compiler: list[str], isa: InstructionSet, *, force: bool) -> Path:
+    """The target, built unless another process has done it meanwhile."""
+    with _locked(target.parent):
+        if not force and _is_trusted(target, say=True):
+            return target
+        _say("building the CPU kernels, once ...")
+        start = time.perf_counter()
+        compile_for(isa, target, compiler)
+        try:
+            _load(target)
+        except BuildError:
+            target.unlink()
+            raise
+        _record(target)
+        _say(f"built in {time.perf_counter() - start:.1f} s, kept as {target}")
+    return target
 
 
 def build(*, force: bool = False) -> Path:
     """Builds the CPU kernels for this machine, unless the wheel or the cache has them.
+
+    Kernels of the cache are used if they are this user's and as they were built, see
+    :mod:`torchmomentum.ops.cpu.trust`. Those of the wheel are trusted as the package is.
 
     Args:
         force: Builds them anew.
@@ -152,7 +221,8 @@ def build(*, force: bool = False) -> Path:
         The shared library's file.
 
     Raises:
-        BuildError: There is no compiler, or it fails, or the cache cannot be written.
+        BuildError: There is no compiler, or it fails, or the cache cannot be written, or others
+            can write it.
         ValueError: As :func:`torchmomentum.ops.cpu.isa.chosen`.
     """
     isa = chosen()
@@ -163,28 +233,19 @@ def build(*, force: bool = False) -> Path:
         return bundled
     compiler = find_compiler()
     target = _target(compiler, isa)
-    if target.exists() and not force:
-        return target
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target.parent / "build.lock"):
-            if target.exists() and not force:
-                return target
-            print("torchmomentum: building the CPU kernels, once ...", file=sys.stderr, flush=True)
-            start = time.perf_counter()
-            compile_for(isa, target, compiler)
-            try:
-                _load(target)
-            except BuildError:
-                target.unlink()
-                raise
+        target.parent.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        check_folder(target.parent)
+        if not force and _is_trusted(target, say=False):  # a folder of root's cannot be locked
+            return target
+        return _built(target, compiler, isa, force=force)
+    except UntrustedError as error:
+        raise BuildError(f"{error}; TORCHMOMENTUM_CACHE names another folder") from error
     except OSError as error:
         raise BuildError(
             f"{target.parent} cannot be written ({error}); TORCHMOMENTUM_CACHE names another folder"
         ) from error
-    took = time.perf_counter() - start
-    print(f"torchmomentum: built in {took:.1f} s, kept as {target}", file=sys.stderr, flush=True)
-    return target
 
 
 @functools.cache
