@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import http.server
+import subprocess
 import sys
 import threading
 from typing import ClassVar
@@ -10,17 +11,41 @@ from typing import ClassVar
 import pytest
 
 from torchmomentum.experiments.data import cifar, cifar_files, mnist, mnist_files
+from torchmomentum.experiments.data import download as module
 from torchmomentum.experiments.data.download import download
 from torchmomentum.experiments.errors import UsageError
 
 CONTENT = bytes(range(256)) * 40
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+SHA256, SIZE = hashlib.sha256(CONTENT).hexdigest(), len(CONTENT)
+
+
+ANSWERS = {
+    "/garbage": b"\0\xff no answer at all\r\n\r\n",
+    "/unending": b"HTTP/1.0 200 OK\r\n\r\n" + CONTENT * 3,
+    "/short": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + CONTENT,
+    "/negative": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + CONTENT[1:],
+    "/nonsense": b"HTTP/1.1 200 OK\r\nContent-Length: 5, many\r\n\r\n" + CONTENT,
+    "/chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\nx",
+    "/elsewhere": b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n",
+    "/around": b"HTTP/1.1 302 Found\r\nLocation: /around\r\nConnection: close\r\n\r\n",
+    "/bomb": b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(1 << 24)),
+    "/unpackable": b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + CONTENT,
+}
 
 
 class _Server(http.server.BaseHTTPRequestHandler):
     served: ClassVar[dict[str, bytes]] = {"/there": CONTENT, "/other": CONTENT[::-1]}
+    asked: ClassVar[list[str]] = []
+    open_until: ClassVar[threading.Event] = threading.Event()
 
     def do_GET(self):
+        self.asked.append(self.path)
+        if self.path in ANSWERS:
+            self.wfile.write(ANSWERS[self.path])
+            return
+        if self.path == "/silent":
+            self.open_until.wait(10)
+            return
         name = self.path.removeprefix("/cut")
         if name not in self.served:
             self.send_error(404)
@@ -40,6 +65,8 @@ def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server) as running:
         serve = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
         serve.start()
+        _Server.asked.clear()
+        _Server.open_until.clear()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
 
@@ -47,18 +74,33 @@ def server():
 def test_the_first_mirror_with_the_right_file_is_taken(server, tmp_path):
     target = tmp_path / "folder" / "file"
     mirrors = [f"{server}/{name}" for name in ("missing", "cut/there", "other", "there")]
-    download(mirrors, target, SHA256)
+    download(mirrors, target, SHA256, SIZE)
     assert target.read_bytes() == CONTENT
     assert [path.name for path in target.parent.iterdir()] == ["file"]
     assert target.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("missing", "404"), ("cut/there", "1000 bytes read"), ("other", "SHA256")]
+    ("name", "words"),
+    [
+        ("missing", "404"),
+        ("cut/there", "1000 bytes read"),
+        ("other", "its sha256 is "),
+        ("garbage", "BadStatusLine"),
+        ("unending", f"it is larger than {SIZE} bytes"),
+        ("short", "its sha256 is "),
+        ("negative", "its sha256 is "),
+        ("nonsense", "5, many"),
+        ("chunks", "Connection broken"),
+        ("elsewhere", "No connection adapters"),
+        ("around", "redirects"),
+        ("bomb", f"it is larger than {SIZE} bytes"),
+        ("unpackable", "gzip"),
+    ],
 )
 def test_what_cannot_be_had_leaves_nothing_behind(server, tmp_path, name, words):
     with pytest.raises(UsageError) as error:
-        download([f"{server}/{name}"], tmp_path / "file", SHA256)
+        download([f"{server}/{name}"], tmp_path / "file", SHA256, SIZE)
     told = str(error.value)
     assert told.startswith(f"could not download file: {server}/{name}: ")
     for part in (words, f"Place {tmp_path / 'file'} (sha256 {SHA256})", "--data-dir"):
@@ -67,9 +109,40 @@ def test_what_cannot_be_had_leaves_nothing_behind(server, tmp_path, name, words)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_that_says_nothing_is_not_waited_for(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_TIMEOUT", 0.2)
+    with pytest.raises(UsageError, match=r"silent: .*timed out"):
+        download([f"{server}/silent"], tmp_path / "file", SHA256, SIZE)
+    _Server.open_until.set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_processes_download_once(server, tmp_path):
+    """And what one that was killed has left is removed."""
+    (tmp_path / ".file.killed").write_bytes(CONTENT[:100])
+    code = (
+        "import pathlib, sys\n"
+        "from torchmomentum.experiments.data.download import download\n"
+        f"download([{server + '/there'!r}], pathlib.Path('file'), {SHA256!r}, {SIZE})\n"
+        "print('torch' in sys.modules)\n"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", code]
+    started = [subprocess.Popen(command, cwd=tmp_path, **pipes) for _ in range(3)]
+    assert [process.communicate(timeout=60) for process in started] == [("False\n", "")] * 3
+    assert _Server.asked == ["/there"]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": CONTENT}
+
+
+def test_a_folder_that_cannot_be_written_is_told(server, tmp_path):
+    (tmp_path / "folder").write_text("a file")
+    with pytest.raises(UsageError, match=r"File exists|Not a directory"):
+        download([f"{server}/there"], tmp_path / "folder" / "file", SHA256, SIZE)
+
+
 def test_no_server(tmp_path):
     with pytest.raises(UsageError, match=r"could not download file: http://127\.0\.0\.1:9/x: "):
-        download(["http://127.0.0.1:9/x"], tmp_path / "file", SHA256)
+        download(["http://127.0.0.1:9/x"], tmp_path / "file", SHA256, SIZE)
 
 
 def test_missing_files_of_mnist_are_downloaded(server, tmp_path, monkeypatch):
@@ -117,4 +190,4 @@ def test_a_missing_archive_of_cifar_is_downloaded(server, tmp_path, monkeypatch)
 def test_without_pooch_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(UsageError, match="pooch is missing: pip install"):
-        download(["http://127.0.0.1:9/x"], tmp_path / "file", SHA256)
+        download(["http://127.0.0.1:9/x"], tmp_path / "file", SHA256, SIZE)

@@ -186,7 +186,7 @@ def test_spoken_digits_that_are_not_whole(tmp_path):
         load_spoken_digits(tmp_path)
     path = tmp_path / "fsdd" / "free-spoken-digit-dataset.zip"
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(UsageError, match="cannot be read: File is not a zip file"):
+    with pytest.raises(UsageError, match="is damaged: File is not a zip file"):
         load_spoken_digits(tmp_path)
 
 

@@ -6,16 +6,24 @@ import io
 import math
 import re
 import wave
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from torchmomentum.experiments.data.damage import damaged, told
 from torchmomentum.experiments.errors import UsageError
 
 RATE = 8000  # samples a second
 WINDOW, HOP = 256, 128
 BINS = WINDOW // 2 + 1
 _SPHERE_HEADER = 1024
+_NO_AUDIO = "cannot be read as audio"
+# of a byte or more a sample, so that a file's size bounds what it holds
+_FORMATS = ("WAV", "WAVEX", "NIST")
+_SUBTYPES = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+_RATES = 4000, 192_000
+_LOUDEST = 16.0  # floats may overshoot a little
 _LEAST = 1e-4  # about what rounding to 16 bits leaves in a bin: silence has a logarithm too
 
 
@@ -29,34 +37,47 @@ def _promised(content: bytes) -> int | None:
             with wave.open(io.BytesIO(content)) as file:
                 frames: int = file.getnframes()
                 return frames
-        except (wave.Error, EOFError):
+        except Exception:  # noqa: BLE001 - libsndfile decides what is a WAV file
             return None
     return None
+
+
+def _decoded(content: bytes, name: str) -> tuple[Any, int]:
+    """The samples ``(n,)`` and their rate, of one channel."""
+    import soundfile  # type: ignore[import-untyped]
+
+    with told(name, _NO_AUDIO), soundfile.SoundFile(io.BytesIO(content)) as file:
+        if file.format not in _FORMATS or file.subtype not in _SUBTYPES:
+            raise ValueError(f"it is {file.format} of {file.subtype}")
+        if file.channels != 1:
+            raise UsageError(f"{name} has {file.channels} channels, expected 1")
+        if not _RATES[0] <= file.samplerate <= _RATES[1]:
+            raise ValueError(f"{file.samplerate} samples a second are not in {list(_RATES)}")
+        if file.frames > len(content):  # a sample has a byte at least
+            raise ValueError(f"{file.frames} samples in {len(content)} bytes")
+        return file.read(dtype="float32"), file.samplerate
 
 
 def read_audio(content: bytes, name: str) -> Tensor:
     """A recording of one channel at 8 kHz, in [-1, 1].
 
     Args:
-        content: The file: WAV, NIST SPHERE, or what else libsndfile reads.
+        content: The file, WAV or NIST SPHERE, neither compressed.
         name: What it is called in messages.
 
     Raises:
-        UsageError: It is no audio, has several channels, or is shorter than its header says.
+        UsageError: It is no such audio, has several channels, is shorter than its header says, or
+            has samples that are no numbers.
     """
-    import soundfile  # type: ignore[import-untyped]
     from scipy.signal import resample_poly
 
-    try:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise UsageError(f"{name} cannot be read as audio: {error}") from error
+    samples, rate = _decoded(content, name)
     promised = _promised(content)
     if promised is not None and len(samples) < promised:
         raise UsageError(f"{name} is cut off: {len(samples)} of {promised} samples")
-    if samples.ndim > 1:
-        raise UsageError(f"{name} has {samples.shape[1]} channels, expected 1")
-    if rate != RATE:
+    if not (abs(samples) <= _LOUDEST).all():  # nor is a NaN
+        raise damaged(name, f"samples beyond {_LOUDEST:g} times full scale")
+    if rate != RATE and len(samples):
         common = math.gcd(rate, RATE)
         samples = resample_poly(samples, RATE // common, rate // common)
     return torch.as_tensor(samples, dtype=torch.float32)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
-import pickle
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +17,14 @@ from torch import Tensor
 from torchmomentum.experiments.data import cifar_files
 from torchmomentum.experiments.data.cifar_files import ARCHIVES, JPEG, JPEG_CLASSES, SITE, Archive
 from torchmomentum.experiments.data.cifar_jpeg import decode_part
+from torchmomentum.experiments.data.cifar_pickle import read_pickle
+from torchmomentum.experiments.data.damage import damaged, read_file, told
 from torchmomentum.experiments.data.download import download
-from torchmomentum.experiments.data.folder import verify_sha256
+from torchmomentum.experiments.data.folder import AGAIN, verify_sha256
 from torchmomentum.experiments.errors import UsageError
+
+_NO_BATCH = "is not a batch of CIFAR"
+_VALUES = 3072  # of an image
 
 
 class Images(NamedTuple):
@@ -31,83 +37,85 @@ class Images(NamedTuple):
     classes: int
 
 
-# all that the batches need; numpy has moved its core since they were written
-_ALLOWED = {
-    *(("numpy", "ndarray"), ("numpy", "dtype")),
-    *(("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")),
-}
+class _Limited:
+    """Of a stream so many bytes: what is packed small may unpack to any size."""
 
+    def __init__(self, stream: io.BufferedIOBase, at_most: int) -> None:
+        self._stream, self._at_most = stream, at_most
 
-class _Unpickler(pickle.Unpickler):
-    """Makes arrays and plain values, and calls nothing else whatever the file says."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        if name == "_reconstruct":
-            return np.array(0).__reduce__()[0]  # where this numpy has it
-        return getattr(np, name)
+    def read(self, count: int) -> bytes:
+        content = self._stream.read(count)
+        self._at_most -= len(content)
+        if self._at_most < 0:
+            raise ValueError("it unpacks to more than it should hold")
+        return content
 
 
 def _unpickle(content: bytes, name: str) -> dict[bytes, Any]:
-    try:
-        found = _Unpickler(io.BytesIO(content), encoding="bytes").load()
-    except Exception as error:
-        raise UsageError(f"{name} is not a batch of CIFAR: {error}") from error
-    if not isinstance(found, dict) or b"data" not in found:
-        raise UsageError(f"{name} is not a batch of CIFAR: it holds no data")
+    with told(name, _NO_BATCH):
+        found = read_pickle(content)
+    if not isinstance(found, dict) or not isinstance(found.get(b"data"), np.ndarray):
+        raise damaged(name, "it holds no data", _NO_BATCH)
     return found
 
 
-def _batches(members: dict[str, bytes], labels_key: bytes) -> tuple[Tensor, Tensor]:
-    """Images and labels of some batches, concatenated."""
-    pixels, labels = [], []
-    for name, content in members.items():
-        found = _unpickle(content, name)
-        if len(found[b"data"]) != len(found.get(labels_key, ())):
-            raise UsageError(f"{name} is not a batch of CIFAR: not as many labels as images")
-        pixels.append(torch.from_numpy(np.ascontiguousarray(found[b"data"])))
-        labels += found[labels_key]
-    return torch.cat(pixels).view(-1, 3, 32, 32), torch.tensor(labels)  # (N, 3, 32, 32), (N,)
+def _batch(content: bytes, name: str, archive: Archive) -> tuple[Tensor, Tensor]:
+    """The images and labels of a batch."""
+    found = _unpickle(content, name)
+    pixels, labels = found[b"data"], found.get(archive.labels)
+    if pixels.shape[1] != _VALUES:
+        raise damaged(name, f"{pixels.shape[1]} values an image, expected {_VALUES}", _NO_BATCH)
+    if not isinstance(labels, list) or len(pixels) != len(labels):
+        raise damaged(name, "not as many labels as images", _NO_BATCH)
+    if not all(type(label) is int and 0 <= label < archive.classes for label in labels):
+        raise damaged(name, f"a label is not in [0, {archive.classes})", _NO_BATCH)
+    # a copy, since bytes cannot be written to
+    return torch.from_numpy(pixels.copy()).view(-1, 3, 32, 32), torch.tensor(labels)
+
+
+def _verify_md5(path: Path, content: bytes, expected: str, archive: str) -> None:
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != expected:
+        raise UsageError(
+            f"{path} is damaged: md5 {digest}, expected {expected}; unpack {archive} again"
+        )
 
 
 def _unpacked(folder: Path, archive: Archive) -> dict[str, bytes]:
     """The batches in a folder, verified."""
     found = {}
     for name, expected in (archive.train | archive.test).items():
-        content = (folder / name).read_bytes()
-        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if digest != expected:
-            raise UsageError(
-                f"{folder / name} is damaged: md5 {digest}, expected {expected}; unpack "
-                f"{archive.name} again"
-            )
-        found[name] = content
+        found[name] = read_file(folder / name, archive.unpacked)
+        _verify_md5(folder / name, found[name], expected, archive.name)
     return found
 
 
 def _packed(path: Path, archive: Archive) -> dict[str, bytes]:
     """The batches in an archive, verified."""
-    content = path.read_bytes()
+    content = read_file(path, archive.size)
     verify_sha256(path, content, archive.sha256)
+    wanted = {f"{archive.folder}/{name}": name for name in (*archive.train, *archive.test)}
     found = {}
-    with tarfile.open(fileobj=io.BytesIO(content)) as file:
-        for name in (*archive.train, *archive.test):
-            member = file.extractfile(f"{archive.folder}/{name}")
-            if member is None:
-                raise UsageError(f"{path} has no {archive.folder}/{name}")
-            found[name] = member.read()
+    with told(path, remedy=AGAIN), gzip.open(io.BytesIO(content)) as unpacked:
+        stream: Any = _Limited(unpacked, archive.unpacked)
+        with tarfile.open(fileobj=stream, mode="r|") as file:  # nothing is written to the disk
+            for member in file:
+                if member.name in wanted and member.isreg() and not member.issparse():
+                    data = file.extractfile(member)
+                    found[wanted[member.name]] = data.read() if data else b""
+    for name in wanted:
+        if wanted[name] not in found:
+            raise UsageError(f"{path} has no {name}")
     return found
 
 
-def _members(folder: Path, name: str, offline: bool) -> dict[str, bytes]:
-    """The archive's batches: unpacked ones, else from the archive, else downloaded."""
-    archive = ARCHIVES[name]
+def _find(folder: Path, name: str, offline: bool) -> Path:
+    """The folder of an unpacked archive, else the archive, downloaded if need be."""
     path = cifar_files.find(folder, name, offline=offline)
     if path is None:
-        path = cifar_files.target(folder, name)
-        download([SITE + archive.name], path, archive.sha256)
-    return _unpacked(path, archive) if path.is_dir() else _packed(path, archive)
+        archive, path = ARCHIVES[name], cifar_files.target(folder, name)
+        download([SITE + archive.name], path, archive.sha256, archive.size)
+    return path
 
 
 def load_cifar(name: str, folder: Path, *, offline: bool = False) -> Images:
@@ -125,7 +133,11 @@ def load_cifar(name: str, folder: Path, *, offline: bool = False) -> Images:
     """
     if name == JPEG:
         return Images(*decode_part(folder, "train"), *decode_part(folder, "test"), JPEG_CLASSES)
-    archive, members = ARCHIVES[name], _members(folder, name, offline)
-    parts = ({k: members[k] for k in names} for names in (archive.train, archive.test))
-    train, test = (_batches(part, archive.labels) for part in parts)
-    return Images(*train, *test, classes=archive.classes)
+    archive, path = ARCHIVES[name], _find(folder, name, offline)
+    members = (_unpacked if path.is_dir() else _packed)(path, archive)
+
+    def part(names: Iterable[str]) -> tuple[Tensor, Tensor]:
+        batches = [_batch(members[k], f"{path}:{k}", archive) for k in names]
+        return torch.cat([pixels for pixels, _ in batches]), torch.cat([y for _, y in batches])
+
+    return Images(*part(archive.train), *part(archive.test), classes=archive.classes)

@@ -20,6 +20,7 @@ class Archive(NamedTuple):
     Attributes:
         name: Of the file.
         size: Bytes of the file.
+        unpacked: Bytes that it has unpacked, at most.
         sha256: Of the file.
         folder: In the archive.
         labels: Key of the labels in a batch.
@@ -30,6 +31,7 @@ class Archive(NamedTuple):
 
     name: str
     size: int
+    unpacked: int
     sha256: str
     folder: str
     labels: bytes
@@ -42,6 +44,7 @@ ARCHIVES = {
     "cifar10": Archive(
         name="cifar-10-python.tar.gz",
         size=170_498_071,
+        unpacked=200_000_000,
         sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
         folder="cifar-10-batches-py",
         labels=b"labels",
@@ -58,6 +61,7 @@ ARCHIVES = {
     "cifar100": Archive(
         name="cifar-100-python.tar.gz",
         size=169_001_437,
+        unpacked=200_000_000,
         sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
         folder="cifar-100-python",
         labels=b"fine_labels",

@@ -6,7 +6,9 @@ begins, and the end) and ``labels``.
 
 from __future__ import annotations
 
+import io
 import itertools
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -14,9 +16,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchmomentum.experiments.data.cifar_files import find_jpeg
+from torchmomentum.experiments.data.cifar_files import JPEG_CLASSES, find_jpeg
+from torchmomentum.experiments.data.damage import read_member, told
 from torchmomentum.experiments.data.pictures import decode_colors
-from torchmomentum.experiments.errors import UsageError
+
+_SIDE = 32  # pixels
+_PACKED = 16  # times the file's size an array may have, where it was packed
+
+
+def _numbers(archive: zipfile.ZipFile, name: str, at_most: int) -> np.ndarray:
+    """An array of whole numbers of one dimension, whose header says what is there.
+
+    NumPy's own reader makes room for whatever the header says.
+
+    Raises:
+        ValueError: It is none, or others of NumPy's and zipfile's errors.
+    """
+    content = read_member(archive, archive.getinfo(f"{name}.npy"), at_most)
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError(f"{name} has another version of NumPy's format")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of headers that Python 2 wrote
+        shape, _, kind = np.lib.format.read_array_header_1_0(file)
+    if kind.kind not in "iu" or len(shape) != 1:
+        raise ValueError(f"{name} must be a row of whole numbers, got {kind} of shape {shape}")
+    if shape[0] * kind.itemsize != len(content) - file.tell():
+        raise ValueError(f"{name} has another length than {shape[0]}")
+    return np.frombuffer(content, kind, offset=file.tell())
 
 
 def load_encoded(folder: Path, part: str) -> tuple[list[bytes], list[int]]:
@@ -30,15 +57,20 @@ def load_encoded(folder: Path, part: str) -> tuple[list[bytes], list[int]]:
         UsageError: The file is missing or damaged.
     """
     path = find_jpeg(folder, part)
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            encoded, offsets = file["jpeg"].tobytes(), file["offsets"].tolist()
-            labels = file["labels"].astype(np.int64).tolist()
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is damaged: {error}") from error
-    if len(labels) != len(offsets) - 1:
-        raise UsageError(f"{path} is damaged: {len(offsets) - 1} images, {len(labels)} labels")
-    return [encoded[a:b] for a, b in itertools.pairwise(offsets)], labels
+    with told(path), zipfile.ZipFile(path) as archive:
+        at_most = _PACKED * path.stat().st_size
+        arrays = (_numbers(archive, name, at_most) for name in ("jpeg", "offsets", "labels"))
+        jpeg, offsets, labels = arrays
+        if jpeg.dtype != np.uint8:
+            raise ValueError(f"jpeg must be of unsigned bytes, got {jpeg.dtype}")
+        if len(labels) != len(offsets) - 1:
+            raise ValueError(f"{len(offsets) - 1} images, {len(labels)} labels")
+        encoded, places, classes = jpeg.tobytes(), offsets.tolist(), labels.tolist()
+        if places != sorted(places) or (places[0], places[-1]) != (0, len(encoded)):
+            raise ValueError(f"offsets do not rise from 0 to {len(encoded)}")
+        if not classes or not all(0 <= label < JPEG_CLASSES for label in classes):
+            raise ValueError(f"a label is not in [0, {JPEG_CLASSES})")
+    return [encoded[a:b] for a, b in itertools.pairwise(places)], classes
 
 
 def decode_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
@@ -52,9 +84,9 @@ def decode_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
         UsageError: The file is missing or damaged.
     """
     encoded, labels = load_encoded(folder, part)
-    try:
-        images = [np.asarray(decode_colors(content)) for content in encoded]
-        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    except ValueError as error:
-        raise UsageError(f"{find_jpeg(folder, part)} is damaged: {error}") from error
+    with told(find_jpeg(folder, part)):
+        images = [np.asarray(decode_colors(content, _SIDE**2)) for content in encoded]
+        if any(image.shape != (_SIDE, _SIDE, 3) for image in images):
+            raise ValueError(f"an image is not of {_SIDE} x {_SIDE} pixels")
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
     return pixels, torch.tensor(labels)  # (N, 3, 32, 32), (N,)

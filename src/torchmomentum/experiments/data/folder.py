@@ -9,6 +9,7 @@ from pathlib import Path
 from torchmomentum.experiments.errors import UsageError
 
 VARIABLE = "TORCHMOMENTUM_DATA"
+AGAIN = "remove it to download it again"
 _SHOWN = 16  # digits of a checksum in a message
 
 
@@ -49,9 +50,7 @@ def verify_size(path: Path, expected: int) -> None:
     """
     size = path.stat().st_size
     if size != expected:
-        raise UsageError(
-            f"{path} is damaged: {size} bytes, expected {expected}; remove it to download it again"
-        )
+        raise UsageError(f"{path} is damaged: {size} bytes, expected {expected}; {AGAIN}")
 
 
 def verify_sha256(path: Path, content: bytes, expected: str) -> None:
@@ -64,5 +63,5 @@ def verify_sha256(path: Path, content: bytes, expected: str) -> None:
     if found != expected:
         raise UsageError(
             f"{path} is damaged: sha256 {found[:_SHOWN]}..., expected {expected[:_SHOWN]}...; "
-            "remove it to download it again"
+            f"{AGAIN}"
         )

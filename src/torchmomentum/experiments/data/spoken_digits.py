@@ -16,12 +16,14 @@ from torch import Tensor
 
 from torchmomentum.experiments.data.audio import HOP, WINDOW, log_magnitudes, read_audio
 from torchmomentum.experiments.data.batches import generator
+from torchmomentum.experiments.data.damage import damaged, read_member, told
 from torchmomentum.experiments.data.spoken_digits_files import find
 from torchmomentum.experiments.errors import UsageError
 
 FRAMES = 200  # that a sentence has at least
 _COUNT = 3000
-_NAME = re.compile(r"recordings/(\d)_(\w+)_(\d+)\.wav$")
+_LONGEST = 1 << 17  # bytes of a recording; the longest of theirs has a quarter of it
+_NAME = re.compile(r"recordings/(\d)_(\w+)_(\d{1,4})\.wav$")
 _JOINED = -5  # a kind of draws, apart from all seeds
 
 
@@ -32,16 +34,15 @@ def _part(number: int) -> str:
 def _recordings(path: Path) -> dict[tuple[str, str], list[Tensor]]:
     """The recordings of each set and speaker, in the order of their names."""
     found: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
-    with zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
-            match = _NAME.search(name)
-            if match:
-                _, speaker, number = match.groups()
-                samples = read_audio(archive.read(name), f"{path}:{name}")
-                found[_part(int(number)), speaker].append(samples)
-    count = sum(map(len, found.values()))
-    if count != _COUNT:
-        raise UsageError(f"{path} should hold {_COUNT} recordings, has {count}")
+    with told(path), zipfile.ZipFile(path) as archive:
+        members = {each.filename: each for each in archive.infolist()}
+        chosen = {name: match for name in sorted(members) if (match := _NAME.search(name))}
+        if len(chosen) != _COUNT:
+            raise UsageError(f"{path} should hold {_COUNT} recordings, has {len(chosen)}")
+        for name, match in chosen.items():
+            _, speaker, number = match.groups()
+            samples = read_audio(read_member(archive, members[name], _LONGEST), f"{path}:{name}")
+            found[_part(int(number)), speaker].append(samples)
     return found
 
 
@@ -58,10 +59,7 @@ def load_spoken_digits(folder: Path) -> dict[str, list[Tensor]]:
         UsageError: The file is missing or damaged.
     """
     path = find(folder)
-    try:
-        recordings = _recordings(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+    recordings = _recordings(path)
     found: dict[str, list[Tensor]] = {"train": [], "validation": [], "test": []}
     for number, ((part, _), each) in enumerate(sorted(recordings.items())):
         order = torch.randperm(len(each), generator=generator(_JOINED, number))
@@ -71,4 +69,6 @@ def load_spoken_digits(folder: Path) -> dict[str, list[Tensor]]:
             if sum(map(len, waiting)) >= WINDOW + (FRAMES - 1) * HOP:
                 found[part].append(log_magnitudes(torch.cat(waiting)))
                 waiting = []
+    if not all(found.values()):
+        raise damaged(path, f"a set has no sentence of {FRAMES} frames")
     return found

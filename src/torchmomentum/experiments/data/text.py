@@ -39,8 +39,8 @@ class Text(NamedTuple):
 
 def _numbered(parts: Iterable[Sequence[str]], words: Sequence[str]) -> Text:
     number = {word: i for i, word in enumerate(words)}
-    unknown = number.get(UNKNOWN)
-    return Text(words, *[torch.tensor([number.get(w, unknown) for w in part]) for part in parts])
+    rows = [[number.get(word, number[UNKNOWN]) for word in part] for part in parts]
+    return Text(words, *[torch.tensor(row, dtype=torch.long) for row in rows])
 
 
 def load_ptb(folder: Path) -> Text:
@@ -53,7 +53,10 @@ def load_ptb(folder: Path) -> Text:
     """
     texts = [read_known(folder, file, offline=True) for file in PTB.values()]
     parts = [[w for line in text.splitlines() for w in (*line.split(), END)] for text in texts]
-    return _numbered(parts, list(dict.fromkeys(parts[0])))
+    words = list(dict.fromkeys(parts[0]))
+    if not all(parts) or UNKNOWN not in words:
+        raise UsageError(f"{', '.join(f.name for f in PTB.values())}: empty, or without {UNKNOWN}")
+    return _numbered(parts, words)
 
 
 def text_of(content: str, vocabulary: int, name: str) -> Text:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torchmomentum.experiments.data.damage import read_file, told
 from torchmomentum.experiments.data.download import download
 from torchmomentum.experiments.data.folder import missing, verify_sha256, verify_size
 from torchmomentum.experiments.errors import UsageError
 
+_NO_TEXT = "is not a text in UTF-8"
 _FOLDERS = ("text", "ptb", "penn", "")
 
 
@@ -103,10 +105,11 @@ def read_known(folder: Path, file: TextFile, *, offline: bool) -> str:
     path = find(folder, file, offline=offline)
     if path is None:
         path = folder / _FOLDERS[0] / file.name
-        download(file.mirrors, path, file.sha256)
-    content = path.read_bytes()
+        download(file.mirrors, path, file.sha256, file.size)
+    content = read_file(path, file.size)
     verify_sha256(path, content, file.sha256)
-    return content.decode()
+    with told(path, _NO_TEXT):
+        return content.decode()
 
 
 def read_own(name: Any) -> str:
@@ -118,7 +121,5 @@ def read_own(name: Any) -> str:
     path = Path(str(name)).expanduser()
     if name is None or not path.is_file():
         raise UsageError(f"file must be a text file: file=TEXT.txt, got {name}")
-    try:
+    with told(name, _NO_TEXT):
         return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not a text in UTF-8: {error}") from error
