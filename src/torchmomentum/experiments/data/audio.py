@@ -23,6 +23,7 @@ _NO_AUDIO = "cannot be read as audio"
 _FORMATS = ("WAV", "WAVEX", "NIST")
 _SUBTYPES = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 _RATES = 4000, 192_000
+_STEPS = 1000  # of a ratio of rates, which the filter's length goes by
 _LOUDEST = 16.0  # floats may overshoot a little
 _LEAST = 1e-4  # about what rounding to 16 bits leaves in a bin: silence has a logarithm too
 
@@ -42,17 +43,37 @@ def _promised(content: bytes) -> int | None:
     return None
 
 
+def _ratio(rate: int) -> tuple[int, int]:
+    """Our rate over another, in lowest terms."""
+    common = math.gcd(rate, RATE)
+    return RATE // common, rate // common
+
+
+class _Content(io.BytesIO):
+    """A file for libsndfile, which sees where it is after a seek; an error would be printed."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:  # before the beginning
+            return self.tell()
+
+
 def _decoded(content: bytes, name: str) -> tuple[Any, int]:
     """The samples ``(n,)`` and their rate, of one channel."""
     import soundfile  # type: ignore[import-untyped]
 
-    with told(name, _NO_AUDIO), soundfile.SoundFile(io.BytesIO(content)) as file:
+    try:
+        opened = soundfile.SoundFile(_Content(content))
+    except soundfile.LibsndfileError as error:  # whose words name an object in memory
+        raise damaged(name, error.error_string, _NO_AUDIO) from error
+    with told(name, _NO_AUDIO), opened as file:
         if file.format not in _FORMATS or file.subtype not in _SUBTYPES:
             raise ValueError(f"it is {file.format} of {file.subtype}")
         if file.channels != 1:
             raise UsageError(f"{name} has {file.channels} channels, expected 1")
-        if not _RATES[0] <= file.samplerate <= _RATES[1]:
-            raise ValueError(f"{file.samplerate} samples a second are not in {list(_RATES)}")
+        if not _RATES[0] <= file.samplerate <= _RATES[1] or max(_ratio(file.samplerate)) > _STEPS:
+            raise ValueError(f"{file.samplerate} samples a second")
         if file.frames > len(content):  # a sample has a byte at least
             raise ValueError(f"{file.frames} samples in {len(content)} bytes")
         return file.read(dtype="float32"), file.samplerate
@@ -75,11 +96,12 @@ def read_audio(content: bytes, name: str) -> Tensor:
     promised = _promised(content)
     if promised is not None and len(samples) < promised:
         raise UsageError(f"{name} is cut off: {len(samples)} of {promised} samples")
+    if not len(samples):
+        raise damaged(name, "it holds no samples")
     if not (abs(samples) <= _LOUDEST).all():  # nor is a NaN
         raise damaged(name, f"samples beyond {_LOUDEST:g} times full scale")
-    if rate != RATE and len(samples):
-        common = math.gcd(rate, RATE)
-        samples = resample_poly(samples, RATE // common, rate // common)
+    if rate != RATE:
+        samples = resample_poly(samples, *_ratio(rate))
     return torch.as_tensor(samples, dtype=torch.float32)
 
 
