@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.canvas import marker, new_axes, save
 from torchmomentum.experiments.report.errors import NAMES, heading, percent
+from torchmomentum.experiments.report.series import series
 from torchmomentum.experiments.report.statistics import mean_and_std
 from torchmomentum.experiments.result import Result, Results, ended
 
@@ -21,13 +22,11 @@ def draw_seeds(
     """The runs of an arm that came to their end thin, and their mean bold."""
     if not ended(runs):
         return
-    epochs = ended(runs)[0].curves["epoch"]
-    each = [[scale * value for value in run.curves[key]] for run in ended(runs)]
-    mark = marker(len(epochs))
-    for curve in each:
+    found = series(ended(runs), "epoch", key, scale)
+    mark = marker(len(found.x))
+    for epochs, curve in found.each:
         axes.plot(epochs, curve, color=color, alpha=0.25, linewidth=0.8, marker=mark)
-    mean = [sum(column) / len(column) for column in zip(*each, strict=True)]
-    axes.plot(epochs, mean, color=color, linewidth=2, marker=mark, label=name)
+    axes.plot(found.x, found.mean, color=color, linewidth=2, marker=mark, label=name)
 
 
 def _draw_arms(axes: Any, results: Results, key: str, scale: float = 1.0) -> None:
@@ -37,7 +36,8 @@ def _draw_arms(axes: Any, results: Results, key: str, scale: float = 1.0) -> Non
     axes.set_xlabel("epoch")
 
 
-def _positive(results: Results, key: str) -> bool:
+def positive(results: Results, key: str) -> bool:
+    """Whether a quantity can be drawn on a logarithmic axis."""
     return all(value > 0 for run in ended(results.runs) for value in run.curves[key])
 
 
@@ -47,7 +47,7 @@ def learning_curves(results: Results, folder: Path) -> list[str]:
     for key, label in _CURVES.items():
         figure, axes = new_axes(7, 4.2)
         _draw_arms(axes, results, key)
-        if not results.higher_is_better and _positive(results, key):
+        if not results.higher_is_better and positive(results, key):
             axes.set_yscale("log")
         axes.set_ylabel(label.format(metric=results.metric))
         axes.set_title(f"{results.study}, {len(results.seeds)} seeds")
@@ -58,25 +58,38 @@ def learning_curves(results: Results, folder: Path) -> list[str]:
     return names
 
 
-def _ends(axes: Any, results: Results, axis: str) -> None:
-    """The last errors by depth or by epochs, the other told in the label."""
+class Ends(NamedTuple):
+    """Where trainings end, along an axis.
+
+    Attributes:
+        name: The line.
+        at: The values of the axis.
+        means: Of the last errors, in percent.
+        deviations: Over seeds; 0 for one.
+    """
+
+    name: str
+    at: list[float]
+    means: list[float]
+    deviations: list[float]
+
+
+def ends(results: Results) -> Iterator[Ends]:
+    """The last errors by depth or by epochs, the other told in the name."""
+    axis = results.view["axis"]
     other = "epochs" if axis == "depth" else "depth"
     lines = sorted({(arm["optimizer"], arm[other]) for arm in results.arms()})
-    for number, (optimizer, fixed) in enumerate(lines):
+    for optimizer, fixed in lines:
         arms = [a for a in results.arms() if (a["optimizer"], a[other]) == (optimizer, fixed)]
         found = [(arm[axis], percent(results.of(arm), "last")) for arm in arms]
         points = sorted((at, mean_and_std(each)) for at, each in found if each)
         told = f"{fixed} epochs" if axis == "depth" else f"depth {fixed}"
-        axes.errorbar(
+        yield Ends(
+            f"{NAMES[optimizer]}, {told}",
             [at for at, _ in points],
             [mean for _, (mean, _) in points],
             [std or 0.0 for _, (_, std) in points],
-            color=f"C{number}",
-            marker="o",
-            capsize=3,
-            label=f"{NAMES[optimizer]}, {told}",
         )
-    axes.set_xlabel(axis)
 
 
 def errors(results: Results, folder: Path) -> list[str]:
@@ -85,7 +98,9 @@ def errors(results: Results, folder: Path) -> list[str]:
     if results.view["axis"] == "epoch":
         _draw_arms(axes, results, "test_metric", 100.0)
     else:
-        _ends(axes, results, results.view["axis"])
+        for number, (name, *points) in enumerate(ends(results)):
+            axes.errorbar(*points, color=f"C{number}", marker="o", capsize=3, label=name)
+        axes.set_xlabel(results.view["axis"])
     axes.set_ylabel("test error, %")
     axes.set_title(heading(results), fontsize=10)
     axes.grid(alpha=0.3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.canvas import new_grid, save
@@ -83,32 +85,54 @@ def grid(results: Results) -> Table:
     return Table(head, rows, caption, f"Seeds {words.seeds(results)}")
 
 
+class Map(NamedTuple):
+    """A measure over two hyperparameters, in the paper's layout.
+
+    Attributes:
+        title: The task, and whose values they are.
+        higher_is_better: Which way it improves.
+        rows: The values of the first hyperparameter, falling.
+        columns: Those of the second, rising.
+        values: A row for each of the first; NaN where there is none.
+    """
+
+    title: str
+    higher_is_better: bool
+    rows: list[float]
+    columns: list[float]
+    values: list[list[float]]
+
+
+def map_of(title: str, better: bool, cells: dict[tuple[Any, Any], float]) -> Map:
+    """The map of values by the two hyperparameters."""
+    first, second = (sorted({key[i] for key in cells}, reverse=i == 0) for i in (0, 1))
+    values = [[cells.get((a, b), math.nan) for b in second] for a in first]
+    return Map(title, better, first, second, values)
+
+
+def maps_of(results: Results) -> Iterator[Map]:
+    """For each task the measured and the published values."""
+    for task in _tasks(results):
+        unit = results.view["unit"][task]
+        measured = _measured(results, task, results.axes["model"][0])
+        ours = {k: unit * sum(v) / len(v) for k, v in measured.items() if v}
+        better = unit == 100  # an accuracy; the rest are errors
+        yield map_of(f"{task}, measured", better, ours)
+        yield map_of(f"{task}, published", better, _published(results, task))
+
+
 def maps(results: Results, folder: Path) -> list[str]:
-    """For each task the measured and the published values as maps, in the paper's layout."""
-    tasks, fixed = _tasks(results), results.axes["model"][0]
+    """Draws a row of maps for each task."""
+    tasks = _tasks(results)
     figure, panels = new_grid(9.0, 3.6 * len(tasks), len(tasks), 2)
-    for task, pair in zip(tasks, panels, strict=True):
-        ours = {
-            k: results.view["unit"][task] * sum(v) / len(v)
-            for k, v in _measured(results, task, fixed).items()
-            if v
-        }
-        better = results.view["unit"][task] == 100  # an accuracy; the rest are errors
-        for title, cells, axes in (
-            ("measured", ours, pair[0]),
-            ("published", _published(results, task), pair[1]),
-        ):
-            draw_map(axes, cells, f"{task}, {title}", better, results.view["grid"])
+    for found, axes in zip(maps_of(results), panels.ravel(), strict=True):
+        draw_map(axes, found, results.view["grid"])
     return [save(figure, folder / "grid")]
 
 
-def draw_map(
-    axes: Any, cells: dict[tuple[Any, Any], float], title: str, better: bool, names: Any
-) -> None:
+def draw_map(axes: Any, found: Map, names: Any) -> None:
     """One map; green is better."""
-    first, second = (sorted({key[i] for key in cells}, reverse=i == 0) for i in (0, 1))
-    nan = float("nan")
-    shown = [[cells.get((a, b), nan) for b in second] for a in first]
+    title, better, first, second, shown = found
     axes.imshow(shown, cmap="RdYlGn" if better else "RdYlGn_r", aspect="auto")
     for i, row in enumerate(shown):
         for j, value in enumerate(row):

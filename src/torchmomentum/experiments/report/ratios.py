@@ -9,7 +9,8 @@ from torchmomentum.experiments.report.canvas import new_axes, save
 from torchmomentum.experiments.result import Results
 
 
-def _ratio(results: Results, value: dict[str, Any]) -> tuple[float, tuple[float, float] | None]:
+def ratio(results: Results, value: dict[str, Any]) -> tuple[float, tuple[float, float] | None]:
+    """The ratio of an entry to the baseline, and its quartiles where there are any."""
     which = results.view.get("ratio")
     found = value if which is None else value[which]
     quartiles = found.get("ratio_quartiles")
@@ -23,8 +24,8 @@ def bars(results: Results, folder: Path) -> list[str]:
     width = 0.8 / len(names)
     for number, name in enumerate(names):
         at = [i + number * width for i in range(len(runs))]
-        found = [_ratio(results, run.values[name]) for run in runs]
-        middles = [ratio for ratio, _ in found]
+        found = [ratio(results, run.values[name]) for run in runs]
+        middles = [middle for middle, _ in found]
         spread: Any = None
         if all(quartiles is not None for _, quartiles in found):
             ends = [(m - q[0], q[1] - m) for m, q in found if q is not None]

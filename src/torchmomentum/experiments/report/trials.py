@@ -8,7 +8,7 @@ from typing import Any
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.canvas import new_grid, save
-from torchmomentum.experiments.report.grid import draw_map
+from torchmomentum.experiments.report.grid import Map, draw_map, map_of
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Results, ended, values
 
@@ -58,25 +58,32 @@ def trials(results: Results) -> Table:
     return Table(head, rows, caption, f"Seeds {words.seeds(results)}")
 
 
-def landscape(results: Results, folder: Path) -> list[str]:
-    """A map of the scores over two listed settings, else the score against each setting."""
+def points_of(results: Results, name: str) -> list[tuple[Any, float]]:
+    """The values that were tried of a setting, and the scores."""
+    known = [(arm[name], score(results, arm)) for arm in results.arms()]
+    return [(at, found) for at, found in known if found is not None]
+
+
+def map_of_trials(results: Results) -> Map | None:
+    """The scores over two listed settings; None for other searches."""
     listed = [name for name, of in results.view["space"].items() if of == "values"]
     numeric = all(isinstance(v, (int, float)) for name in listed for v in results.axes[name])
-    if len(listed) == len(results.axes) == 2 and numeric:
-        return [_map(results, listed, folder)]
-    return [_panels(results, folder)]
-
-
-def _map(results: Results, names: list[str], folder: Path) -> str:
-    figure, panels = new_grid(5.4, 4.2, 1, 1)
-    cells = {
-        (arm[names[0]], arm[names[1]]): found
-        for arm in results.arms()
-        if (found := score(results, arm)) is not None
-    }
+    if len(listed) != 2 or len(results.axes) != 2 or not numeric:
+        return None
+    pairs = zip(*(points_of(results, name) for name in listed), strict=True)
+    cells = {(a, b): found for (a, found), (b, _) in pairs}
     title = f"{results.study}: validation {results.metric}"
-    draw_map(panels[0][0], cells, title, bool(results.higher_is_better), names)
-    return save(figure, folder / "landscape")
+    return map_of(title, bool(results.higher_is_better), cells)
+
+
+def landscape(results: Results, folder: Path) -> list[str]:
+    """Draws a map of the scores over two listed settings, else the score against each setting."""
+    found = map_of_trials(results)
+    if found is None:
+        return [_panels(results, folder)]
+    figure, panels = new_grid(5.4, 4.2, 1, 1)
+    draw_map(panels[0][0], found, list(results.view["space"]))
+    return [save(figure, folder / "landscape")]
 
 
 def _panels(results: Results, folder: Path) -> str:
@@ -86,8 +93,7 @@ def _panels(results: Results, folder: Path) -> str:
     figure, panels = new_grid(4.0 * columns, 3.2 * rows, rows, columns)
     flat = [axes for row in panels for axes in row]
     for name, axes in zip(names, flat, strict=False):
-        known = [(arm[name], score(results, arm)) for arm in results.arms()]
-        points = [(at, found) for at, found in known if found is not None]
+        points = points_of(results, name)
         axes.scatter([at for at, _ in points], [found for _, found in points], s=18, alpha=0.7)
         if results.view["space"][name] == "log":
             axes.set_xscale("log")

@@ -55,13 +55,19 @@ def _how(results: Results) -> str:
     return f"Each model has the best values of {' or '.join(counts)} trials, on validation samples"
 
 
+def references(results: Results) -> list[dict[str, Any]]:
+    """The arms that all are compared with, as the view names them; by default the first."""
+    arms = results.arms()
+    listed = [_split(results, arm)[0] for arm in arms]
+    return [arms[listed.index(each)] for each in results.view.get("references", listed[:1])]
+
+
 def tuned(results: Results) -> Table:
     """What each model reaches at its best values, and its difference from each reference."""
     view, arms = results.view, results.arms()
     names = [_split(results, arm) for arm in arms]
-    listed = [name for name, _ in names]
-    references = [listed.index(each) for each in view.get("references", listed[:1])]
-    judgements = [judged(results, baseline=arms[index]) for index in references]
+    beside = references(results)
+    judgements = [judged(results, baseline=reference) for reference in beside]
     columns = [_cells(each) for each in judgements]
     until, rows = until_target(results), []
     for i, (arm, (name, value)) in enumerate(zip(arms, names, strict=True)):
@@ -69,8 +75,9 @@ def tuned(results: Results) -> Table:
         cells = [name, value, words.spread(values(ended(runs), "chosen")), words.diverged(runs)]
         rows.append([*cells, until[i], *(cell for column in columns for cell in column[i])])
     head = ["model", view.get("tuned", "tuned"), results.metric, "", "to target"]
-    for index in references:
-        head += [f"difference from {listed[index]} [95 % interval]", "p, Holm", "verdict"]
+    for reference in beside:
+        name, _ = names[arms.index(reference)]
+        head += [f"difference from {name} [95 % interval]", "p, Holm", "verdict"]
     direction = "higher" if results.higher_is_better else "lower"
     seeds = view["tuning_seeds"]
     caption = (
