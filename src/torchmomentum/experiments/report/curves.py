@@ -38,7 +38,7 @@ def _draw_arms(axes: Any, results: Results, key: str, scale: float = 1.0) -> Non
 
 def positive(results: Results, key: str) -> bool:
     """Whether a quantity can be drawn on a logarithmic axis."""
-    return all(value > 0 for run in ended(results.runs) for value in run.curves[key])
+    return all(value > 0 for run in ended(results.runs) for value in run.curves.get(key, ()))
 
 
 def learning_curves(results: Results, folder: Path) -> list[str]:
@@ -63,12 +63,14 @@ class Ends(NamedTuple):
 
     Attributes:
         name: The line.
+        optimizer: Whose it is.
         at: The values of the axis.
         means: Of the last errors, in percent.
         deviations: Over seeds; 0 for one.
     """
 
     name: str
+    optimizer: str
     at: list[float]
     means: list[float]
     deviations: list[float]
@@ -86,6 +88,7 @@ def ends(results: Results) -> Iterator[Ends]:
         told = f"{fixed} epochs" if axis == "depth" else f"depth {fixed}"
         yield Ends(
             f"{NAMES[optimizer]}, {told}",
+            optimizer,
             [at for at, _ in points],
             [mean for _, (mean, _) in points],
             [std or 0.0 for _, (_, std) in points],
@@ -98,7 +101,7 @@ def errors(results: Results, folder: Path) -> list[str]:
     if results.view["axis"] == "epoch":
         _draw_arms(axes, results, "test_metric", 100.0)
     else:
-        for number, (name, *points) in enumerate(ends(results)):
+        for number, (name, _, *points) in enumerate(ends(results)):
             axes.errorbar(*points, color=f"C{number}", marker="o", capsize=3, label=name)
         axes.set_xlabel(results.view["axis"])
     axes.set_ylabel("test error, %")

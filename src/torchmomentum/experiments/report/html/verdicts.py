@@ -1,0 +1,166 @@
+"""What may be concluded from a study, in sentences; each number is that of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+from torchmomentum.experiments.report import words
+from torchmomentum.experiments.report.comparison import baseline_of, difference, pairs, verdict
+from torchmomentum.experiments.report.html.sentences import (
+    BAD,
+    GOOD,
+    PLAIN,
+    Group,
+    Verdict,
+    counted,
+    kind_of,
+    listed,
+)
+from torchmomentum.experiments.report.iterations import curve, methods
+from torchmomentum.experiments.report.ratios import ratio
+from torchmomentum.experiments.report.table import Table
+from torchmomentum.experiments.report.tuned import compared, references
+from torchmomentum.experiments.result import Results, ended, values
+
+_PUBLISHED = ("beside", "convergence", "grid")  # whose verdict is on what a paper says
+Way = Callable[[Results, Table], list[Group]]
+
+
+def _lead(found: Sequence[Verdict], against: str) -> str:
+    """All verdicts of a group in one sentence or a few."""
+    sentences = []
+    for said in ("better", "worse", "not separable"):
+        names = [each.name for each in found if each.said.startswith(said)]
+        if names:
+            verb, link = "is" if len(names) == 1 else "are", "from" if "not" in said else "than"
+            sentences.append(f"{listed(names)} {verb} {said} {link} {against}.")
+    return " ".join(sentences)
+
+
+def _paired_words(results: Results, arm: dict[str, Any], key: str) -> str:
+    d, first = difference(results, arm, key), baseline_of(results, arm)
+    told = words.spread(values(ended(results.of(arm)), key))
+    if d is None:
+        return f"{results.metric} {told}; no pair of seeds came to its end"
+    beside = words.spread(values(ended(results.of(first)), key))
+    number = counted(len(pairs(results, arm)), "pair")
+    said = f"{results.metric} {told} against {beside}; difference {words.interval(d)}"
+    if d.low is None:
+        return f"{said}, of one pair of seeds"
+    zero = ", which includes zero" if d.separable is False else ""
+    return f"{said}, the 95 % interval over {number} of seeds{zero}"
+
+
+def _paired(results: Results, key: str) -> list[Group]:
+    """Every arm beside its baseline."""
+    found: dict[str, list[Verdict]] = {}
+    for arm in results.arms():
+        first = baseline_of(results, arm)
+        if arm != first:
+            said = verdict(results, arm, key) or "no pair"
+            told = _paired_words(results, arm, key)
+            name = words.arm_name(results, arm)
+            one = Verdict(name, said, kind_of(said), told)
+            found.setdefault(words.arm_name(results, first), []).append(one)
+    return [Group(f"Against {first}", _lead(f, first), f) for first, f in found.items()]
+
+
+def _tuned(results: Results) -> list[Group]:
+    """Every arm beside each reference, with corrected p values."""
+    groups = []
+    for reference in references(results):
+        against, found = words.arm_name(results, reference), []
+        for arm, cells in zip(results.arms(), compared(results, reference), strict=True):
+            interval, p, said = cells
+            if arm == reference:
+                continue
+            lost = words.diverged(results.of(arm))
+            said = f"{said} {lost}".strip() or "no pair"
+            told = words.spread(values(ended(results.of(arm)), "chosen"))
+            told = f"{results.metric} {told}; difference {interval}, p = {p or '-'} (Holm)"
+            found.append(Verdict(words.arm_name(results, arm), said, kind_of(said), told))
+        groups.append(Group(f"Against {against}", _lead(found, against), found))
+    return groups
+
+
+def _stated(results: Results, table: Table) -> list[Group]:
+    """What the table's own column of verdicts says, row by row."""
+    at, arms, found = table.head.index("verdict"), results.arms(), []
+    by_arm = len(arms) == len(table.rows)
+    for i, row in enumerate(table.rows):
+        if row[at]:
+            name = words.arm_name(results, arms[i]) if by_arm else row[0]
+            said, _, why = row[at].partition(": ")
+            cells = zip(table.head, row, strict=True)
+            told = [f"{head} {cell}" for head, cell in cells if "difference" in head and cell]
+            told = [why, *told] if why else told
+            found.append(Verdict(name, said, kind_of(row[at]), "; ".join(told)))
+    return [_beside_published(found) if results.table in _PUBLISHED else Group("By row", "", found)]
+
+
+def _beside_published(found: list[Verdict]) -> Group:
+    good, bad = (sum(each.kind == kind for each in found) for kind in (GOOD, BAD))
+    statements = counted(len(found), "published statement")
+    lead = f"{good} of {statements} {'is' if good == 1 else 'are'} reproduced here"
+    contrary = f"; {bad} came out the contrary" if bad else ""
+    return Group("Beside what was published", f"{lead}{contrary}.", found)
+
+
+def _reached(_: Results, table: Table) -> list[Group]:
+    """How long each model trains until it is as good as the first."""
+    found = []
+    for name, *cells in table.rows:
+        told = [f"{head} {cell}" for head, cell in zip(table.head[1:], cells, strict=True)]
+        found.append(Verdict(name, "", PLAIN, "; ".join(told)))
+    return [Group("Until the target is reached", "", found)]
+
+
+def _ended_at(results: Results, _: Table) -> list[Group]:
+    """Where each method of an iteration ends."""
+    found, theorem = [], results.view.get("theorem", {})
+    for arm in methods(results):
+        k, table = curve(results, arm)
+        told = f"{results.view['quantity']} is {table[:, -1].mean():.3g} after {k[-1]:,} iterations"
+        proved = f"; the theorem says {theorem[arm['method']]}" if arm["method"] in theorem else ""
+        found.append(Verdict(arm["method"], "", PLAIN, f"{told}{proved}"))
+    return [Group("Where they end", "", found)]
+
+
+def _measured(results: Results, _: Table) -> list[Group]:
+    """The ratios of a benchmark, over all that was measured."""
+    first, *others = results.runs[0].values
+    found = []
+    for name in others:
+        ratios = [ratio(results, run.values[name]) for run in results.runs if name in run.values]
+        middles = [middle for middle, _ in ratios]
+        span = f"{min(middles):.2f} to {max(middles):.2f}"
+        told = f"{span} times {first}, median {median(middles):.2f} of {len(middles)}"
+        if len(middles) == 1:
+            told = f"{middles[0]:.2f} times {first}"
+        found.append(Verdict(name, "", PLAIN, told))
+    return [Group(f"Beside {first}", "", found)] if found else []
+
+
+_WAYS: dict[str, Way] = {
+    "tuned": lambda results, _: _tuned(results),
+    "time-to-accuracy": _reached,
+    "iterations": _ended_at,
+    "comparison": lambda results, _: _paired(results, "chosen"),
+    "errors": lambda results, _: _paired(results, "last"),
+}
+
+
+def verdicts(results: Results, table: Table) -> list[Group]:
+    """What a study concludes; empty where it asks for no verdict.
+
+    Args:
+        results: The study's.
+        table: Its table, for studies whose verdicts stand there alone.
+    """
+    if results.table in _WAYS:
+        return _WAYS[results.table](results, table)
+    if "verdict" in table.head:
+        return _stated(results, table)
+    return _measured(results, table) if results.figure == "ratios" else []
