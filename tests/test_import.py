@@ -10,6 +10,7 @@ _HEAVY = (
     "lightning",
     "lightning_fabric",
     "matplotlib",
+    "plotly",
     "rich",
     "sklearn",
     "scipy",
@@ -37,6 +38,12 @@ def test_the_core_needs_torch_alone():
 
 def test_the_help_does_not_import_torch():
     assert "torch" not in _modules_after("import torchmomentum.experiments.cli")
+
+
+def test_experiments_import_no_plotting():
+    statement = "import torchmomentum.experiments, torchmomentum.experiments.report.html.page"
+    loaded = {name.partition(".")[0] for name in _modules_after(statement)}
+    assert not loaded & {"plotly", "matplotlib", "tensorboard"}
 
 
 def test_subpackages_come_by_attribute():

@@ -39,7 +39,7 @@ def test_a_comparison_from_end_to_end(tmp_path, capsys):
         assert text.startswith("before\n")
         assert text.endswith("after\n")
     assert main(["report", str(out), "--into", str(document), "--mark", "y"]) == 2
-    assert main(["report", str(out), "--table", "time-to-accuracy"]) == 0
+    assert main(["report", str(out), "--markdown", "--table", "time-to-accuracy"]) == 0
     assert "seeds that reached it" in capsys.readouterr().out
 
 
@@ -149,7 +149,12 @@ def test_digits_import_no_pictures(tmp_path):
         (["compare", "digits", "--seeds", "0"], "seeds must be at least 1, got 0"),
         (["compare", "digits", "--jobs", "0"], "jobs must be at least 1, got 0"),
         (["report", "nowhere.json"], "nowhere.json does not exist"),
-        (["report", "."], "results.json does not exist"),
+        (["report", "."], ". has no results, no runs"),
+        (["report", ".", "--markdown"], "results.json does not exist"),
+        (["report", ".", ".", "--markdown"], "Markdown is of one PATH, got 2"),
+        (["report", ".", "--table", "comparisn"], "did you mean comparison"),
+        (["watch", "nowhere"], "nowhere does not exist"),
+        (["watch", ".", "--port", "70000"], "port must be in [0, 65535], got 70000"),
         (["report", __file__], "is not valid JSON"),
         (["--use", "nothing.py", "list"], "there is no such file"),
         (["--use", "no_such_module", "list"], "No module named 'no_such_module'"),
@@ -179,7 +184,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(arguments, message, capsys, monke
 
 
 def test_help_everywhere(capsys):
-    commands = ("train", "compare", "reproduce", "bench", "report", "list")
+    commands = ("train", "compare", "reproduce", "bench", "report", "watch", "list")
     for arguments in ([], ["--help"], *([command, "--help"] for command in commands)):
         try:
             code = main(arguments)

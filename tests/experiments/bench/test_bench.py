@@ -83,7 +83,7 @@ def test_runs_and_reports(kind, tmp_path, capsys):
         assert main(arguments) == 0
         assert load_results(tmp_path / kind).runs != results.runs
     capsys.readouterr()
-    assert main(["report", str(tmp_path / kind)]) == 0
+    assert main(["report", str(tmp_path / kind), "--markdown"]) == 0
     assert "| 3, 2, 2, 4 |" in capsys.readouterr().out
 
 

@@ -150,7 +150,7 @@ def test_figures(name, cifar_folder, tmp_path, capsys):
     other = "cifar10" if name != "cifar10" else "fewer-epochs"
     assert main(_arguments(cifar_folder, tmp_path, *options, "--resume", name=other)) == 2
     capsys.readouterr()
-    assert main(["report", str(tmp_path / "results.json")]) == 0
+    assert main(["report", str(tmp_path / "results.json"), "--markdown"]) == 0
     assert capsys.readouterr().out.strip() == (tmp_path / "table.md").read_text().strip()
 
 

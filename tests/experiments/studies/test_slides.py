@@ -112,7 +112,7 @@ def test_reproduces_and_resumes(name, tmp_path, capsys):
     assert main([*arguments, "--resume"]) == 0
     assert files == {path: path.stat().st_mtime_ns for path in files}  # nothing computed twice
     assert main(arguments) == 2
-    assert main(["report", str(out)]) == 0
+    assert main(["report", str(out), "--markdown"]) == 0
     head = table(results).head
     assert len(results.runs) == 2 * len(results.axes["method"])
     if name == "slides-bnn":

@@ -10,7 +10,16 @@ from concurrent.futures import BrokenExecutor
 from types import ModuleType
 
 from torchmomentum import __version__
-from torchmomentum.experiments.cli import bench, compare, listing, report, reproduce, sweep, train
+from torchmomentum.experiments.cli import (
+    bench,
+    compare,
+    listing,
+    report,
+    reproduce,
+    sweep,
+    train,
+    watch,
+)
 from torchmomentum.experiments.cli.options import Parser
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.registry import CELLS, RULES, TASKS, load_used, use
@@ -22,6 +31,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "reproduce": reproduce,
     "bench": bench,
     "report": report,
+    "watch": watch,
     "list": listing,
 }
 
@@ -95,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print("torchmomentum: error: not enough memory; make the model smaller", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("torchmomentum: interrupted; give --resume to go on", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        told = str(stop) or "interrupted; give --resume to go on"
+        print(f"torchmomentum: {told}", file=sys.stderr)
         return 130
     return 0

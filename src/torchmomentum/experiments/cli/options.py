@@ -231,8 +231,15 @@ def place_of(options: argparse.Namespace, out: Path, runs: str | None = None) ->
     )
 
 
-def need_extra() -> None:
-    """Asks whether the extra is installed, without importing it: that takes seconds."""
-    for name in ("lightning_fabric", "matplotlib", "rich", "sklearn"):
+def need_extra(*names: str) -> None:
+    """Asks whether the extra is installed, without importing it: that takes seconds.
+
+    Args:
+        names: What a command needs of it; by default what a training does.
+
+    Raises:
+        UsageError: Something is missing.
+    """
+    for name in names or ("lightning_fabric", "matplotlib", "rich", "sklearn"):
         if find_spec(name) is None:
             raise UsageError(f"{name} is missing: pip install 'torchmomentum[experiments]'")

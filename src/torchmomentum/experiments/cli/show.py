@@ -34,3 +34,4 @@ def show(results: Results, out: Path | None = None) -> None:
     if out is not None:
         figures = " and figures (PNG, SVG)" if results.figure else ""
         print(f"written to {out}: results.json, table.md{figures}")
+        print(f"one page of it: torchmomentum report {out}")

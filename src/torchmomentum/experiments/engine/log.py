@@ -1,4 +1,4 @@
-"""The TensorBoard log of a run."""
+"""The TensorBoard log of a run, written and read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+LOG = "tensorboard"  # the folder of the log in a run's own
 
 
 class Log:
@@ -41,3 +43,21 @@ class Log:
     ) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def read_log(folder: Path) -> dict[str, list[float]]:
+    """The columns of a log as far as it has come; empty where there is none.
+
+    Args:
+        folder: Where the log lies.
+    """
+    if not folder.is_dir():
+        return {}
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+
+    found = EventAccumulator(str(folder), size_guidance={SCALARS: 0})  # all of them
+    found.Reload()
+    scalars = {tag: found.Scalars(tag) for tag in found.Tags()[SCALARS]}
+    # a record is whole once its last number is there
+    length = min(map(len, scalars.values()), default=0)
+    return {tag: [event.value for event in each[:length]] for tag, each in scalars.items()}

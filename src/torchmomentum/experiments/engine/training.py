@@ -20,7 +20,7 @@ from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.engine.checkpoints import newest_checkpoint, save_checkpoint
 from torchmomentum.experiments.engine.compute import folder_of
 from torchmomentum.experiments.engine.evaluation import evaluate, run_model, summary, to_device
-from torchmomentum.experiments.engine.log import Log
+from torchmomentum.experiments.engine.log import LOG, Log
 from torchmomentum.experiments.engine.memory import peak_memory
 from torchmomentum.experiments.engine.nt_asgd import NTASGD
 from torchmomentum.experiments.engine.optimizers import (
@@ -229,7 +229,7 @@ def _fit(run: _Run, folder: Path, every: int, tell: Tell) -> None:
     """Trains a run to its end, with checkpoints."""
     data, writes = run.data, run.fabric.is_global_zero
     words = ""
-    with Log(folder / "tensorboard", run.step, writes) as log:
+    with Log(folder / LOG, run.step, writes) as log:
         while run.epoch < run.recipe.epochs:
             data.train.epoch, data.train.start = run.epoch, run.index
             each = len(data.train)
