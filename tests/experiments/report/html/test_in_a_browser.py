@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from torchmomentum.experiments.registry import TABLES
 from torchmomentum.experiments.report.html.page import page
 from torchmomentum.experiments.report.html.runs import Run
 from torchmomentum.experiments.report.html.server import Live, Server
+from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.studies.run import load_results
 
@@ -218,6 +220,21 @@ def test_a_chart_is_a_picture_with_words(visit):
     assert opened.locator("[role=img]").evaluate_all(inside) == 0
 
 
+def test_names_are_no_markup_in_a_chart(browser, tmp_path):
+    name = "a<b>c</b>&lt;<a href='https://example.com'>d</a>"
+    runs = [Result(recipe={}, values={"chosen": 1.0}, arm={"model": m}) for m in (name, "other")]
+    results = load_results(RESULTS / "pdigits")
+    results.runs, results.axes, results.table = runs, {"model": [name, "other"]}, "named"
+    with TABLES.lend({"named": lambda _: Table(["model"], [[name]], "")}):
+        (tmp_path / "page.html").write_text(page([("x", results)]), encoding="utf-8")
+    opened, _, wrong = _opened(browser, (tmp_path / "page.html").as_uri(), 1200, "light")
+    _draw_all(opened)
+    assert opened.locator(".ytick text").all_text_contents() == [name, "other"]
+    assert opened.locator(".chart a").count() == 0
+    opened.close()
+    assert wrong == []
+
+
 def _runs(epochs):
     recipe = {"task": "digits", "model": "lstm", "init_seed": 0, "epochs": 9}
     curves = {"epoch": list(range(1, epochs + 1))}
@@ -237,7 +254,7 @@ def test_a_watched_page_follows_and_stays_where_it_is(browser):
         home = f"http://127.0.0.1:{server.server_port}/"
         opened, asked, wrong = _opened(browser, home, 1200, "light")
         _draw_all(opened)
-        details = opened.locator("details[data-key=study-1-common]")
+        details = opened.locator("details[data-key=pdigits-0-common]")
         details.evaluate("e => e.open = true")
         opened.get_by_role("button", name="adam-lstm", exact=True).click()
         opened.evaluate("scrollTo({top: 900, behavior: 'instant'})")

@@ -5,12 +5,14 @@ import hashlib
 import itertools
 import json
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 from tests.experiments.report.test_tables import _comparison, _results, _run
-from torchmomentum.experiments.report.html.page import page, policy
+from torchmomentum.experiments.report.html.page import page
 from torchmomentum.experiments.report.html.runs import DONE, FAILED, UNDER_WAY, Run
+from torchmomentum.experiments.report.html.scripts import policy
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.studies.run import load_results
 
@@ -74,7 +76,7 @@ def test_names_are_text_wherever_they_stand():
     assert found.text().count(EVIL) > 8
     assert len(found.all("script")) == len(plain.all("script"))
     figures = [json.loads(text) for text in found.data()]
-    assert {t["name"] for f in figures for t in f["data"]} >= {"a", EVIL}
+    assert {t["name"] for f in figures for t in f["data"]} >= {"a", escape(EVIL, quote=False)}
     assert not [text for text in found.data() if "<" in text]
 
 
@@ -112,6 +114,11 @@ def test_the_structure_that_screen_readers_use():
     assert {a["href"][1:] for a in found.all("a")} <= set(ids)
     for name in ("aria-labelledby", "aria-describedby"):
         assert {a[name] for _, a in found.tags if name in a} <= set(ids)
+
+
+def test_studies_of_one_name_have_legends_of_their_own():
+    keys = [a["data-study"] for a in _read(_comparison(), _comparison()).all("section")]
+    assert keys == ["digits-0", "digits-1"]
 
 
 def test_the_verdict_stands_before_any_number():

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from torchmomentum.experiments.report.html.page import policy
+from torchmomentum.experiments.report.html.scripts import policy
 from torchmomentum.experiments.report.html.server import HOST, Live, Server
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 from torchmomentum.experiments.report import words
@@ -20,6 +21,7 @@ _FLOOR = 1e-6  # of the largest gradient: what is smaller has the colour of it
 def maps(results: Results) -> Iterator[Chart]:
     """A measure over two hyperparameters: the stronger the colour, the better."""
     one, two = results.view["grid"]
+    hover = f"{escape(two)} %{{x}}, {escape(one)} %{{y}}: <b>%{{z:.4g}}</b><extra></extra>"
     for title, better, rows, columns, cells in maps_of(results):
         data: dict[str, Any] = {
             "type": "heatmap",
@@ -27,7 +29,7 @@ def maps(results: Results) -> Iterator[Chart]:
             "y": [f"{each:g}" for each in rows],
             "z": cells,
             "texttemplate": "%{z:.2f}",
-            "hovertemplate": f"{two} %{{x}}, {one} %{{y}}: <b>%{{z:.4g}}</b><extra></extra>",
+            "hovertemplate": hover,
             "reversescale": not better,
             "showscale": False,
             "xgap": 2,

@@ -52,45 +52,46 @@ def _seeds(number: int, name: str, each: Sequence[Any], dash: str) -> dict[str, 
     return {"type": "scatter", "name": name, "meta": number, "x": x, "y": y, **style}
 
 
-def traces(number: int, name: str, found: Series, stopped: Sequence[Any] = ()) -> list[Any]:
-    """The traces of one arm: its seeds where there are several, their mean, and what failed."""
-    mode = "lines" if len(found.mean) > 1 else "markers"
+def traces(
+    number: int, name: str, found: Series | None, stopped: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """The traces of one arm: its seeds where there are several, what failed, and the mean."""
+    shown = [_seeds(number, f"{name}, failed", stopped, "dot")] if stopped else []
+    if found is None:
+        return shown
+    if len(found.each) > 1:
+        shown.insert(0, _seeds(number, name, found.each, "solid"))
     mean = {"type": "scatter", "name": name, "meta": number, "x": found.x, "y": found.mean}
+    mode = "lines" if len(found.mean) > 1 else "markers"
     hover = "%{fullData.name}<br>%{x}: <b>%{y:.5g}</b><extra></extra>"
     style = {"mode": mode, "line": {"width": _BOLD}, "hovertemplate": hover}
-    thin = [_seeds(number, name, found.each, "solid")] if len(found.each) > 1 else []
-    dotted = [_seeds(number, f"{name}, failed", stopped, "dot")] if stopped else []
-    return [*thin, *dotted, {**mean, **style}]
+    return [*shown, {**mean, **style}]
 
 
-def _arm_traces(number: int, name: str, runs: list[Result], x: str, y: str) -> list[Any]:
+def _curves(runs: list[Result], y: str) -> tuple[Series | None, list[Any]]:
+    """An arm's curves: of the runs that did not fail, and of those that did."""
     drawn = [run for run in runs if run.curves.get(y)]
-    failed = [(run.curves[x], run.curves[y]) for run in drawn if run.failed is not None]
+    failed = [(run.curves["epoch"], run.curves[y]) for run in drawn if run.failed is not None]
     done = ended(drawn)
-    if done:
-        return traces(number, name, series(done, x, y), failed)
-    return [_seeds(number, f"{name}, failed", failed, "dot")] if failed else []
+    return series(done, "epoch", y) if done else None, failed
 
 
 def _learning_chart(results: Results, panel: str, arms: list[Arm], y: str, label: str) -> Chart:
-    line, names, data = line_axis(results), lines(results), list[dict[str, Any]]()
+    names, data = lines(results), list[dict[str, Any]]()
     columns: dict[str, Sequence[float]] = {}
     at: list[float] = []
     for arm in arms:
-        name = str(arm[line])
-        data += _arm_traces(names.index(name), name, results.of(arm), "epoch", y)
-        done = [run for run in ended(results.of(arm)) if run.curves.get(y)]
-        if done:
-            found = series(done, "epoch", y)
-            columns[name] = found.mean
-            at = max(at, found.x, key=len)
+        name = str(arm[line_axis(results)])
+        found, failed = _curves(results.of(arm), y)
+        data += traces(names.index(name), name, found, failed)
+        if found is not None:
+            columns[name], at = found.mean, max(at, found.x, key=len)
     rising = y == "test_metric" and results.higher_is_better is not False
     log = {} if rising or not positive(results, y) else {"type": "log", "nticks": _TICKS}
     title = f"{panel}: {label}" if panel else capital(label)
     told = f"{title} against epochs, {len(columns)} lines: {', '.join(columns)}"
-    return Chart(
-        title, told, figure(data, "epoch", label, yaxis=log), numbers("epoch", at, columns)
-    )
+    shown = figure(data, "epoch", label, yaxis=log)
+    return Chart(title, told, shown, numbers("epoch", at, columns))
 
 
 def learning(results: Results) -> Iterator[Chart]:

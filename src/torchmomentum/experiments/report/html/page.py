@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from html import escape
 from typing import Any
 
 from torchmomentum.experiments.errors import UsageError
@@ -17,59 +15,25 @@ from torchmomentum.experiments.report.html.differences import differences
 from torchmomentum.experiments.report.html.problems import problems
 from torchmomentum.experiments.report.html.provenance import provenance
 from torchmomentum.experiments.report.html.runs import Run, gathered, lead, rows
+from torchmomentum.experiments.report.html.scripts import HERE, policy, scripts, text
 from torchmomentum.experiments.report.html.sentences import capital, counted
 from torchmomentum.experiments.report.html.verdicts import verdicts
 from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Results
 
-_HERE = Path(__file__).parent
 _NUMBER = re.compile(r"[-+]?[\d.]")
+_MARKUP = ("hovertemplate", "texttemplate")  # of plotly's, with markup of ours
 _NO_NUMBER = ("", "-", "baseline", "reference")  # among numbers
 _MANY = 12  # rows, above which a table is folded
 
 
-def _text(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    found: str = get_plotlyjs()
-    return found.replace("</script", "<\\/script")  # which would end the page's own
-
-
-@functools.cache
-def _scripts() -> tuple[str, str]:
-    return _plotly(), _text("page.js")
-
-
-@functools.cache
-def policy(*, live: bool) -> str:
-    """What the page may do: run its own two scripts, and nothing over the network.
-
-    Args:
-        live: It may ask the server that it came from.
-    """
-    hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in _scripts())
-    parts = {
-        "default-src": "'none'",
-        "script-src": " ".join(f"'sha256-{each}'" for each in hashes),
-        "style-src": "'unsafe-inline'",  # plotly writes the styles of its charts
-        "img-src": "data: blob:",  # a chart that is saved as a picture
-        "connect-src": "'self'" if live else "'none'",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
-    return "; ".join(f"{name} {value}" for name, value in parts.items())
-
-
 def _plain(value: Any) -> Any:
-    """JSON has no infinite numbers, and none that are not numbers."""
+    """Names without markup, which plotly would follow; JSON has no numbers but the finite ones."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: each if key in _MARKUP else _plain(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return escape(value, quote=False)
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -77,14 +41,10 @@ def _plain(value: Any) -> Any:
 
 def _numeric(found: Table) -> list[bool]:
     """Which columns hold numbers, and stand to the right."""
-    columns = list(zip(*found.rows, strict=True)) or [()] * len(found.head)
+    columns = [[row[i] for row in found.rows] for i in range(len(found.head))]
+    numbers = [[cell for cell in column if cell not in _NO_NUMBER] for column in columns]
     return [
-        i > 0
-        and any(column)
-        and all(
-            _NUMBER.match(cell) for cell in column if cell not in ("", "-", "baseline", "reference")
-        )
-        for i, column in enumerate(columns)
+        i > 0 and bool(each) and all(map(_NUMBER.match, each)) for i, each in enumerate(numbers)
     ]
 
 
@@ -131,11 +91,13 @@ def _shown(
     make: Callable[[Results], dict[str, Any]],
     damaged: list[str],
 ) -> list[dict[str, Any]]:
-    """What can be shown; the rest is told among what is damaged."""
-    found = []
+    """What can be shown, each with a key of its own; the rest is told among what is damaged."""
+    found, known = list[dict[str, Any]](), Counter[str]()
     for name, results in named:
         try:
-            found.append(make(results))
+            key = f"{results.study}-{known[results.study]}"
+            found.append({"key": key, **make(results)})
+            known[results.study] += 1
         except (KeyError, TypeError, IndexError, ValueError, AttributeError, UsageError) as error:
             kind = type(error).__name__
             damaged.append(f"{name} cannot be shown as {results.table or 'runs'}: {kind} {error}")
@@ -143,7 +105,7 @@ def _shown(
 
 
 def _task(results: Results) -> dict[str, Any]:
-    return {"name": results.study, **_drawn(results)}
+    return {"key": f"runs of {results.study}", "name": results.study, **_drawn(results)}
 
 
 def _heading(studies: Sequence[dict[str, Any]], runs: Sequence[Run]) -> str:
@@ -175,7 +137,7 @@ def page(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_HERE),
+        loader=FileSystemLoader(HERE),
         autoescape=True,  # names are their users'
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -186,7 +148,7 @@ def page(
     tasks = _shown([(each.title, each) for each in gathered(runs)], _task, lines)
     if lines and not shown and not runs and version is None:
         raise UsageError(lines[0])
-    plotly, script = _scripts()
+    plotly, script = scripts()
     return environment.get_template("page.html").render(
         heading_text=_heading(shown, runs),
         studies=shown,
@@ -197,7 +159,7 @@ def page(
         many=_MANY,
         version=version,
         policy=policy(live=version is not None),
-        style=_text("style.css"),
+        style=text("style.css"),
         plotly=plotly,
         script=script,
     )
