@@ -87,6 +87,14 @@ def test_another_space_is_another_search():
     assert _sweep(9).title == _sweep().title
 
 
+@pytest.mark.parametrize(("task", "way"), [("pdigits", "MAXIMIZE"), ("adding", "MINIMIZE")])
+def test_proposals_go_where_the_metric_improves(task, way, tmp_path):
+    settings = {"task": task, "model": "lstm", "scale": "smoke", "threads": 1}
+    sweep = sweep_of(settings, parse(["lr=1e-3:1e-1:log"]), trials=2)
+    with opened(str(tmp_path / "journal")) as storage:
+        assert module._study(sweep, storage).direction.name == way
+
+
 def test_a_trial_whose_worker_died_is_gone_on_with(tmp_path):
     sweep, place = _sweep(3), Place(tmp_path / "runs")
     with opened(str(tmp_path / "journal")) as storage:

@@ -138,7 +138,7 @@ def conclusion(results: Results, judgements: list[Judged]) -> str:
         told[-1] += f" p is corrected by Holm's method over {tests} tests."
     unknown = [each for each in judgements if each.verdict == UNKNOWN]
     if unknown:
-        names = ", ".join(f"{words.arm_name(results, u.arm)} ({_needs(u)})" for u in unknown)
+        names = ", ".join(f"{words.arm_name(results, u.arm)} ({needs(u)})" for u in unknown)
         told.append(
             f"{len(results.seeds)} seeds do not tell from their baseline: {names}. The number of "
             "seeds is what finds a difference as large as the one seen four times in five."
@@ -151,7 +151,8 @@ def conclusion(results: Results, judgements: list[Judged]) -> str:
     return " ".join(told)
 
 
-def _needs(each: Judged) -> str:
+def needs(each: Judged) -> str:
+    """How many seeds would tell what is not separable."""
     return "more than 10,000 seeds" if each.needed is None else f"about {each.needed:,} seeds"
 
 

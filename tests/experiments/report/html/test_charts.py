@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
 
 from tests.experiments.report.test_tables import _results, _run
@@ -12,6 +13,8 @@ from torchmomentum.experiments.report.grid import maps_of
 from torchmomentum.experiments.report.html.charts import charts
 from torchmomentum.experiments.report.html.differences import differences
 from torchmomentum.experiments.report.html.provenance import provenance
+from torchmomentum.experiments.report.html.verdicts import verdicts
+from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.result import Result, ended
 from torchmomentum.experiments.studies.run import load_results
 
@@ -165,3 +168,32 @@ def test_every_recorded_result_is_drawn(name):
         assert chart.told
         for trace in chart.figure["data"]:
             assert not names or 0 <= trace["meta"] < len(names)
+
+
+def _trials(space, arms):
+    view = {"space": space, "model": "m", "trials": len(arms), "pruned": 0}
+    runs = []
+    for number, (one, two) in enumerate(arms):
+        run = _run("m", 0, [0.1 * (number + 1)])
+        run.arm, run.values["chosen_validation"] = {"mu": one, "lr": two}, 0.1 * (number + 1)
+        runs.append(run)
+    axes = {name: list(dict.fromkeys(arm[i] for arm in arms)) for i, name in enumerate(space)}
+    return _results(runs, axes, view=view, table="trials", figure="landscape")
+
+
+def test_a_grid_of_two_settings_is_a_map():
+    arms = [(0.0, 1.0), (0.0, 2.0), (0.5, 1.0), (0.5, 2.0)]
+    (chart,), _ = charts(_trials({"mu": "values", "lr": "values"}, arms))
+    (data,) = chart.figure["data"]
+    assert (data["x"], data["y"]) == (["1", "2"], ["0.5", "0"])
+    assert data["z"] == pytest.approx(np.array([[0.3, 0.4], [0.1, 0.2]]))
+
+
+def test_another_search_is_points_against_each_setting():
+    results = _trials({"mu": "range", "lr": "log"}, [(0.1, 1.0), (0.7, 3.0)])
+    found, _ = charts(results)
+    assert [chart.figure["data"][0]["x"] for chart in found] == [[0.1, 0.7], [1.0, 3.0]]
+    assert [chart.figure["data"][0]["y"] for chart in found] == [pytest.approx([0.1, 0.2])] * 2
+    assert found[1].figure["layout"]["xaxis"]["type"] == "log"
+    (group,) = verdicts(results, table(results))
+    assert group.verdicts[0].words.startswith("mu 0.7; lr 3.0; validation accuracy 0.2000")

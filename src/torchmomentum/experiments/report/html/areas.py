@@ -8,10 +8,11 @@ from html import escape
 from typing import Any
 
 from torchmomentum.experiments.report import words
-from torchmomentum.experiments.report.grid import maps_of
+from torchmomentum.experiments.report.grid import Map, maps_of
 from torchmomentum.experiments.report.html.chart import Chart, figure
 from torchmomentum.experiments.report.ratios import ratio
 from torchmomentum.experiments.report.statistics import mean_and_std
+from torchmomentum.experiments.report.trials import map_of_trials, points_of
 from torchmomentum.experiments.result import Results, ended, values
 
 _WHAT = {"state": "dL/dh", "input": "dL/dx"}
@@ -21,25 +22,51 @@ _FLOOR = 1e-6  # of the largest gradient: what is smaller has the colour of it
 def maps(results: Results) -> Iterator[Chart]:
     """A measure over two hyperparameters: the stronger the colour, the better."""
     one, two = results.view["grid"]
+    for found in maps_of(results):
+        yield _heat(found, one, two)
+
+
+def _heat(found: Map, one: str, two: str) -> Chart:
+    title, better, rows, columns, cells = found
     hover = f"{escape(two)} %{{x}}, {escape(one)} %{{y}}: <b>%{{z:.4g}}</b><extra></extra>"
-    for title, better, rows, columns, cells in maps_of(results):
-        data: dict[str, Any] = {
-            "type": "heatmap",
-            "x": [f"{each:g}" for each in columns],
-            "y": [f"{each:g}" for each in rows],
-            "z": cells,
-            "texttemplate": "%{z:.2f}",
-            "hovertemplate": hover,
-            "reversescale": not better,
-            "showscale": False,
-            "xgap": 2,
-            "ygap": 2,
+    data: dict[str, Any] = {
+        "type": "heatmap",
+        "x": [f"{each:g}" for each in columns],
+        "y": [f"{each:g}" for each in rows],
+        "z": cells,
+        "texttemplate": "%{z:.2f}",
+        "hovertemplate": hover,
+        "reversescale": not better,
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 2,
+    }
+    kind: Any = {"type": "category"}
+    shown = figure([data], two, one, xaxis=kind, yaxis={**kind, "autorange": "reversed"})
+    way = "higher" if better else "lower"
+    told = f"Heat map of {title}, {one} by {two}; the values are in the table"
+    return Chart(f"{title} ({way} is better)", told, shown)
+
+
+def search(results: Results) -> Iterator[Chart]:
+    """The scores of a search as a map, or against each setting."""
+    found = map_of_trials(results)
+    if found is not None:
+        yield _heat(found, *results.view["space"])
+        return
+    label = f"validation {results.metric}"
+    for name, of in results.view["space"].items():
+        points = points_of(results, name)
+        data = {
+            "type": "scatter",
+            "mode": "markers",
+            "meta": 0,
+            "x": [at for at, _ in points],
+            "y": [score for _, score in points],
         }
-        kind: Any = {"type": "category"}
-        shown = figure([data], two, one, xaxis=kind, yaxis={**kind, "autorange": "reversed"})
-        way = "higher" if better else "lower"
-        told = f"Heat map of {title}, {one} by {two}; the values are in the table"
-        yield Chart(f"{title} ({way} is better)", told, shown)
+        shown = figure([data], name, label, xaxis={"type": "log"} if of == "log" else {})
+        told = f"{label} of {len(points)} trials against {name}; the best are in the table"
+        yield Chart(f"{label} by {name}", told, shown)
 
 
 def gradients(results: Results) -> Iterator[Chart]:

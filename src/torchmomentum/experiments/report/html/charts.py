@@ -13,6 +13,8 @@ def charts(results: Results) -> tuple[list[Chart], list[str]]:
     A line's number is what the ``meta`` of its traces says.
     """
     recorded = {key for run in results.runs for key in run.curves}
+    if results.figure == "landscape":
+        return list(areas.search(results)), []
     if "grid" in results.view:
         return list(areas.maps(results)), []
     if {"state", "input", "iteration"} <= recorded:

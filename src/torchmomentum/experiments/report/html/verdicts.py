@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
 
 from torchmomentum.experiments.report import words
-from torchmomentum.experiments.report.comparison import baseline_of, difference, pairs, verdict
 from torchmomentum.experiments.report.html.sentences import (
     BAD,
     GOOD,
@@ -19,9 +17,17 @@ from torchmomentum.experiments.report.html.sentences import (
     listed,
 )
 from torchmomentum.experiments.report.iterations import curve, methods
+from torchmomentum.experiments.report.judgement import (
+    UNKNOWN,
+    Judged,
+    judged,
+    needs,
+    pairs,
+    trouble,
+)
 from torchmomentum.experiments.report.ratios import ratio
 from torchmomentum.experiments.report.table import Table
-from torchmomentum.experiments.report.tuned import compared, references
+from torchmomentum.experiments.report.tuned import references
 from torchmomentum.experiments.result import Results, ended, values
 
 _PUBLISHED = ("beside", "convergence", "grid")  # whose verdict is on what a paper says
@@ -39,50 +45,40 @@ def _lead(found: Sequence[Verdict], against: str) -> str:
     return " ".join(sentences)
 
 
-def _paired_words(results: Results, arm: dict[str, Any], key: str) -> str:
-    d, first = difference(results, arm, key), baseline_of(results, arm)
-    told = words.spread(values(ended(results.of(arm)), key))
-    if d is None:
+def _words(results: Results, each: Judged, key: str) -> str:
+    """The numbers behind a verdict."""
+    told = words.spread(values(ended(results.of(each.arm)), key))
+    if each.difference is None:
         return f"{results.metric} {told}; no pair of seeds came to its end"
-    beside = words.spread(values(ended(results.of(first)), key))
-    number = counted(len(pairs(results, arm)), "pair")
-    said = f"{results.metric} {told} against {beside}; difference {words.interval(d)}"
-    if d.low is None:
+    beside = words.spread(values(ended(results.of(each.baseline)), key))
+    number = counted(len(pairs(results, each.arm, each.baseline)), "pair")
+    said = f"{results.metric} {told} against {beside}; difference {words.interval(each.difference)}"
+    if each.difference.low is None:
         return f"{said}, of one pair of seeds"
-    zero = ", which includes zero" if d.separable is False else ""
-    return f"{said}, the 95 % interval over {number} of seeds{zero}"
+    said = f"{said}, the 95 % interval over {number} of seeds"
+    if each.p is not None:
+        said += f"; p = {each.p:.2g} after Holm's correction"
+    return f"{said}; {needs(each)} would tell" if each.verdict == UNKNOWN else said
 
 
-def _paired(results: Results, key: str) -> list[Group]:
+def _judged(results: Results, judgements: list[Judged], key: str = "chosen") -> list[Group]:
     """Every arm beside its baseline."""
     found: dict[str, list[Verdict]] = {}
-    for arm in results.arms():
-        first = baseline_of(results, arm)
-        if arm != first:
-            said = verdict(results, arm, key) or "no pair"
-            told = _paired_words(results, arm, key)
-            name = words.arm_name(results, arm)
-            one = Verdict(name, said, kind_of(said), told)
-            found.setdefault(words.arm_name(results, first), []).append(one)
+    for each in judgements:
+        if each.is_baseline:
+            continue
+        lost = trouble(results, each.arm)
+        said = " ".join(filter(None, [each.verdict, lost])) or "no pair"
+        name, told = words.arm_name(results, each.arm), _words(results, each, key)
+        one = Verdict(name, said, kind_of(said), told)
+        found.setdefault(words.arm_name(results, each.baseline), []).append(one)
     return [Group(f"Against {first}", _lead(f, first), f) for first, f in found.items()]
 
 
 def _tuned(results: Results) -> list[Group]:
-    """Every arm beside each reference, with corrected p values."""
-    groups = []
-    for reference in references(results):
-        against, found = words.arm_name(results, reference), []
-        for arm, cells in zip(results.arms(), compared(results, reference), strict=True):
-            interval, p, said = cells
-            if arm == reference:
-                continue
-            lost = words.diverged(results.of(arm))
-            said = f"{said} {lost}".strip() or "no pair"
-            told = words.spread(values(ended(results.of(arm)), "chosen"))
-            told = f"{results.metric} {told}; difference {interval}, p = {p or '-'} (Holm)"
-            found.append(Verdict(words.arm_name(results, arm), said, kind_of(said), told))
-        groups.append(Group(f"Against {against}", _lead(found, against), found))
-    return groups
+    """Every arm beside each reference."""
+    groups = (_judged(results, judged(results, baseline=one)) for one in references(results))
+    return [group for each in groups for group in each]
 
 
 def _stated(results: Results, table: Table) -> list[Group]:
@@ -143,12 +139,20 @@ def _measured(results: Results, _: Table) -> list[Group]:
     return [Group(f"Beside {first}", "", found)] if found else []
 
 
+def _best(results: Results, table: Table) -> list[Group]:
+    """What a search found best."""
+    head, best = table.head, table.rows[0]
+    told = "; ".join(f"{name} {cell}" for name, cell in zip(head, best, strict=True) if cell)
+    return [Group("Found best", "", [Verdict(str(results.view["model"]), "", PLAIN, told)])]
+
+
 _WAYS: dict[str, Way] = {
+    "trials": _best,
     "tuned": lambda results, _: _tuned(results),
     "time-to-accuracy": _reached,
     "iterations": _ended_at,
-    "comparison": lambda results, _: _paired(results, "chosen"),
-    "errors": lambda results, _: _paired(results, "last"),
+    "comparison": lambda results, _: _judged(results, judged(results)),
+    "errors": lambda results, _: _judged(results, judged(results, "last"), "last"),
 }
 
 
