@@ -73,3 +73,9 @@ def test_a_grid_is_all_combinations():
     ]
     with pytest.raises(UsageError, match="a grid needs values of mu"):
         grid_of(parse(["mu=0:0.5"]))
+
+
+def test_a_range_is_widened_to_hold_a_value():
+    assert Range(0.1, 10.0, log=True).holding(0.01) == Range(0.01, 10.0, log=True)
+    assert Range(0.1, 10.0, log=True).holding(0.0) == Range(0.0, 10.0)
+    assert Range(0.1, 10.0).holding(20.0) == Range(0.1, 20.0)
