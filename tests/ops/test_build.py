@@ -1,5 +1,6 @@
 import hashlib
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -151,7 +152,9 @@ class _Cache:
 def cache(fresh, tmp_path):
     if not available():
         pytest.skip("no C++ compiler here")
-    return _Cache(tmp_path, fresh)
+    before = os.umask(0o002)  # with which a compiler's files may be written by a group
+    yield _Cache(tmp_path, fresh)
+    os.umask(before)
 
 
 def test_kernels_of_the_cache_are_built_once_with_their_checksum(cache):
@@ -173,6 +176,7 @@ def test_kernels_of_the_cache_are_built_once_with_their_checksum(cache):
 def _exchange(kernels, content):
     kernels.unlink()  # this process may have it loaded
     kernels.write_bytes(content)
+    kernels.chmod(0o755)
 
 
 def _cut(kernels, record):
@@ -219,24 +223,34 @@ def test_kernels_that_are_not_trusted_are_built_anew(cache, capfd, damage, words
     assert cache.builds() == 2
 
 
+def _of_another(patch, name, chosen):
+    """Lets some paths belong to another user, for ``Path.stat`` or ``Path.lstat``."""
+    real = getattr(pathlib.Path, name)
+
+    def seen(path, **options):
+        about = real(path, **options)
+        if path != chosen:
+            return about
+        fields = list(about)
+        fields[4] = os.geteuid() + 1  # the owner
+        return os.stat_result(fields)
+
+    patch.setattr(pathlib.Path, name, seen)
+
+
 def test_kernels_of_another_user_are_built_anew(cache, fresh, capfd):
     kernels = _build.build()
-    real = os.geteuid()
-    seen = type(kernels).lstat
-
-    def lstat(path):
-        about = list(seen(path))
-        about[4] = real + 1  # the owner
-        return os.stat_result(about)
-
+    fresh.setattr("torchmomentum.ops.cpu.trust._ROOT", os.geteuid() + 2)
     with fresh.context() as patch:
-        patch.setattr(type(kernels), "lstat", lstat)
+        _of_another(patch, "lstat", kernels)
         assert _build.build() == kernels
     assert "belongs to another user" in capfd.readouterr().err
     assert cache.builds() == 2
 
 
 def test_a_folder_that_others_may_write_is_not_used(cache, fresh, tmp_path):
+    """Nor one that others may exchange."""
+    fresh.setattr("torchmomentum.ops.cpu.trust._ROOT", os.geteuid() + 2)
     _build.build()
     for mode in (0o770, 0o702):
         cache.folder.chmod(mode)
@@ -248,13 +262,31 @@ def test_a_folder_that_others_may_write_is_not_used(cache, fresh, tmp_path):
         _build.build()
     tmp_path.chmod(0o1777)  # as /tmp
     _build.build()
-    real = os.geteuid()
+    assert cache.builds() == 1
     with fresh.context() as patch:
-        patch.setattr(os, "geteuid", lambda: real + 1)
-        patch.setattr("torchmomentum.ops.cpu.trust._ROOT", real + 2)
+        _of_another(patch, "stat", cache.folder)
         with pytest.raises(_build.BuildError, match="cache belongs to another user"):
             _build.build()
-    assert cache.builds() == 1
+
+
+def test_a_folder_within_another_users_in_tmp_is_not_used(cache, fresh, tmp_path):
+    fresh.setattr("torchmomentum.ops.cpu.trust._ROOT", os.geteuid() + 2)
+    tmp_path.chmod(0o1777)
+    between = tmp_path / "between"
+    between.mkdir()
+    fresh.setenv("TORCHMOMENTUM_CACHE", str(between / "cache"))
+    _build.build()
+    with fresh.context() as patch:
+        _of_another(patch, "stat", between)
+        with pytest.raises(_build.BuildError, match="between belongs to another user"):
+            _build.build()
+
+
+def test_a_link_to_the_cache_is_followed_once(cache, fresh, tmp_path):
+    (tmp_path / "link").symlink_to(cache.folder)
+    cache.folder.mkdir(mode=0o700)
+    fresh.setenv("TORCHMOMENTUM_CACHE", str(tmp_path / "link"))
+    assert _build.build().parent == cache.folder
 
 
 def test_a_build_that_was_killed_leaves_nothing_that_is_trusted(cache):
@@ -284,7 +316,9 @@ def test_kernels_that_do_not_load_are_not_kept(cache):
 
 
 def test_what_the_compiler_leaves_is_removed(cache):
-    cache.compile_by('touch "$TMPDIR/cc.o"; cp ' + str(cache.small))
+    cache.compile_by(
+        'test "$TMPDIR" = "$(dirname $last)" && touch $TMPDIR/cc.o && cp ' + str(cache.small)
+    )
     _build.build()
     assert not [name for name in cache.names() if name.startswith("build-")]
 

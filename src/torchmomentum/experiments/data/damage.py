@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torchmomentum.experiments.errors import UsageError
 
-_SHOWN = 200  # characters of an error, which may quote the file at any length
+_SHOWN = 300  # characters of an error, which may quote the file at any length
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may ask for any memory to unpack
 
 

@@ -236,7 +236,7 @@ def build(*, force: bool = False) -> Path:
     try:
         target.parent.parent.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        check_folder(target.parent)
+        target = check_folder(target.parent) / target.name
         if not force and _is_trusted(target, say=False):  # a folder of root's cannot be locked
             return target
         return _built(target, compiler, isa, force=force)

@@ -9,6 +9,7 @@ moment later: whoever could exchange the file in between is this user, or root.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
 from pathlib import Path
@@ -22,28 +23,39 @@ class UntrustedError(Exception):
 
 
 def _check_owner(path: Path, about: os.stat_result) -> None:
-    if not hasattr(os, "geteuid"):  # Windows, where a user's folders are the user's
-        return
     if about.st_uid not in (os.geteuid(), _ROOT):
         raise UntrustedError(f"{path} belongs to another user")
+
+
+def _check_alone(path: Path, about: os.stat_result) -> None:
+    if not hasattr(os, "geteuid"):  # Windows, where a user's folders are the user's
+        return
+    _check_owner(path, about)
     if about.st_mode & _WRITABLE:
         raise UntrustedError(f"{path} may be written by others")
 
 
-def check_folder(folder: Path) -> None:
-    """Checks that only this user can put files in a folder, and the folder where it is.
+def check_folder(folder: Path) -> Path:
+    """Checks that only this user can put files in a folder, or another folder in its place.
+
+    Returns:
+        The folder without symbolic links, which others might lead elsewhere.
 
     Raises:
         UntrustedError: Others can.
         OSError: It cannot be looked at.
     """
     folder = folder.resolve()
-    _check_owner(folder, folder.stat())
-    for above in folder.parents:
+    _check_alone(folder, folder.stat())
+    for inner, above in itertools.pairwise((folder, *folder.parents)):
         mode = above.stat().st_mode
+        if not hasattr(os, "geteuid") or not mode & stat.S_IWOTH:
+            continue
         # in a sticky folder, such as /tmp, others cannot move what is not theirs
-        if hasattr(os, "geteuid") and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        if not mode & stat.S_ISVTX:
             raise UntrustedError(f"{above} may be written by others")
+        _check_owner(inner, inner.stat())
+    return folder
 
 
 def record_of(kernels: Path) -> Path:
@@ -67,6 +79,6 @@ def check_kernels(kernels: Path) -> None:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode):
             raise UntrustedError(f"{path} is no regular file")
-        _check_owner(path, about)
+        _check_alone(path, about)
     if record_of(kernels).read_bytes() != checksum_line(kernels).encode():
         raise UntrustedError(f"{kernels} is not as it was built")
