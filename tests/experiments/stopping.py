@@ -1,5 +1,8 @@
 """What tests of stopped and resumed runs share."""
 
+import subprocess
+import time
+
 import torch
 
 from torchmomentum.experiments.engine.checkpoints import newest_checkpoint
@@ -24,7 +27,7 @@ def weights(folder):
     """Those of a run's newest checkpoint."""
     newest = newest_checkpoint(folder)
     assert newest is not None
-    return newest["model"]
+    return newest.values["model"]
 
 
 def train(recipe, place, *told):
@@ -41,3 +44,20 @@ def assert_equal(a, b):
 def without_seconds(curves):
     """Curves but for the time they took."""
     return {name: values for name, values in curves.items() if name != "train_seconds"}
+
+
+def in_group(group):
+    """The processes of a group that still run."""
+    found = subprocess.run(
+        ["ps", "-eo", "pgid=,stat=,pid="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in found.stdout.splitlines()]
+    return [pid for pgid, stat, pid in rows if int(pgid) == group and not stat.startswith("Z")]
+
+
+def all_end(group, seconds=30):
+    """Whether the processes of a group end in time."""
+    deadline = time.monotonic() + seconds
+    while in_group(group) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not in_group(group)

@@ -125,6 +125,10 @@ def test_digits_import_no_pictures(tmp_path):
             ["train", "digits", "--model", "adam-lstm", "--mu", "0.3,0.6"],
             "train takes one mu, got 2",
         ),
+        (
+            ["train", "digits", "--model", "lstm", "--on-nonfinite", "stop"],
+            "unknown on_nonfinite 'stop'; did you mean skip",
+        ),
         (["list", "--use", "x.py"], "put --use before the command"),
         (["bench", "layers", "--precision", "bfloat16"], "layers has no precision"),
         (["bench", "layers", "--models", "gru"], "layers has no models"),

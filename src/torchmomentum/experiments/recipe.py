@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torchmomentum.experiments.registry import attribute
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
+ON_NONFINITE = ("raise", "skip")
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,21 @@ class Recipe:
         checking: ``"module:function"``: ``function(recipe, place)`` rejects what cannot be run
             here; empty for nothing to check.
         alone: Whether it measures the machine, and is to have it for itself.
+        later: Fields that recorded recipes had not: left out where they have their default, so that
+            recorded runs are found.
     """
 
     computation: ClassVar[str] = ""
     checking: ClassVar[str] = ""
     alone: ClassVar[bool] = False
+    later: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""
         values = json.loads(json.dumps(asdict(self)))  # tuples as lists
+        for each in fields(self):
+            if each.name in self.later and getattr(self, each.name) == each.default:
+                del values[each.name]
         return {"kind": type(self).__name__, **values}
 
     @property
@@ -90,10 +97,13 @@ class Training(Recipe):
         precision: ``float32``, or ``bfloat16`` for autocast.
         compile: Compiles the model.
         threads: CPU threads.
+        on_nonfinite: Of :data:`ON_NONFINITE`: a step whose loss is not finite ends the run, or a
+            step whose loss or gradient is not finite changes nothing.
     """
 
     computation: ClassVar[str] = "torchmomentum.experiments.engine.training:train"
     checking: ClassVar[str] = "torchmomentum.experiments.engine.training:check"
+    later: ClassVar[tuple[str, ...]] = ("on_nonfinite",)
 
     task: str
     model: str
@@ -114,6 +124,7 @@ class Training(Recipe):
     precision: str = "float32"
     compile: bool = False
     threads: int = 1
+    on_nonfinite: str = "raise"
 
     @property
     def label(self) -> str:

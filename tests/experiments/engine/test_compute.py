@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,6 +32,8 @@ from torchmomentum.experiments.engine.provenance import _git, provenance
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Recipe, Training
 from torchmomentum.experiments.result import Result
+
+from ..stopping import in_group
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,27 @@ def test_every_field_is_part_of_the_key():
         **{f"{part}_options": {"a": 1} for part in ("task", "model", "optimizer")},
         "schedule": {"gamma": 0.1},
         "sources": {"a.py:B": "0"},
+        "on_nonfinite": "skip",
     }
-    assert set(changed) == set(recipe.to_dict()) - {"kind"}
+    assert set(changed) == {field.name for field in fields(recipe)}
     keys = {replace(recipe, **{name: value}).key for name, value in changed.items()}
     assert len(keys | {recipe.key}) == len(changed) + 1
+
+
+def _recorded(kind):
+    for path in sorted(_root().glob("results/*/results.json")):
+        runs = json.loads(path.read_text())["runs"]
+        yield from (run["recipe"] for run in runs if run["recipe"].get("kind") == kind)
+
+
+def test_recorded_runs_are_found():
+    """Fields that came later are left out of a recipe that does not set them."""
+    recorded = list(_recorded("Training"))
+    assert recorded
+    for values in recorded:
+        given = {name: value for name, value in values.items() if name != "kind"}
+        assert Training(**given).to_dict() == values
+    assert Training(**given, on_nonfinite="skip").to_dict() == values | {"on_nonfinite": "skip"}
 
 
 def test_the_key_is_the_same_in_every_process():
@@ -305,15 +324,6 @@ def test_a_run_that_fails_ends_the_others(tmp_path):
     assert not multiprocessing.active_children()
 
 
-def _in_group(group):
-    """The processes of a group that still run."""
-    found = subprocess.run(
-        ["ps", "-eo", "pgid=,stat=,pid="], capture_output=True, text=True, check=True
-    )
-    rows = [line.split() for line in found.stdout.splitlines()]
-    return [pid for pgid, stat, pid in rows if int(pgid) == group and not stat.startswith("Z")]
-
-
 def test_no_process_outlives_a_command_that_was_killed(tmp_path):
     command = [
         *(sys.executable, "-m", "torchmomentum", "compare", "pdigits", "--models", "lstm,gru"),
@@ -323,13 +333,13 @@ def test_no_process_outlives_a_command_that_was_killed(tmp_path):
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("runs/pdigits*/step*.ckpt"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert len(_in_group(process.pid)) > 2
+    assert len(in_group(process.pid)) > 2
     process.kill()
     process.wait()
     deadline = time.monotonic() + 30
-    while _in_group(process.pid) and time.monotonic() < deadline:
+    while in_group(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    left = _in_group(process.pid)
+    left = in_group(process.pid)
     for pid in left:
         os.kill(int(pid), signal.SIGKILL)
     assert not left

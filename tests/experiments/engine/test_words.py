@@ -9,7 +9,8 @@ from torch.nn.functional import cross_entropy
 
 from torchmomentum.experiments.engine.optimizers import at_rate
 from torchmomentum.experiments.engine.place import Place
-from torchmomentum.experiments.engine.training import _penalized, setup
+from torchmomentum.experiments.engine.run import penalized
+from torchmomentum.experiments.engine.training import setup
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.studies.training import training_recipe
 
@@ -126,4 +127,4 @@ def test_a_models_own_attribute_is_no_penalty():
     model = nn.Linear(1, 1)
     model.training_penalty = 0.5
     loss = torch.ones(())
-    assert _penalized(loss, model) is loss
+    assert penalized(loss, model) is loss

@@ -241,7 +241,7 @@ def test_a_diverged_run_is_told_and_the_others_go_on(cifar_folder, tmp_path, cap
     options = ["--lr", "1e30", "--train-limit", "64", "--batch-size", "32", "--epochs", "2"]
     assert main(_arguments(cifar_folder, tmp_path, *options)) == 0
     assert "SGD (diverged: 1 of 1)" in (tmp_path / "table.md").read_text()
-    assert "training diverged in epoch" in load_results(tmp_path).runs[0].failed
+    assert "training diverged at step" in load_results(tmp_path).runs[0].failed
 
 
 def test_a_full_disk_loses_nothing(cifar_folder, tmp_path, monkeypatch, capsys):

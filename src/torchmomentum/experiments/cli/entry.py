@@ -10,6 +10,7 @@ from concurrent.futures import BrokenExecutor
 from types import ModuleType
 
 from torchmomentum import __version__
+from torchmomentum.experiments import exits
 from torchmomentum.experiments.cli import (
     bench,
     compare,
@@ -21,6 +22,7 @@ from torchmomentum.experiments.cli import (
     watch,
 )
 from torchmomentum.experiments.cli.options import Parser
+from torchmomentum.experiments.engine import stopping
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.registry import CELLS, RULES, TASKS, load_used, use
 
@@ -41,7 +43,8 @@ def _parser() -> Parser:
         prog="torchmomentum",
         description="Trains recurrent nets with and without momentum, and says which is better.",
         epilog=f"Tasks: {', '.join(TASKS)}. Models: {', '.join(CELLS)}, and RULE-CELL with the "
-        f"rules {', '.join(RULES)}.",
+        f"rules {', '.join(RULES)}. "
+        f"Exit codes: {'; '.join(f'{code} {words}' for code, words in exits.MEANINGS.items())}.",
     )
     parser.add_argument("--version", action="version", version=f"torchmomentum {__version__}")
     parser.add_argument(
@@ -82,31 +85,61 @@ def _run(arguments: Sequence[str]) -> None:
     _COMMANDS[options.command].run(options)
 
 
+def _fail(code: int, *words: str) -> int:
+    """Says in one line what is wrong; returns the exit code."""
+    print(f"torchmomentum: error: {'; '.join(filter(None, words))}", file=sys.stderr)
+    return code
+
+
+def _memory_is_short(error: BaseException) -> bool:
+    words = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("not enough memory" in words or "out of memory" in words)
+    )
+
+
+def _code_of(error: BaseException) -> int | None:
+    """Says an error in one line and returns its exit code; None for one that is a mistake here."""
+    if stopping.asked():  # whatever broke then
+        print("torchmomentum: ended by SIGTERM; give --resume to go on", file=sys.stderr)
+        return exits.TERMINATED
+    if isinstance(error, KeyboardInterrupt):
+        told = str(error) or "interrupted; give --resume to go on"
+        print(f"torchmomentum: {told}", file=sys.stderr)
+        return exits.INTERRUPTED
+    if isinstance(error, UsageError):
+        return _fail(exits.WRONG_USE, str(error))
+    if _memory_is_short(error):
+        return _fail(exits.NO_RESOURCES, "not enough memory", "make the model smaller")
+    if isinstance(error, BrokenExecutor):
+        return _fail(exits.NO_RESOURCES, _first_line(error), "give --resume to go on")
+    if isinstance(error, OSError):
+        code, advice = exits.of_error(error)
+        return _fail(code, _first_line(error), advice)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns its exit code: 0, 2 for a wrong use, 130 when interrupted."""
+    """Runs a command line and returns its exit code, one of :data:`~.exits.MEANINGS`."""
     # torch's profiler, which measures memory, announces itself otherwise
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
+        stopping.listen()
         _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-    except UsageError as error:
-        print(f"torchmomentum: error: {error}", file=sys.stderr)
-        return 2
+    except SystemExit:  # of --help
+        raise
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (OSError, MemoryError, BrokenExecutor) as error:
-        words = str(error) or type(error).__name__
-        print(f"torchmomentum: error: {words.splitlines()[0]}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        if "not enough memory" not in str(error) and "out of memory" not in str(error):
+    except BaseException as error:
+        code = _code_of(error)
+        if code is None:
             raise
-        print("torchmomentum: error: not enough memory; make the model smaller", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        told = str(stop) or "interrupted; give --resume to go on"
-        print(f"torchmomentum: {told}", file=sys.stderr)
-        return 130
+        return code
     return 0

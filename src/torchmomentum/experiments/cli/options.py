@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.recipe import DEVICES, PRECISIONS
+from torchmomentum.experiments.recipe import DEVICES, ON_NONFINITE, PRECISIONS
 from torchmomentum.experiments.registry import OPTIMIZERS
 from torchmomentum.experiments.study import SCALES
 
@@ -22,7 +22,7 @@ RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "gain")
 _RECIPE_OPTIONS = (
     *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
     *("order_seed", "init_seed", "permutation_seed", "device", "precision", "threads"),
-    *("train_limit", "test_limit"),
+    *("train_limit", "test_limit", "on_nonfinite"),
 )
 
 
@@ -106,6 +106,11 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default cpu)")
     run.add_argument("--precision", metavar="NAME", help=f"{', '.join(PRECISIONS)} (autocast)")
     run.add_argument("--threads", type=int, metavar="N", help="CPU threads of a run")
+    run.add_argument(
+        "--on-nonfinite",
+        metavar="NAME",
+        help=f"{', '.join(ON_NONFINITE)} steps with a loss that is not finite (default raise)",
+    )
     add_folder_options(run)
 
 

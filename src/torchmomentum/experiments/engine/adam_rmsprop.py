@@ -23,7 +23,7 @@ class AdamRMSprop(torch.optim.Optimizer):
         made: list[torch.optim.Optimizer] = [torch.optim.Adam([first], lr)]
         if others:
             made.append(torch.optim.RMSprop(others, lr, alpha))
-        self._both = made
+        self.both = made
         self.param_groups = [group for each in made for group in each.param_groups]
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -32,16 +32,16 @@ class AdamRMSprop(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for each in self._both:
+        for each in self.both:
             each.step()
         return loss
 
     def state_dict(self) -> dict[str, Any]:
         """Those of both."""
-        return {"both": [each.state_dict() for each in self._both]}
+        return {"both": [each.state_dict() for each in self.both]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See :meth:`state_dict`."""
-        for each, held in zip(self._both, state_dict["both"], strict=True):
+        for each, held in zip(self.both, state_dict["both"], strict=True):
             each.load_state_dict(held)
-        self.param_groups = [group for each in self._both for group in each.param_groups]
+        self.param_groups = [group for each in self.both for group in each.param_groups]

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from torchmomentum.experiments.files import write_with
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.files import write_bytes
 
 _KEPT = 2  # so that a damaged one has another before it
 _NAME = re.compile(r"step-(\d+)\.ckpt")
+_log = logging.getLogger(__name__)
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint that could be read."""
+
+    path: Path
+    values: Any
+
+
+class _Damaged(Exception):
+    """A file that cannot be read."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -20,20 +36,53 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, reverse=True)
 
 
-def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """What the newest readable checkpoint holds, None where there is none."""
+def refused(path: Path, why: str) -> UsageError:
+    """The error of a checkpoint that is whole and cannot be gone on from."""
+    return UsageError(
+        f"{path} is not a checkpoint of this run: {why}; remove it, or its folder to begin anew"
+    )
+
+
+def _read(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):  # the file may be right
+        raise
+    except Exception as error:
+        words = str(error)
+        if isinstance(error, pickle.UnpicklingError) and re.search(
+            "Unsupported (global|class)", words
+        ):
+            raise refused(path, "it holds more than tensors and plain values") from error
+        raise _Damaged(words.strip().splitlines()[0] if words.strip() else repr(error)) from error
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest readable checkpoint, None where there is none.
+
+    Damaged ones are told in one line.
+
+    Raises:
+        UsageError: A file holds what no checkpoint does.
+    """
+    damaged, found = list[str](), None
     for path in checkpoints(folder):
         try:
-            held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # noqa: BLE001 - whatever is wrong with it, the one before may be right
-            continue
-        return held
-    return None
+            found = Checkpoint(path, _read(path))
+            break
+        except _Damaged as error:
+            damaged.append(f"{path.name} ({error})")
+    if damaged:
+        how = "the run begins anew" if found is None else f"the run goes on from {found.path.name}"
+        _log.warning("%s: damaged %s; %s", folder, ", ".join(damaged), how)
+    return found
 
 
 def save_checkpoint(folder: Path, step: int, values: dict[str, Any]) -> None:
     """Writes a checkpoint, and removes those that are no longer needed."""
-    path = folder / f"step-{step:09d}.ckpt"
-    write_with(path, lambda temporary: torch.save(values, temporary))
+    # not to the file at once: on a full disk torch.save hides what is wrong
+    content = io.BytesIO()
+    torch.save(values, content)
+    write_bytes(folder / f"step-{step:09d}.ckpt", content.getvalue())
     for old in checkpoints(folder)[_KEPT:]:
         old.unlink()

@@ -9,7 +9,7 @@ from (checkpoints) lies beside it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torchmomentum.experiments.engine.place import Place, Tell, silent
 from torchmomentum.experiments.engine.processes import is_first_process
 from torchmomentum.experiments.engine.provenance import provenance
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.files import read_json, write_json
+from torchmomentum.experiments.files import read_json, remove_temporaries, write_json
 from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.registry import attribute
 from torchmomentum.experiments.result import Result
@@ -48,13 +48,6 @@ def begun(recipe: Recipe, place: Place) -> bool:
     return (folder_of(recipe, place) / RECIPE).exists()
 
 
-def forget(recipe: Recipe, place: Place) -> None:
-    """Removes a run's result and checkpoints: it is to be computed anew."""
-    folder = folder_of(recipe, place)
-    for path in (folder / RESULT, *checkpoints(folder)):
-        path.unlink(missing_ok=True)
-
-
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     if not is_first_process():  # of those that train together, one holds the lock for all
@@ -63,9 +56,21 @@ def _held(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / LOCK, timeout=0):
+            remove_temporaries(folder)  # of a process that was killed
             yield
     except Timeout as error:
         raise Busy(str(folder)) from error
+
+
+def forget(recipe: Recipe, place: Place) -> None:
+    """Removes a run's result and checkpoints: it is to be computed anew.
+
+    What another process computes now is left to it: that is new.
+    """
+    folder = folder_of(recipe, place)
+    with suppress(Busy), _held(folder):
+        for path in (folder / RESULT, *checkpoints(folder)):
+            path.unlink(missing_ok=True)
 
 
 def compute(recipe: Recipe, place: Place, tell: Tell = silent) -> Result:
@@ -88,12 +93,14 @@ def compute(recipe: Recipe, place: Place, tell: Tell = silent) -> Result:
         if done is not None:
             return done
         values: dict[str, Any] = recipe.to_dict()
+        new = not begun(recipe, place)
         if is_first_process():
             write_json(folder / RECIPE, values)
         try:
             result: Result = attribute(recipe.computation)(recipe, place, tell)
-        except UsageError:  # nothing was computed: the folder is not to look begun
-            (folder / RECIPE).unlink(missing_ok=True)
+        except UsageError:
+            if new:  # nothing was computed: the folder is not to look begun
+                (folder / RECIPE).unlink(missing_ok=True)
             raise
         result.recipe, result.provenance = values, provenance()
         if is_first_process():

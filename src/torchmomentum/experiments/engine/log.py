@@ -31,6 +31,7 @@ class Log:
         if self._writer is not None:
             for key, value in record.items():
                 self._writer.add_scalar(key, value, int(record["step"]))
+            self._writer.flush()  # before the checkpoint that has the record done
 
     def __enter__(self) -> Log:
         return self

@@ -13,6 +13,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.managers import SyncManager
 from typing import Any, Protocol
 
+from torchmomentum.experiments import exits
+from torchmomentum.experiments.engine import stopping
 from torchmomentum.experiments.registry import load_used
 
 _TOLD_EVERY = 0.2  # seconds between a worker's words on the same run
@@ -56,15 +58,27 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _start_manager() -> None:
+    """It is there as long as the parent, who may be told to end at the same moment."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _end_with_parent()
+
+
 def _start_worker() -> None:
     """Leaves Ctrl-C to the parent, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stopping.listen(lambda: os._exit(exits.TERMINATED))
     _end_with_parent()
     load_used()
 
 
 def _call(function: Callable[..., Any], arguments: Sequence[Any], told: Any) -> Any:
-    return function(*arguments, _Remote(told))
+    try:
+        return function(*arguments, _Remote(told))
+    except BaseException:
+        if stopping.asked():  # no other run is to begin here
+            os._exit(exits.TERMINATED)
+        raise
 
 
 def _show(told: Any, bars: Bars, timeout: float) -> None:
@@ -96,7 +110,7 @@ def side_by_side(
     """
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
-    manager.start(_end_with_parent)
+    manager.start(_start_manager)
     with manager:
         told = manager.Queue()
         pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)

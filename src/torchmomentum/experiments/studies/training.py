@@ -17,7 +17,7 @@ from torchmomentum.experiments.models import (
     parts_of,
     with_options,
 )
-from torchmomentum.experiments.recipe import DEVICES, PRECISIONS, Training
+from torchmomentum.experiments.recipe import DEVICES, ON_NONFINITE, PRECISIONS, Training
 from torchmomentum.experiments.registry import (
     CELLS,
     MODELS,
@@ -35,6 +35,7 @@ _POSITIVE = (
 )
 _NUMBERS = ("lr", "clip")
 _SEEDS = ("seed", "order_seed", "init_seed", "permutation_seed")
+_NAMES = {"device": DEVICES, "precision": PRECISIONS, "on_nonfinite": ON_NONFINITE}
 _MOST_THREADS = 1024
 _OPTIMIZER = "sgd"  # where no recipe names one
 _PARTS = ("task_options", "model_options", "optimizer_options", "schedule", "sources")
@@ -62,10 +63,8 @@ def check_value(name: str, value: Any) -> None:
             raise UsageError(f"{name} must be in [0, 2**63), got {value}")
         if number and not 0.0 < value < math.inf:
             raise UsageError(f"{name} must be positive and finite, got {value}")
-    if name == "device":
-        check_name("device", value, DEVICES)
-    if name == "precision":
-        check_name("precision", value, PRECISIONS)
+    if name in _NAMES:
+        check_name(name, value, _NAMES[name])
 
 
 def _steps(values: dict[str, Any], steps: int) -> dict[str, Any]:
