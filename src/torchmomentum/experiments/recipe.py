@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from torchmomentum.experiments.engine.place import Place
 
 DEVICES = ("cpu", "cuda")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16", "float64")
+STRATEGIES = ("ddp", "fsdp2")
 ON_NONFINITE = ("raise", "skip")
 
 
@@ -93,17 +94,20 @@ class Training(Recipe):
         order_seed: Fixes the order of the data, its augmentation and what is generated.
         init_seed: Fixes the initial weights.
         device: A name of :data:`DEVICES`.
-        devices: How many train the run together.
-        precision: ``float32``, or ``bfloat16`` for autocast.
+        devices: How many of a machine train the run together.
+        precision: A name of :data:`PRECISIONS`; ``bfloat16`` and ``float16`` are autocast's.
         compile: Compiles the model.
         threads: CPU threads.
         on_nonfinite: Of :data:`ON_NONFINITE`: a step whose loss is not finite ends the run, or a
             step whose loss or gradient is not finite changes nothing.
+        nodes: How many machines train the run together.
+        strategy: A name of :data:`STRATEGIES`: each device has all parameters, or its share.
+        accumulate: Passes whose gradients make a step.
     """
 
     computation: ClassVar[str] = "torchmomentum.experiments.engine.training:train"
     checking: ClassVar[str] = "torchmomentum.experiments.engine.training:check"
-    later: ClassVar[tuple[str, ...]] = ("on_nonfinite",)
+    later: ClassVar[tuple[str, ...]] = (*("on_nonfinite", "nodes", "strategy", "accumulate"),)
 
     task: str
     model: str
@@ -125,6 +129,9 @@ class Training(Recipe):
     compile: bool = False
     threads: int = 1
     on_nonfinite: str = "raise"
+    nodes: int = 1
+    strategy: str = "ddp"
+    accumulate: int = 1
 
     @property
     def label(self) -> str:

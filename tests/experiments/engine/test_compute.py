@@ -92,6 +92,9 @@ def test_every_field_is_part_of_the_key():
         "schedule": {"gamma": 0.1},
         "sources": {"a.py:B": "0"},
         "on_nonfinite": "skip",
+        "nodes": 2,
+        "strategy": "fsdp2",
+        "accumulate": 2,
     }
     assert set(changed) == {field.name for field in fields(recipe)}
     keys = {replace(recipe, **{name: value}).key for name, value in changed.items()}

@@ -15,14 +15,12 @@ from torch import nn
 import torchmomentum.nn as tnn
 from torchmomentum.experiments import files
 from torchmomentum.experiments.data.batches import Batches
-from torchmomentum.experiments.engine import training
 from torchmomentum.experiments.engine.checkpoints import checkpoints, newest_checkpoint
 from torchmomentum.experiments.engine.compute import compute, folder_of
 from torchmomentum.experiments.engine.evaluation import evaluate, summary
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.training import _warning, setup
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import TASKS
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.tasks import Data
@@ -331,8 +329,8 @@ def test_the_step_whose_memory_is_measured_has_a_backward(tmp_path, monkeypatch)
 
 
 def test_an_unknown_precision_is_refused_of_any_recipe(tmp_path):
-    with pytest.raises(UsageError, match="unknown precision 'float16'"):
-        replace(_recipe(), precision="float16").check(Place(tmp_path))
+    with pytest.raises(UsageError, match="unknown precision 'int8'"):
+        replace(_recipe(), precision="int8").check(Place(tmp_path))
 
 
 def test_without_validation_samples_there_is_no_validation(tmp_path):
@@ -363,7 +361,7 @@ def test_bfloat16_is_autocast(tmp_path):
     [
         ({"device": "cuda"}, "device cuda is not available here; use cpu"),
         ({"mu": 1.0}, "mu must be in [0, 1), got 1.0"),
-        ({"precision": "float16"}, "unknown precision 'float16'"),
+        ({"precision": "int8"}, "unknown precision 'int8'"),
         (
             {"init": "papers"},
             "init must be one of torch, paper, paper-gates, torch-unit, paper-unit, got 'papers'",
@@ -377,13 +375,3 @@ def test_what_cannot_be_run_is_rejected_before_writing(tmp_path, changes, messag
         _recipe(**changes).check(Place(tmp_path))
     assert message in str(error.value)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(("devices", "strategy"), [(1, "auto"), (3, "ddp")])
-def test_as_many_processes_as_devices(devices, strategy, monkeypatch):
-    asked = {}
-    fabric = SimpleNamespace(launch=lambda: None)
-    monkeypatch.setattr(training, "Fabric", lambda **given: asked.update(given) or fabric)
-    assert training._fabric(Training("x", "lstm", "adam", devices=devices)) is fabric
-    expected = {"accelerator": "cpu", "devices": devices, "strategy": strategy}
-    assert asked == {**expected, "precision": "32-true"}

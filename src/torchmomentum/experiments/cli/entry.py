@@ -23,6 +23,7 @@ from torchmomentum.experiments.cli import (
 )
 from torchmomentum.experiments.cli.options import Parser
 from torchmomentum.experiments.engine import stopping
+from torchmomentum.experiments.engine.processes import is_first_process
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.registry import CELLS, RULES, TASKS, load_used, use
 
@@ -124,6 +125,11 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
+def _mute() -> None:
+    """Has nothing more printed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code, one of :data:`~.exits.MEANINGS`."""
     # torch's profiler, which measures memory, announces itself otherwise
@@ -131,12 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         stopping.listen()
+        if not is_first_process():  # of those that train together, one speaks
+            _mute()
         _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except SystemExit:  # of --help
         raise
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
     except BaseException as error:
         code = _code_of(error)
         if code is None:

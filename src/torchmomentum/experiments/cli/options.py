@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.recipe import DEVICES, ON_NONFINITE, PRECISIONS
+from torchmomentum.experiments.recipe import DEVICES, ON_NONFINITE, PRECISIONS, STRATEGIES
 from torchmomentum.experiments.registry import OPTIMIZERS
 from torchmomentum.experiments.study import SCALES
 
@@ -22,7 +22,7 @@ RULE_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "gain")
 _RECIPE_OPTIONS = (
     *("epochs", "steps", "batch_size", "lr", "optimizer", "hidden_size", "clip", "length"),
     *("order_seed", "init_seed", "permutation_seed", "device", "precision", "threads"),
-    *("train_limit", "test_limit", "on_nonfinite"),
+    *("train_limit", "test_limit", "on_nonfinite", "devices", "nodes", "strategy", "accumulate"),
 )
 
 
@@ -104,7 +104,17 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     """On which device, from which data and to which folder."""
     run = parser.add_argument_group("run")
     run.add_argument("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default cpu)")
-    run.add_argument("--precision", metavar="NAME", help=f"{', '.join(PRECISIONS)} (autocast)")
+    run.add_argument("--devices", type=int, metavar="N", help="devices that train a run together")
+    run.add_argument("--nodes", type=int, metavar="N", help="machines, each with so many devices")
+    run.add_argument(
+        "--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)} (default ddp): what each holds"
+    )
+    run.add_argument("--accumulate", type=int, metavar="N", help="passes that make a step")
+    run.add_argument(
+        "--precision",
+        metavar="NAME",
+        help=f"{', '.join(PRECISIONS)} (bfloat16, float16: autocast)",
+    )
     run.add_argument("--threads", type=int, metavar="N", help="CPU threads of a run")
     run.add_argument(
         "--on-nonfinite",
@@ -204,10 +214,13 @@ def jobs_of(options: argparse.Namespace, *, alone: bool = False) -> int:
         alone: A run takes the whole machine.
 
     Raises:
-        UsageError: Fewer than one.
+        UsageError: Fewer than one, or several of runs that take several devices each.
     """
+    several = (getattr(options, "devices", None) or 1) * (getattr(options, "nodes", None) or 1) > 1
+    if several and (options.jobs or 1) > 1:
+        raise UsageError(f"jobs must be 1 with several devices, got {options.jobs}")
     if options.jobs is None:
-        if alone or getattr(options, "device", None) == "cuda":
+        if alone or several or getattr(options, "device", None) == "cuda":
             return 1
         return max(1, (os.cpu_count() or 1) // (getattr(options, "threads", None) or 1))
     jobs: int = options.jobs
@@ -233,6 +246,7 @@ def place_of(options: argparse.Namespace, out: Path, runs: str | None = None) ->
         data=data_folder(options.data_dir),
         offline=options.offline,
         checkpoint_every=options.checkpoint_every,
+        resume=options.resume,
     )
 
 

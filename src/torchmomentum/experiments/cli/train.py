@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> None:
     need_extra()
     from torchmomentum.experiments.engine.compute import begun, finished, folder_of
     from torchmomentum.experiments.engine.pool import compute_all
+    from torchmomentum.experiments.engine.processes import is_first_process
     from torchmomentum.experiments.studies.training import training_recipe
     from torchmomentum.experiments.tasks import task_of
 
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     recipe = training_recipe(settings, options.seed)
     place = place_of(options, Path(options.out or f"runs/{options.task.rpartition(':')[2]}"))
     folder = folder_of(recipe, place)
-    if begun(recipe, place) and not options.resume:
+    if is_first_process() and begun(recipe, place) and not options.resume:
         done = "" if finished(recipe, place) else ", unfinished"
         raise UsageError(
             f"{folder} holds this run already{done}; give --resume to go on, or another --out"

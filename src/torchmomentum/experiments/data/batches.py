@@ -47,7 +47,10 @@ class BatchStream:
     Attributes:
         epoch: Which epoch the next iteration gives.
         start: From which batch on.
+        sharded: Whether a batch is :func:`part_of_this_process`, and not the whole one.
     """
+
+    sharded = False
 
     def __init__(self, count: int) -> None:
         self._count = count

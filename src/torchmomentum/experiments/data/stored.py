@@ -62,7 +62,9 @@ def augmented(
         mine = part_of_this_process(len(batch))
         return normalize(seen[mine]), labels[batch[mine]]
 
-    return Batches(make, len(images) // batch_size)
+    batches = Batches(make, len(images) // batch_size)
+    batches.sharded = True
+    return batches
 
 
 class Pieces:

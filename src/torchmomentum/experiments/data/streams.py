@@ -33,6 +33,8 @@ class LoadedBatches(BatchStream):
         finish: What is done to a batch of images, uint8.
     """
 
+    sharded = True
+
     def __init__(
         self,
         part: Part,

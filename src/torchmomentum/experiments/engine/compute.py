@@ -8,6 +8,8 @@ from (checkpoints) lies beside it.
 
 from __future__ import annotations
 
+import glob
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from torchmomentum.experiments.engine.checkpoints import checkpoints
+from torchmomentum.experiments.engine.checkpoints import Checkpoint, checkpoints, newest_checkpoint
 from torchmomentum.experiments.engine.place import Place, Tell, silent
 from torchmomentum.experiments.engine.processes import is_first_process
 from torchmomentum.experiments.engine.provenance import provenance
@@ -25,6 +27,8 @@ from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.registry import attribute
 from torchmomentum.experiments.result import Result
 
+_HOW = ("devices", "nodes", "strategy", "accumulate")  # a run is computed, not what
+_log = logging.getLogger(__name__)
 RESULT, RECIPE, LOCK = "result.json", "recipe.json", ".lock"
 
 
@@ -46,6 +50,23 @@ def finished(recipe: Recipe, place: Place) -> Result | None:
 def begun(recipe: Recipe, place: Place) -> bool:
     """Whether the folder of runs holds something of this one."""
     return (folder_of(recipe, place) / RECIPE).exists()
+
+
+def of_other_devices(recipe: Recipe, place: Place) -> tuple[Checkpoint | None, str]:
+    """The furthest checkpoint of the same training on other devices, and its recipe's key."""
+    same = {**recipe.to_dict(), **dict.fromkeys(_HOW)}
+    found: list[tuple[str, Checkpoint, str]] = []
+    for path in place.runs.glob(f"{glob.escape(recipe.label)}-*/{RECIPE}"):
+        held = read_json(path)
+        if isinstance(held, dict) and {**held, **dict.fromkeys(_HOW)} == same:
+            newest = newest_checkpoint(path.parent)
+            if newest is not None:
+                found.append((newest.path.name, newest, path.parent.name.rpartition("-")[2]))
+    if not found:
+        return None, recipe.key
+    _, furthest, key = max(found, key=lambda each: each[0])
+    _log.warning("the run goes on from %s, of other devices", furthest.path)
+    return furthest, key
 
 
 @contextmanager

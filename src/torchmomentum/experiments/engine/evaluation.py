@@ -12,11 +12,16 @@ from torchmomentum.experiments.data.batches import Batch
 from torchmomentum.experiments.data.task_data import Data
 
 
-def to_device(value: Any, device: torch.device) -> Any:
-    """A tensor, or a tuple of them, on a device."""
+def to_device(value: Any, device: torch.device, dtype: torch.dtype | None = None) -> Any:
+    """A tensor, or a tuple of them, on a device; with a type, real numbers have that."""
     if isinstance(value, Tensor):
-        return value.to(device)
-    return tuple(to_device(part, device) for part in value)
+        return value.to(device, dtype if value.is_floating_point() else None)
+    return tuple(to_device(part, device, dtype) for part in value)
+
+
+def wide(dtype: torch.dtype) -> torch.dtype | None:
+    """What data has to be converted to: float64, where that is computed with."""
+    return dtype if dtype == torch.float64 else None
 
 
 def run_model(model: nn.Module, inputs: Any) -> Tensor:
@@ -33,14 +38,19 @@ def size_of(inputs: Any, batch_dim: int) -> int:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, batches: Iterable[Batch], data: Data, device: torch.device
+    model: nn.Module,
+    batches: Iterable[Batch],
+    data: Data,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[float, float]:
     """Mean loss and metric over batches, weighted by their sizes or as the task says."""
     model.eval()
     totals = torch.zeros(2, dtype=torch.float64)
     samples = 0
     for x, y in batches:
-        output, target = run_model(model, to_device(x, device)).float(), to_device(y, device)
+        output = run_model(model, to_device(x, device, wide(dtype))).to(dtype)
+        target = to_device(y, device, wide(dtype))
         count = size_of(x, data.batch_dim) if data.weigh is None else data.weigh(target)
         values = torch.stack([data.loss(output, target), data.metric(output, target)])
         totals += values.double().cpu() * count

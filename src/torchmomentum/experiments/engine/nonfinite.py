@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from torchmomentum.experiments.engine.sharded import whole
+
 MOST_SKIPPED = 100  # steps in a row: more are no accident
 
 
@@ -18,7 +20,7 @@ class Diverged(Exception):
 
 def nonfinite_parameter(model: nn.Module) -> str | None:
     """The name of the first parameter with a value that is not finite; None for none."""
-    found = (name for name, p in model.named_parameters() if not bool(p.isfinite().all()))
+    found = (name for name, p in model.named_parameters() if not whole(p).isfinite().all())
     return next(found, None)
 
 

@@ -42,9 +42,11 @@ class Place:
         data: The data folder.
         offline: Does not download what is missing.
         checkpoint_every: Steps between checkpoints.
+        resume: Goes on from what another number of devices began, too.
     """
 
     runs: Path
     data: Path = Path()
     offline: bool = False
     checkpoint_every: int = 100
+    resume: bool = False

@@ -7,6 +7,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from torchmomentum.experiments.engine.processes import is_first_process
+
 
 class RunsProgress:
     """Bars for runs known by their names. Use it as a context.
@@ -14,10 +16,11 @@ class RunsProgress:
     Args:
         runs: How many there are in all.
         done: How many had been finished before.
-        quiet: Shows nothing.
+        quiet: Shows nothing, as all but the first of processes that train together do.
     """
 
     def __init__(self, runs: int, done: int = 0, *, quiet: bool = False) -> None:
+        quiet = quiet or not is_first_process()
         self.console = Console(quiet=quiet, stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}"),

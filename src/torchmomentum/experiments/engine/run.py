@@ -13,8 +13,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from torchmomentum.experiments.data.batches import Batch
 from torchmomentum.experiments.data.task_data import Data
-from torchmomentum.experiments.engine.evaluation import evaluate, run_model, to_device
+from torchmomentum.experiments.engine import stopping
+from torchmomentum.experiments.engine.evaluation import evaluate, run_model, to_device, wide
 from torchmomentum.experiments.engine.nonfinite import Diverged, Skipping, all_finite, diverged
 from torchmomentum.experiments.engine.nt_asgd import NTASGD
 from torchmomentum.experiments.engine.optimizers import (
@@ -23,6 +25,8 @@ from torchmomentum.experiments.engine.optimizers import (
     build_schedules,
     parameters_of,
 )
+from torchmomentum.experiments.engine.parts import part, weight_of
+from torchmomentum.experiments.engine.sharded import states_as_shards, weights_as_shards, whole
 from torchmomentum.experiments.engine.validity import problem_of, problem_of_states
 from torchmomentum.experiments.recipe import Training
 
@@ -66,9 +70,12 @@ class TrainingRun:
     ) -> None:
         self.recipe, self.data, self.fabric, self._watch = recipe, data, fabric, watch
         self.records: list[Any] = []  # what was watched
-        self.optimizer = build_optimizer(recipe, parameters_of(model))
+        self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+        self.model: Any = fabric.setup_module(model)
+        self.optimizer = build_optimizer(recipe, parameters_of(self.model.module))
         self.schedules: Sequence[LRScheduler] = build_schedules(recipe, self.optimizer)
-        self.model, self._wrapped = fabric.setup(model, self.optimizer)
+        self._stepping: Any = fabric.setup_optimizers(self.optimizer)  # scales gradients of float16
+        self.must_end = False  # whether a process was told to
         self.epoch = self.step = self.index = 0  # done: of all, and batches of this epoch
         self.history: list[dict[str, float]] = []
         self.loss_sum = self.train_seconds = 0.0
@@ -80,8 +87,9 @@ class TrainingRun:
         """All that a run depends on after its steps, for a checkpoint."""
         return {
             "run": self.recipe.key,
-            "model": self.model.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": whole(self.model.module.state_dict()),
+            "optimizer": whole(self.optimizer.state_dict()),
+            "precision": self.fabric.strategy.precision.state_dict(),
             "schedules": [schedule.state_dict() for schedule in self.schedules],
             **{name: getattr(self, name) for name in _COUNTED},
             **({} if self.skipping is None else {"skipping": self.skipping.state_dict()}),
@@ -94,13 +102,17 @@ class TrainingRun:
         device = self.fabric.device
         return device if device.type == "cuda" else None
 
-    def load_state_dict(self, held: Any) -> None:
+    def load_state_dict(self, held: Any, key: str | None = None) -> None:
         """Goes back to where a checkpoint was written.
+
+        Args:
+            held: Its values.
+            key: Its recipe's; by default this run's.
 
         Raises:
             NotOurs: It is not this run's, or its weights are not finite.
         """
-        problem = problem_of(held, self.model.module, self.schedules, self.recipe.key)
+        problem = problem_of(held, self.model.module, self.schedules, key or self.recipe.key)
         if problem is None:
             try:
                 self._restore(held)
@@ -111,8 +123,10 @@ class TrainingRun:
             raise NotOurs(problem)
 
     def _restore(self, held: Any) -> None:
-        self.model.module.load_state_dict(held["model"])
-        self.optimizer.load_state_dict(held["optimizer"])
+        model = self.model.module
+        model.load_state_dict(weights_as_shards(held["model"], model))
+        self.optimizer.load_state_dict(states_as_shards(held["optimizer"], self.optimizer))
+        self.fabric.strategy.precision.load_state_dict(held.get("precision", {}))
         for schedule, values in zip(self.schedules, held["schedules"], strict=True):
             schedule.load_state_dict(values)
         # checkpoints had no index while all epochs were of one length
@@ -135,39 +149,89 @@ class TrainingRun:
             found = self._watch(self.model.module, self.data, inputs, target, self.step)
             self.records += [] if found is None else [found]
         began, device = time.perf_counter(), self.fabric.device
-        inputs, target = to_device(inputs, device), to_device(target, device)
+        inputs, target = self.on_device(inputs), self.on_device(target)
         if self.skipping is not None:
             self.skipping.keep(self.model.module)
         self.optimizer.zero_grad()
-        with self.fabric.autocast():
-            loss = self.data.loss(run_model(self.model, inputs), target)
-        self.fabric.backward(penalized(loss, self.model.module))
-        self._update(self._mean(loss.detach()), target)
-        if loss.is_cuda:
-            torch.cuda.synchronize(loss.device)
+        self._update(self._gradients(inputs, target), target)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         self.train_seconds += time.perf_counter() - began
         self.step += 1
         self.index += 1
 
-    def _mean(self, loss: Tensor) -> float:
+    def on_device(self, value: Any) -> Any:
+        """A batch's inputs or target, as this run computes with them."""
+        return to_device(value, self.fabric.device, wide(self.dtype))
+
+    def passes(self, inputs: Any, target: Tensor) -> list[Batch]:
+        """This process's samples of a batch, one pass after the other."""
+        fabric, count = self.fabric, self.recipe.accumulate
+        if fabric.world_size > 1 and not self.data.train.sharded:
+            inputs, target = part(inputs, target, self.data, fabric.global_rank, fabric.world_size)
+        if count == 1:
+            return [(inputs, target)]
+        return [part(inputs, target, self.data, i, count) for i in range(count)]
+
+    def _gradients(self, inputs: Any, target: Tensor) -> float:
+        """Adds up the gradients of the mean over a batch, on all processes; returns that mean."""
+        passes, world = self.passes(inputs, target), self.fabric.world_size
+        shares = [1.0]
+        if len(passes) * world > 1:
+            weights = [weight_of(y, self.data) for _, y in passes]
+            total = self._over_processes(float(sum(weights)))[0]
+            shares = [world * weight / total for weight in weights]
+        mean = torch.zeros((), dtype=torch.float64)
+        for i, (x, y) in enumerate(passes):
+            waits = world > 1 and i < len(passes) - 1  # for the last, to tell the others
+            with self.fabric.no_backward_sync(self.model) if waits else nullcontext():
+                loss = self._loss(x, y, shares[i])
+            mean = mean + loss
+        return self._mean(mean.item())
+
+    def _loss(self, x: Any, y: Tensor, share: float) -> Tensor:
+        """A pass's share of the loss, after its backward."""
+        with self.fabric.autocast():
+            output = run_model(self.model, x)
+            # where no target is known the mean is not, and the other processes wait
+            loss = self.data.loss(output, y) if share else output.sum() * 0.0
+        total = penalized(loss, self.model.module)
+        self.fabric.backward(total if share == 1.0 else total * share)
+        return (loss.detach() * share).double().cpu()
+
+    def _over_processes(self, *values: float) -> list[float]:
+        """The sums over all processes."""
+        if self.fabric.world_size == 1:
+            return [*values]
+        given = torch.tensor(values, dtype=torch.float64, device=self.fabric.device)
+        found: Any = self.fabric.all_reduce(given, reduce_op="sum")
+        return [float(value) for value in found]
+
+    def _mean(self, loss: float) -> float:
         """The loss of all processes: they are to see the same, and to stop together."""
-        if self.fabric.world_size > 1:
-            mean: Any = self.fabric.all_reduce(loss.double(), reduce_op="mean")
-            loss = mean
-        return loss.item()
+        total, told = self._over_processes(loss, float(stopping.asked()))
+        self.must_end = told > 0
+        return total / self.fabric.world_size
+
+    def _is_whole(self, loss: float) -> bool:
+        """Whether a loss and all gradients, those of other processes too, are finite."""
+        gradients = (p.grad for p in self.model.module.parameters())
+        found = all_finite(loss, (getattr(g, "_local_tensor", g) for g in gradients))
+        return self._over_processes(float(not found))[0] == 0
 
     def _update(self, loss: float, target: Tensor) -> None:
         model, number, epoch = self.model.module, self.step + 1, self.epoch + 1
-        if self.skipping is not None and not all_finite(loss, (p.grad for p in model.parameters())):
+        if self.skipping is not None and not self._is_whole(loss):
             self.skipping.skip(model, number, epoch)
             return
         if not math.isfinite(loss):
             raise diverged(model, loss, number, epoch, self.last_loss)
         if self.recipe.clip is not None:
+            self.fabric.strategy.precision.unscale_gradients(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         rate = 1.0 if self.data.rate is None else self.data.rate(target)
         with nullcontext() if rate == 1.0 else at_rate(self.optimizer, rate):
-            self.optimizer.step()
+            self._stepping.step()
         if self.skipping is not None:
             self.skipping.made()
         self.first_loss = loss if self.first_loss is None else self.first_loss
@@ -216,7 +280,8 @@ class TrainingRun:
         with self.fabric.autocast(), means:
             for name, batches in (("validation", self.data.validation), ("test", self.data.test)):
                 if batches or name == "test":
-                    loss, metric = evaluate(model, batches, self.data, self.fabric.device)
+                    where = self.fabric.device, self.dtype
+                    loss, metric = evaluate(model, batches, self.data, *where)
                     found |= {f"{name}_loss": loss, f"{name}_metric": metric}
         if isinstance(optimizer, NTASGD) and "validation_loss" in found:
             optimizer.observe(found["validation_loss"])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from torchmomentum.experiments.data.task_data import Data
@@ -19,21 +16,21 @@ from torchmomentum.experiments.engine.checkpoints import (
     refused,
     save_checkpoint,
 )
-from torchmomentum.experiments.engine.compute import folder_of
-from torchmomentum.experiments.engine.evaluation import run_model, summary, to_device
+from torchmomentum.experiments.engine.compute import folder_of, of_other_devices
+from torchmomentum.experiments.engine.devices import check_devices, end_others, launch
+from torchmomentum.experiments.engine.evaluation import run_model, summary
 from torchmomentum.experiments.engine.log import LOG, Log
 from torchmomentum.experiments.engine.memory import peak_memory
 from torchmomentum.experiments.engine.nonfinite import Diverged, nonfinite_parameter
 from torchmomentum.experiments.engine.optimizers import build_optimizer, parameters_of
 from torchmomentum.experiments.engine.place import Place, Tell
 from torchmomentum.experiments.engine.run import NotOurs, TrainingRun, Watch, penalized
-from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.errors import check_name
 from torchmomentum.experiments.models import build_model, check_model
-from torchmomentum.experiments.recipe import DEVICES, ON_NONFINITE, PRECISIONS, Training
+from torchmomentum.experiments.recipe import ON_NONFINITE, Training
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.tasks import task_of
 
-_PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 _EXPLODED = 100.0  # times the first batch's loss
 
 
@@ -43,37 +40,20 @@ def check(recipe: Training, place: Place) -> None:
     Raises:
         UsageError: No GPU or no data is there, or a value is out of its range.
     """
-    check_name("device", recipe.device, DEVICES)
-    check_name("precision", recipe.precision, PRECISIONS)
+    check_devices(recipe)
     check_name("on_nonfinite", recipe.on_nonfinite, ON_NONFINITE)
     task = task_of(recipe.task)
     check_model(recipe)
     build_optimizer(recipe, [nn.Parameter(torch.zeros(1))])
-    if recipe.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device cuda is not available here; use cpu")
-    if recipe.device == "cuda" and recipe.devices > torch.cuda.device_count():
-        raise UsageError(
-            f"devices must be at most the {torch.cuda.device_count()} here, got {recipe.devices}"
-        )
     task.check_data(place.data, offline=place.offline)
-
-
-def _fabric(recipe: Training) -> Fabric:
-    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    fabric = Fabric(
-        accelerator="gpu" if recipe.device == "cuda" else "cpu",
-        devices=recipe.devices,
-        strategy="ddp" if recipe.devices > 1 else "auto",
-        precision=_PRECISIONS[recipe.precision],
-    )
-    fabric.launch()
-    return fabric
 
 
 def _save(run: TrainingRun, folder: Path) -> None:
     """Writes a checkpoint; weights that are not finite are none to go on from."""
-    if run.fabric.is_global_zero and nonfinite_parameter(run.model.module) is None:
-        save_checkpoint(folder, run.step, run.state_dict())
+    finite = nonfinite_parameter(run.model.module) is None  # all processes ask
+    held = run.state_dict()
+    if run.fabric.is_global_zero and finite:
+        save_checkpoint(folder, run.step, held)
 
 
 def _end_if_asked(run: TrainingRun, folder: Path) -> None:
@@ -82,7 +62,7 @@ def _end_if_asked(run: TrainingRun, folder: Path) -> None:
     Raises:
         Terminated: It did.
     """
-    if stopping.asked():
+    if run.must_end or (run.fabric.world_size == 1 and stopping.asked()):
         _save(run, folder)
         raise stopping.Terminated
 
@@ -126,11 +106,11 @@ def _measure_memory(run: TrainingRun) -> int:
     model, data, recipe = run.model.module, run.data, run.recipe
     optimizer = build_optimizer(recipe, parameters_of(model))
     data.train.epoch = data.train.start = 0
-    inputs, target = (to_device(t, run.fabric.device) for t in next(iter(data.train)))
+    inputs, target = run.passes(*map(run.on_device, next(iter(data.train))))[0]
 
     def step() -> None:
         optimizer.zero_grad()
-        with torch.autocast(recipe.device, torch.bfloat16, recipe.precision == "bfloat16"):
+        with run.fabric.autocast():
             loss = penalized(data.loss(run_model(model, inputs), target), model)
         loss.backward()
         optimizer.step()
@@ -165,16 +145,21 @@ def setup(recipe: Training, place: Place) -> tuple[Data, nn.Module]:
     return data, build_model(recipe, data)
 
 
-def _go_on(run: TrainingRun, folder: Path) -> None:
-    """Goes on from the newest checkpoint, where there is one.
+def _go_on(run: TrainingRun, place: Place) -> None:
+    """Goes on from the newest checkpoint, where there is one: the first process reads it for all.
 
     Raises:
         UsageError: It is not this run's.
     """
-    found = newest_checkpoint(folder)
+    found, key = None, run.recipe.key
+    if run.fabric.is_global_zero:
+        found = newest_checkpoint(folder_of(run.recipe, place))
+        if found is None and place.resume:
+            found, key = of_other_devices(run.recipe, place)
+    found, key = run.fabric.broadcast((found, key))
     if found is not None:
         try:
-            run.load_state_dict(found.values)
+            run.load_state_dict(found.values, key)
         except NotOurs as error:
             raise refused(found.path, str(error)) from error
 
@@ -188,14 +173,17 @@ def trained(
     with warnings.catch_warnings():
         # Lightning advises on strategies and devices that were asked for
         warnings.filterwarnings("ignore", module=r"lightning_fabric\..*")
-        fabric = _fabric(recipe)
+        fabric = launch(recipe)
         data, model = setup(recipe, place)
-        run = TrainingRun(recipe, data, model, fabric, watch)
-        _go_on(run, folder)
         try:
+            run = TrainingRun(recipe, data, model, fabric, watch)
+            _go_on(run, place)
             _fit(run, folder, place.checkpoint_every, tell)
         except Diverged as error:
             failed = str(error)
+        except BaseException:
+            end_others(fabric)
+            raise
     return run, failed
 
 

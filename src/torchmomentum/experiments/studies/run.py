@@ -52,6 +52,8 @@ def check_out(
     Raises:
         UsageError: It does.
     """
+    if not is_first_process():  # the first has begun since
+        return
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; give another --out")
     if (out / RESULTS).exists():
@@ -143,8 +145,7 @@ def run_study(
     TABLES.find(study.table)  # an unknown name is told before hours of computing
     if study.figure is not None:
         FIGURES.find(study.figure)
-    if is_first_process():
-        check_out(study, scale, runs, place, out, resume or fresh)
+    check_out(study, scale, runs, place, out, resume or fresh)
     for run in runs if fresh else ():
         forget(run.recipe, place)
     found = compute_all([run.recipe for run in runs], place, jobs=jobs, quiet=quiet)

@@ -17,7 +17,7 @@ from torchmomentum.experiments.models import (
     parts_of,
     with_options,
 )
-from torchmomentum.experiments.recipe import DEVICES, ON_NONFINITE, PRECISIONS, Training
+from torchmomentum.experiments.recipe import DEVICES, ON_NONFINITE, PRECISIONS, STRATEGIES, Training
 from torchmomentum.experiments.registry import (
     CELLS,
     MODELS,
@@ -31,11 +31,16 @@ from torchmomentum.experiments.tasks import Task, task_of
 
 _POSITIVE = (
     *("batch_size", "epochs", "hidden_size", "length", "steps_per_epoch", "threads", "devices"),
-    *("evaluate_every", "depth", "size", "train_limit", "test_limit"),
+    *("evaluate_every", "depth", "size", "train_limit", "test_limit", "nodes", "accumulate"),
 )
 _NUMBERS = ("lr", "clip")
 _SEEDS = ("seed", "order_seed", "init_seed", "permutation_seed")
-_NAMES = {"device": DEVICES, "precision": PRECISIONS, "on_nonfinite": ON_NONFINITE}
+_NAMES = {
+    "device": DEVICES,
+    "precision": PRECISIONS,
+    "strategy": STRATEGIES,
+    "on_nonfinite": ON_NONFINITE,
+}
 _MOST_THREADS = 1024
 _OPTIMIZER = "sgd"  # where no recipe names one
 _PARTS = ("task_options", "model_options", "optimizer_options", "schedule", "sources")
