@@ -8,7 +8,7 @@ SEEDS ?= 3
 EPOCHS ?= 40
 DEMO := runs/demo
 
-.PHONY: demo test check lint types doctests docs wheel wheel-check check-native check-neon release-check mutants matrix bench slides images \
+.PHONY: demo test check lint types doctests docs wheel wheel-check check-native check-neon release-check stress mutants matrix bench slides images \
 	paper gpu-check third-party setup readme clean
 
 # torch is named outright: any other way of asking may bring its CUDA packages, several GB
@@ -82,6 +82,13 @@ check-neon: setup
 
 # all of a release that can be tried on one machine
 release-check: check demo wheel-check check-native
+
+# files that are damaged, builds and commands that are killed, workers that share a search: about two hours
+stress: setup
+	$(BIN)/python -m tools.stress.fuzz --mutations 2000
+	$(BIN)/python -m tools.stress.builds --processes 8
+	$(BIN)/python -m tools.stress.kill --times 50
+	$(BIN)/python -m tools.stress.workers --workers 4 --kills 10 --trials 60
 
 # which small changes of the code no test notices: make mutants MUTANTS=40 MODULES="optim sampling"
 SEED ?= 0

@@ -31,6 +31,10 @@ KINDS = {
         *("compare", "pdigits", "--models", "lstm,rmsprop-lstm", "--tune", "lr=0.001,0.01"),
         *("--seeds", "1", "--jobs", "1", *SMALL),
     ],
+    "sweep": [
+        *("sweep", "pdigits", "--model", "momentum-lstm", "--space", "mu=0:0.9"),
+        *("--trials", "3", "--jobs", "1", *SMALL),
+    ],
     "slides": ["reproduce", "slides-noise-decaying", "--iterations", "300", "--jobs", "2"],
     "table": ["reproduce", "findings-digits", "--scale", "smoke", "--seeds", "1", "--jobs", "2"],
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -94,19 +94,19 @@ def forget(recipe: Recipe, place: Place) -> None:
             path.unlink(missing_ok=True)
 
 
-def compute(recipe: Recipe, place: Place, tell: Tell = silent) -> Result:
+def compute(recipe: Recipe, place: Place, tell: Callable[[str, int, int], None] = silent) -> Result:
     """Computes a run and writes its ``result.json``, or reads it where it is there.
 
     Args:
         recipe: What to compute.
         place: Where.
-        tell: Told how far it is.
+        tell: Told how far it is; a :class:`~.place.Tell` hears what a training reaches as well.
 
     Raises:
         Busy: Another process is at it.
         UsageError: Data is missing, or a file is damaged.
     """
-    folder = folder_of(recipe, place)
+    told, folder = tell if isinstance(tell, Tell) else Tell(tell), folder_of(recipe, place)
     if folder.parent.exists() and not folder.parent.is_dir():
         raise UsageError(f"{folder.parent} is a file; give another folder")
     with _held(folder):
@@ -118,7 +118,7 @@ def compute(recipe: Recipe, place: Place, tell: Tell = silent) -> Result:
         if is_first_process():
             write_json(folder / RECIPE, values)
         try:
-            result: Result = attribute(recipe.computation)(recipe, place, tell)
+            result: Result = attribute(recipe.computation)(recipe, place, told)
         except UsageError:
             if new:  # nothing was computed: the folder is not to look begun
                 (folder / RECIPE).unlink(missing_ok=True)
