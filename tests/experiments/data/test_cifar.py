@@ -142,11 +142,32 @@ def test_a_file_that_is_cut_off_or_missing_is_told(archive, tmp_path, packed):
         ([1, 2], "it holds no data"),
         ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1]}, "not as many labels as images"),
         ({b"data": np.zeros((2, 3072), np.uint8)}, "not as many labels as images"),
+        ({b"data": np.zeros((1, 3071), np.uint8), b"labels": [1]}, "3071 values an image"),
+        *[
+            ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [label]}, "a label is not in")
+            for label in (-1, 10, True, 1.0, None)
+        ],
     ],
 )
 def test_no_batch(archive, tmp_path, content, words):
-    archive(replace={"test_batch": pickle.dumps(content)})
+    archive(replace={"test_batch": pickle.dumps(content, protocol=4)})
     with pytest.raises(UsageError, match=f"test_batch is not a batch of CIFAR: {words}"):
+        cifar.load_cifar("cifar10", tmp_path, offline=True)
+
+
+def test_an_archive_is_unpacked_no_further_than_it_may_be(archive, tmp_path, monkeypatch):
+    archive()
+    small = ARCHIVES["cifar10"]._replace(unpacked=50_000)
+    monkeypatch.setitem(ARCHIVES, "cifar10", small)
+    with pytest.raises(UsageError, match=r"gz is damaged: it unpacks to more than it should hold"):
+        cifar.load_cifar("cifar10", tmp_path, offline=True)
+
+
+def test_an_archive_without_a_batch(archive, tmp_path, monkeypatch):
+    archive()
+    changed = ARCHIVES["cifar10"]._replace(test={"other": ""})
+    monkeypatch.setitem(ARCHIVES, "cifar10", changed)
+    with pytest.raises(UsageError, match="has no cifar-10-batches-py/other"):
         cifar.load_cifar("cifar10", tmp_path, offline=True)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from torchmomentum.experiments.data.cifar_files import JPEG_CLASSES, find_jpeg
-from torchmomentum.experiments.data.damage import read_member, told
+from torchmomentum.experiments.data.damage import WholeFile, read_member, told
 from torchmomentum.experiments.data.pictures import decode_colors
 
 _SIDE = 32  # pixels
@@ -57,7 +57,7 @@ def load_encoded(folder: Path, part: str) -> tuple[list[bytes], list[int]]:
         UsageError: The file is missing or damaged.
     """
     path = find_jpeg(folder, part)
-    with told(path), zipfile.ZipFile(path) as archive:
+    with told(path), WholeFile(path) as stream, zipfile.ZipFile(stream) as archive:
         at_most = _PACKED * path.stat().st_size
         arrays = (_numbers(archive, name, at_most) for name in ("jpeg", "offsets", "labels"))
         jpeg, offsets, labels = arrays

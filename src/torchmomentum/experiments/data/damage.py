@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -57,6 +58,23 @@ def told(name: object, fault: str = "is damaged", remedy: str = "") -> Iterator[
     except Exception as error:  # no list of what parsers raise over hostile content is complete
         reason = str(error) or type(error).__name__
         raise damaged(name, reason, fault, remedy) from error
+
+
+class WholeFile(io.BufferedReader):
+    """A file to read, whose ``read`` makes room for no more than is there.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes, or all that are left."""
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def read_file(path: Path, at_most: int) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torchmomentum.experiments.data.damage import damaged, one_line, told
+from torchmomentum.experiments.data.damage import WholeFile, damaged, one_line, told
 from torchmomentum.experiments.data.imagenet_files import find_shards
 from torchmomentum.experiments.data.samples import Part, Sample, listed
 from torchmomentum.experiments.errors import UsageError
@@ -62,7 +62,7 @@ def _labels(shard: Path) -> list[int]:
             may be larger than the shard says: sparse ones are, and packed shards.
     """
     found: list[int] = []
-    with told(shard), shard.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as file:
+    with told(shard), WholeFile(shard) as stream, tarfile.open(fileobj=stream, mode="r:") as file:
         for member in file:
             if not (member.isdir() or (member.isreg() and not member.issparse())):
                 raise ValueError(f"{member.name} is no regular file")

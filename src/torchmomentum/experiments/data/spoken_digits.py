@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchmomentum.experiments.data.audio import HOP, WINDOW, log_magnitudes, read_audio
 from torchmomentum.experiments.data.batches import generator
-from torchmomentum.experiments.data.damage import damaged, read_member, told
+from torchmomentum.experiments.data.damage import WholeFile, damaged, read_member, told
 from torchmomentum.experiments.data.spoken_digits_files import find
 from torchmomentum.experiments.errors import UsageError
 
@@ -34,7 +34,7 @@ def _part(number: int) -> str:
 def _recordings(path: Path) -> dict[tuple[str, str], list[Tensor]]:
     """The recordings of each set and speaker, in the order of their names."""
     found: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
-    with told(path), zipfile.ZipFile(path) as archive:
+    with told(path), WholeFile(path) as stream, zipfile.ZipFile(stream) as archive:
         members = {each.filename: each for each in archive.infolist()}
         chosen = {name: match for name in sorted(members) if (match := _NAME.search(name))}
         if len(chosen) != _COUNT:
