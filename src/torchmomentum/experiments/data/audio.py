@@ -19,6 +19,7 @@ WINDOW, HOP = 256, 128
 BINS = WINDOW // 2 + 1
 _SPHERE_HEADER = 1024
 _NO_AUDIO = "cannot be read as audio"
+_BEGINNINGS = (b"RIFF", b"NIST_1A")  # libsndfile would try decoders that print what they miss
 # of a byte or more a sample, so that a file's size bounds what it holds
 _FORMATS = ("WAV", "WAVEX", "NIST")
 _SUBTYPES = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
@@ -63,6 +64,8 @@ def _decoded(content: bytes, name: str) -> tuple[Any, int]:
     """The samples ``(n,)`` and their rate, of one channel."""
     import soundfile  # type: ignore[import-untyped]
 
+    if not content.startswith(_BEGINNINGS):
+        raise damaged(name, "it is neither WAV nor SPHERE", _NO_AUDIO)
     try:
         opened = soundfile.SoundFile(_Content(content))
     except soundfile.LibsndfileError as error:  # whose words name an object in memory
