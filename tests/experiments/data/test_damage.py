@@ -15,7 +15,14 @@ import pytest
 import soundfile
 from PIL import Image
 
-from torchmomentum.experiments.data import cifar_jpeg, mnist, mnist_files, text, text_files
+from torchmomentum.experiments.data import (
+    cifar_jpeg,
+    mnist,
+    mnist_files,
+    spoken_digits,
+    text,
+    text_files,
+)
 from torchmomentum.experiments.data.audio import read_audio
 from torchmomentum.experiments.data.cifar_jpeg import decode_part, load_encoded
 from torchmomentum.experiments.data.cifar_pickle import read_pickle
@@ -410,6 +417,22 @@ def test_a_seek_before_the_beginning_is_not_printed(capfd):
     with pytest.raises(UsageError, match="cannot be read as audio"):
         read_audio(file.getvalue().replace(b"   1024\n", b"   -1\n"), "a.wav")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (_wave(), "a set has no sentence of 200 frames"),
+        (bytes((1 << 17) + 1), r"1_a_7\.wav has 131073 bytes, at most 131072"),
+    ],
+)
+def test_sets_and_recordings_of_spoken_digits(tmp_path, monkeypatch, content, words):
+    monkeypatch.setattr(spoken_digits, "_COUNT", 1)
+    path = tmp_path / "free-spoken-digit-dataset.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/recordings/1_a_7.wav", content)
+    with pytest.raises(UsageError, match=rf"dataset\.zip is damaged: .*{words}"):
+        spoken_digits.load_spoken_digits(tmp_path)
 
 
 def test_a_sentence_has_two_frames(tmp_path):
