@@ -136,7 +136,7 @@ paper: setup
 # what other packages make of ours, in an environment with those packages
 THIRD := .venv-third-party
 PACKAGES := lightning skorch accelerate transformers darts neuralforecast pytorch-forecasting gluonts sb3-contrib \
-	opacus onnx onnxscript onnxruntime optuna-dashboard
+	opacus onnx onnxscript onnxruntime wandb mlflow trackio optuna-dashboard
 $(THIRD)/installed: Makefile pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(THIRD)
 	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt

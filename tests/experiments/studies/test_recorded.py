@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.experiments.report.test_tables import _comparison
-from torchmomentum.experiments.engine.log import LOG, Log
+from torchmomentum.experiments.engine.log.to_tensorboard import LOG, TensorBoard
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import write_json
 from torchmomentum.experiments.report.html.runs import DONE, FAILED, UNDER_WAY
@@ -20,9 +20,10 @@ def recipe(model, seed=0):
 
 
 def log(folder, values, after=0):
-    with Log(folder / LOG, after, writes=True) as written:
-        for i, value in enumerate(values, after + 1):
-            written.write({"epoch": i, "step": i, "test_metric": value, "train_loss": 2 * value})
+    written = TensorBoard(recipe("going"), folder)
+    for i, value in enumerate(values, after + 1):
+        written.write({"epoch": i, "step": i, "test_metric": value, "train_loss": 2 * value}, i)
+    written.close(failed=False)
 
 
 @pytest.fixture
@@ -59,11 +60,11 @@ def test_runs_by_their_states(runs):
     assert done.written == "1970-01-01 00:00 UTC"
 
 
-def test_records_of_an_attempt_that_was_killed_do_not_count_twice(runs):
-    log(runs / "going", [0.125], after=1)  # it goes on behind the first epoch
+def test_the_files_of_several_attempts_are_one_log(runs):
+    log(runs / "going", [0.125], after=2)  # another process went on
     found = next(run for run in find([runs]).runs if run.state == UNDER_WAY)
-    assert found.result.curves["epoch"] == [1, 2]
-    assert found.result.curves["test_metric"] == [0.5, 0.125]
+    assert found.result.curves["epoch"] == [1, 2, 3]
+    assert found.result.curves["test_metric"] == [0.5, 0.25, 0.125]
 
 
 def test_a_run_of_a_study_is_not_told_again(runs):

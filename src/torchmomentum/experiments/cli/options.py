@@ -135,6 +135,13 @@ def add_folder_options(parser: Any) -> None:
     parser.add_argument(
         "--checkpoint-every", type=int, default=100, metavar="N", help="steps between checkpoints"
     )
+    parser.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="logs to wandb, mlflow or trackio, too (besides TensorBoard)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
@@ -247,6 +254,7 @@ def place_of(options: argparse.Namespace, out: Path, runs: str | None = None) ->
         offline=options.offline,
         checkpoint_every=options.checkpoint_every,
         resume=options.resume,
+        logs=tuple(dict.fromkeys(options.log)),
     )
 
 

@@ -42,6 +42,7 @@ class Place:
         data: The data folder.
         offline: Does not download what is missing.
         checkpoint_every: Steps between checkpoints.
+        logs: What runs are logged to besides TensorBoard, see :data:`~.log.LOGS`.
         resume: Goes on from what another number of devices began, too.
     """
 
@@ -50,3 +51,4 @@ class Place:
     offline: bool = False
     checkpoint_every: int = 100
     resume: bool = False
+    logs: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from torchmomentum.experiments.engine.checkpoints import (
 from torchmomentum.experiments.engine.compute import folder_of, of_other_devices
 from torchmomentum.experiments.engine.devices import check_devices, end_others, launch
 from torchmomentum.experiments.engine.evaluation import run_model, summary
-from torchmomentum.experiments.engine.log import LOG, Log
+from torchmomentum.experiments.engine.log import Log, check_logs
 from torchmomentum.experiments.engine.memory import peak_memory
 from torchmomentum.experiments.engine.nonfinite import Diverged, nonfinite_parameter
 from torchmomentum.experiments.engine.optimizers import build_optimizer, parameters_of
@@ -41,6 +41,7 @@ def check(recipe: Training, place: Place) -> None:
         UsageError: No GPU or no data is there, or a value is out of its range.
     """
     check_devices(recipe)
+    check_logs(place.logs)
     check_name("on_nonfinite", recipe.on_nonfinite, ON_NONFINITE)
     task = task_of(recipe.task)
     check_model(recipe)
@@ -82,15 +83,15 @@ def _epoch(run: TrainingRun, folder: Path, every: int, tell: Tell, words: str) -
             _save(run, folder)
 
 
-def _fit(run: TrainingRun, folder: Path, every: int, tell: Tell) -> None:
+def _fit(run: TrainingRun, place: Place, tell: Tell) -> None:
     """Trains a run to its end."""
-    words = ""
+    folder, words, writes = folder_of(run.recipe, place), "", run.fabric.is_global_zero
     with (
-        Log(folder / LOG, run.step, run.fabric.is_global_zero) as log,
+        Log(run.recipe, folder, run.history, place.logs, writes) as log,
         stopping.until_next_step(),
     ):
         while run.epoch < run.recipe.epochs:
-            _epoch(run, folder, every, tell, words)
+            _epoch(run, folder, place.checkpoint_every, tell, words)
             record = run.end_epoch()
             if record is not None:
                 words = f"{run.data.metric_name} {record['test_metric']:.4g}"
@@ -169,7 +170,7 @@ def trained(
 ) -> tuple[TrainingRun, str | None]:
     """Trains a run to its end, or until it diverges; returns the run, and why it ended early."""
     torch.set_num_threads(recipe.threads)
-    folder, failed = folder_of(recipe, place), None
+    failed = None
     with warnings.catch_warnings():
         # Lightning advises on strategies and devices that were asked for
         warnings.filterwarnings("ignore", module=r"lightning_fabric\..*")
@@ -178,7 +179,7 @@ def trained(
         try:
             run = TrainingRun(recipe, data, model, fabric, watch)
             _go_on(run, place)
-            _fit(run, folder, place.checkpoint_every, tell)
+            _fit(run, place, tell)
         except Diverged as error:
             failed = str(error)
         except BaseException:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torchmomentum.experiments.engine.compute import RECIPE, RESULT
-from torchmomentum.experiments.engine.log import LOG, read_log
+from torchmomentum.experiments.engine.log.to_tensorboard import LOG, read_log
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import read_json
 from torchmomentum.experiments.report.html.runs import DONE, FAILED, UNDER_WAY, Run
