@@ -86,10 +86,15 @@ def _run(arguments: Sequence[str]) -> None:
     _COMMANDS[options.command].run(options)
 
 
-def _fail(code: int, *words: str) -> int:
-    """Says in one line what is wrong; returns the exit code."""
-    print(f"torchmomentum: error: {'; '.join(filter(None, words))}", file=sys.stderr)
+def _end(code: int, *words: str) -> int:
+    """Says in one line how it ended; returns the exit code."""
+    if is_first_process():
+        print(f"torchmomentum: {'; '.join(filter(None, words))}", file=sys.stderr)
     return code
+
+
+def _fail(code: int, words: str, advice: str = "") -> int:
+    return _end(code, f"error: {words}", advice)
 
 
 def _memory_is_short(error: BaseException) -> bool:
@@ -102,13 +107,11 @@ def _memory_is_short(error: BaseException) -> bool:
 
 def _code_of(error: BaseException) -> int | None:
     """Says an error in one line and returns its exit code; None for one that is a mistake here."""
-    if stopping.asked():  # whatever broke then
-        print("torchmomentum: ended by SIGTERM; give --resume to go on", file=sys.stderr)
-        return exits.TERMINATED
+    if stopping.asked() or isinstance(error, stopping.Terminated):  # whatever broke then
+        return _end(exits.TERMINATED, "ended by SIGTERM", "give --resume to go on")
     if isinstance(error, KeyboardInterrupt):
         told = str(error) or "interrupted; give --resume to go on"
-        print(f"torchmomentum: {told}", file=sys.stderr)
-        return exits.INTERRUPTED
+        return _end(exits.INTERRUPTED, told)
     if isinstance(error, UsageError):
         return _fail(exits.WRONG_USE, str(error))
     if _memory_is_short(error):

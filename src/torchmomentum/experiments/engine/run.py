@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from torchmomentum.experiments.data.batches import Batch
@@ -180,7 +180,7 @@ class TrainingRun:
         if len(passes) * world > 1:
             weights = [weight_of(y, self.data) for _, y in passes]
             total = self._over_processes(float(sum(weights)))[0]
-            shares = [world * weight / total for weight in weights]
+            shares = [world * weight / total if total else math.nan for weight in weights]
         mean = torch.zeros((), dtype=torch.float64)
         for i, (x, y) in enumerate(passes):
             waits = world > 1 and i < len(passes) - 1  # for the last, to tell the others
@@ -204,8 +204,9 @@ class TrainingRun:
         if self.fabric.world_size == 1:
             return [*values]
         given = torch.tensor(values, dtype=torch.float64, device=self.fabric.device)
-        found: Any = self.fabric.all_reduce(given, reduce_op="sum")
-        return [float(value) for value in found]
+        distributed.all_reduce(given)
+        found: list[float] = given.tolist()
+        return found
 
     def _mean(self, loss: float) -> float:
         """The loss of all processes: they are to see the same, and to stop together."""
