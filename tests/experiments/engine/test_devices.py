@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import warnings
 from contextlib import suppress
 from dataclasses import replace
@@ -14,9 +15,11 @@ import pytest
 import torch
 import torch.multiprocessing
 
+from torchmomentum.experiments.engine import compute as engine
 from torchmomentum.experiments.engine import devices
 from torchmomentum.experiments.engine.compute import compute, folder_of
 from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.engine.pool import compute_all
 from torchmomentum.experiments.engine.processes import is_first_process
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
@@ -76,6 +79,17 @@ def _port():
         return free.getsockname()[1]
 
 
+def _share_late(rank, place):
+    """The first process writes its results late: the other is not to miss them."""
+    write = engine.write_json
+    if rank == 0:
+        engine.write_json = lambda *given: time.sleep(0.3) or write(*given)
+    recipes = [replace(_recipe(init_seed=seed, epochs=1), devices=WORLD) for seed in (0, 1)]
+    for several in (recipes[:1], recipes):
+        compute_all(several, place, quiet=True)
+    engine.write_json = write
+
+
 def _process(rank, folder, port):
     warnings.simplefilter("ignore")  # Lightning's and PyTorch's own
     as_torchrun = {"TORCHELASTIC_RUN_ID": "x", "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0}
@@ -84,6 +98,7 @@ def _process(rank, folder, port):
     with _tasks():
         for case in CASES:
             compute(replace(_of(case), devices=WORLD), Place(folder / case))
+        _share_late(rank, Place(folder / "late"))
         # and stopped by one of them, and gone on with
         recipe, place = replace(_of("fsdp2"), devices=WORLD), Place(folder / "cut")
         with suppress(Stop):
@@ -119,6 +134,10 @@ def test_two_processes_train_as_one(case, by_two, tmp_path):
         torch.testing.assert_close(theirs[name], value, rtol=1e-8, atol=1e-10)
     assert found.costs["parameters"] == expected.costs["parameters"]
     assert found.costs.get("skipped_steps") == expected.costs.get("skipped_steps")
+
+
+def test_they_agree_on_what_is_done(by_two):
+    assert len(list(by_two.glob("late/*/result.json"))) == 2
 
 
 def test_they_diverge_together(by_two, tmp_path):

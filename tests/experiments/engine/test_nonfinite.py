@@ -17,7 +17,8 @@ from ..stopping import Stop, assert_equal, stop_at, weights
 
 
 def _batches(count=6):
-    return [(torch.randn(4, 5, 3), torch.arange(4) % 2) for _ in range(count)]
+    drawn = torch.Generator().manual_seed(0)
+    return [(torch.randn(4, 5, 3, generator=drawn), torch.arange(4) % 2) for _ in range(count)]
 
 
 def _broken(batches, *which):
@@ -89,7 +90,8 @@ class Rooted(nn.Module):
 
 def _rooted(folder, **changes):
     with MODELS.lend({"rooted": Rooted}):
-        return _train(Place(folder), _batches(), model="rooted", hidden_size=None, **changes)[0]
+        place = Place(folder, checkpoint_every=1)
+        return _train(place, _batches(), model="rooted", hidden_size=None, **changes)[0]
 
 
 def test_the_step_the_parameter_and_the_last_finite_loss_are_named(tmp_path):
@@ -98,6 +100,15 @@ def test_the_step_the_parameter_and_the_last_finite_loss_are_named(tmp_path):
     assert found.failed.startswith(told + "the last finite loss was 0.")
     assert found.failed.endswith(" at step 1; try a smaller --lr or --step-size")
     assert found.values == {}
+
+
+def test_weights_that_are_not_finite_are_not_kept(tmp_path):
+    """A run that is killed between them and the end diverges again, and alike."""
+    found = _rooted(tmp_path)
+    assert not list(tmp_path.rglob("*.ckpt"))
+    (result,) = tmp_path.rglob("result.json")
+    result.unlink()
+    assert _rooted(tmp_path).failed == found.failed
 
 
 def test_a_gradient_that_is_not_finite_is_skipped_too(tmp_path):

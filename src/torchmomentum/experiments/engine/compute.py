@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from torchmomentum.experiments.engine.checkpoints import Checkpoint, checkpoints, newest_checkpoint
 from torchmomentum.experiments.engine.place import Place, Tell, silent
-from torchmomentum.experiments.engine.processes import is_first_process
+from torchmomentum.experiments.engine.processes import agreed, is_first_process
 from torchmomentum.experiments.engine.provenance import provenance
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import read_json, remove_temporaries, write_json
@@ -69,18 +69,28 @@ def of_other_devices(recipe: Recipe, place: Place) -> tuple[Checkpoint | None, s
     return furthest, key
 
 
+def _taken(lock: FileLock) -> bool:
+    """Whether this process has the lock now; of those that train together, one has it for all."""
+    if is_first_process():
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+    return True
+
+
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    if not is_first_process():  # of those that train together, one holds the lock for all
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    if not agreed(lambda: _taken(lock)):
+        raise Busy(str(folder))
     try:
-        with FileLock(folder / LOCK, timeout=0):
+        if is_first_process():
             remove_temporaries(folder)  # of a process that was killed
-            yield
-    except Timeout as error:
-        raise Busy(str(folder)) from error
+        yield
+    finally:
+        lock.release()
 
 
 def forget(recipe: Recipe, place: Place) -> None:
@@ -110,7 +120,7 @@ def compute(recipe: Recipe, place: Place, tell: Callable[[str, int, int], None] 
     if folder.parent.exists() and not folder.parent.is_dir():
         raise UsageError(f"{folder.parent} is a file; give another folder")
     with _held(folder):
-        done = finished(recipe, place)
+        done = agreed(lambda: finished(recipe, place))
         if done is not None:
             return done
         values: dict[str, Any] = recipe.to_dict()

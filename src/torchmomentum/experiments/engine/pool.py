@@ -8,6 +8,7 @@ from functools import partial
 
 from torchmomentum.experiments.engine.compute import Busy, compute, finished
 from torchmomentum.experiments.engine.place import Place, Tell
+from torchmomentum.experiments.engine.processes import agreed
 from torchmomentum.experiments.engine.progress import RunsProgress
 from torchmomentum.experiments.engine.workers import Bars, side_by_side
 from torchmomentum.experiments.recipe import Recipe
@@ -48,7 +49,7 @@ def compute_all(
     left: list[Recipe] = []
     for key, recipe in distinct.items():
         recipe.check(place)
-        found = finished(recipe, place)
+        found = agreed(partial(finished, recipe, place))
         if found is None:
             left.append(recipe)
         else:
