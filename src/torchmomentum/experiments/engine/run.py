@@ -181,15 +181,14 @@ class TrainingRun:
             weights = [weight_of(y, self.data) for _, y in passes]
             total = self._over_processes(float(sum(weights)))[0]
             shares = [world * weight / total if total else math.nan for weight in weights]
-        mean = torch.zeros((), dtype=torch.float64)
+        mean = 0.0
         for i, (x, y) in enumerate(passes):
             waits = world > 1 and i < len(passes) - 1  # for the last, to tell the others
             with self.fabric.no_backward_sync(self.model) if waits else nullcontext():
-                loss = self._loss(x, y, shares[i])
-            mean = mean + loss
-        return self._mean(mean.item())
+                mean += self._loss(x, y, shares[i])
+        return self._mean(mean)
 
-    def _loss(self, x: Any, y: Tensor, share: float) -> Tensor:
+    def _loss(self, x: Any, y: Tensor, share: float) -> float:
         """A pass's share of the loss, after its backward."""
         with self.fabric.autocast():
             output = run_model(self.model, x)
@@ -197,7 +196,7 @@ class TrainingRun:
             loss = self.data.loss(output, y) if share else output.sum() * 0.0
         total = penalized(loss, self.model.module)
         self.fabric.backward(total if share == 1.0 else total * share)
-        return (loss.detach() * share).double().cpu()
+        return loss.item() * share
 
     def _over_processes(self, *values: float) -> list[float]:
         """The sums over all processes."""
