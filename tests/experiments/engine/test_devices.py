@@ -21,6 +21,7 @@ from torchmomentum.experiments.engine.compute import compute, folder_of
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.pool import compute_all
 from torchmomentum.experiments.engine.processes import is_first_process
+from torchmomentum.experiments.engine.run import TrainingRun
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import TASKS
@@ -189,6 +190,31 @@ def test_accumulated_gradients_are_those_of_the_batch(tmp_path, accumulate, task
     for name, value in state.items():
         torch.testing.assert_close(theirs[name], value, rtol=1e-8, atol=1e-10)
     assert found.curves["train_loss"] == pytest.approx(whole.curves["train_loss"], rel=1e-9)
+
+
+@pytest.mark.parametrize(("sharded", "sizes"), [(False, [2, 1]), (True, [4, 3])])
+def test_a_process_trains_on_its_part(sharded, sizes):
+    """Of a whole batch: the second of two has 3 samples of 7, in two passes."""
+    data = SimpleNamespace(train=SimpleNamespace(sharded=sharded), batch_dim=1, each_step=False)
+    run = SimpleNamespace(
+        fabric=SimpleNamespace(world_size=2, global_rank=1),
+        recipe=SimpleNamespace(accumulate=2),
+        data=data,
+    )
+    found = TrainingRun.passes(run, torch.randn(5, 7, 3), torch.arange(7))
+    assert [len(target) for _, target in found] == sizes
+    assert [x.shape[1] for x, _ in found] == sizes
+    seen = sorted(torch.cat([target for _, target in found]).tolist())
+    assert seen == (list(range(7)) if sharded else [1, 3, 5])
+
+
+@pytest.mark.parametrize("others", [0.0, 1.0])
+def test_a_gradient_of_another_process_counts(others):
+    model = torch.nn.Linear(1, 1)
+    run = SimpleNamespace(
+        model=SimpleNamespace(module=model), _over_processes=lambda mine: [mine + others]
+    )
+    assert TrainingRun._is_whole(run, 1.0) is (others == 0.0)
 
 
 def test_a_batch_that_is_too_small_is_refused(tmp_path):
