@@ -199,3 +199,17 @@ def test_many_runs_that_are_done_are_folded():
     runs = [Run(DONE, Result(recipe=_recipe("lstm", seed)), "then") for seed in range(13)]
     assert "Runs that are done (13)" in _read(runs=runs).text()
     assert "Runs that are done (" not in _read(runs=runs[:12]).text()
+
+
+def _at(found, words):
+    return found.text().rindex(words)
+
+
+def test_verdicts_come_before_runs_that_are_all_done():
+    study = _comparison()
+    done = [Run(DONE, Result(recipe=_recipe("lstm", 0)), "then")]
+    lead = "b is not separable from a."
+    found = _read(study, runs=done)
+    assert _at(found, lead) < _at(found, "1 run done.")
+    found = _read(study, runs=[*done, *_under_way()])
+    assert _at(found, "runs under way") < _at(found, lead)
