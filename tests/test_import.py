@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 import torchmomentum
 
 _HEAVY = (
@@ -36,8 +39,31 @@ def test_the_core_needs_torch_alone():
     assert not extra & {"torch._dynamo", "triton"}
 
 
-def test_the_help_does_not_import_torch():
-    assert "torch" not in _modules_after("import torchmomentum.experiments.cli")
+@pytest.mark.parametrize("start", [["-m", "torchmomentum"], ["torchmomentum"]])
+def test_the_help_does_not_import_torch(start, tmp_path):
+    if start == ["torchmomentum"]:  # as installed scripts are
+        script = tmp_path / "torchmomentum"
+        script.write_text("import sys; from torchmomentum.experiments.cli import main; main()")
+        start = [str(script)]
+    command = [sys.executable, "-X", "importtime", *start, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "torchmomentum.experiments.cli.entry" in imported
+    assert "torch" not in imported
+
+
+def test_exported_programs_load_after_this_import_alone(tmp_path):
+    """Whatever is imported before or after."""
+    layer, x = torchmomentum.nn.MomentumLSTM(2, 3), torch.randn(4, 1, 2)
+    torch.export.save(torch.export.export(layer, (x,)), tmp_path / "layer.pt2")
+    torch.save((x, layer(x)[0]), tmp_path / "expected.pt")
+    code = """
+import torchmomentum
+from torch import allclose, export, load
+x, expected = load("expected.pt")
+assert allclose(export.load("layer.pt2").module()(x)[0], expected, atol=1e-6)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=tmp_path)
 
 
 def test_experiments_import_no_plotting():
