@@ -21,7 +21,7 @@ from torchmomentum.experiments.studies.compare import (
     with_controls,
 )
 from torchmomentum.experiments.studies.run import check_out, run_study
-from torchmomentum.experiments.studies.tuning import Search, searched
+from torchmomentum.experiments.studies.search import Search, searched
 from torchmomentum.experiments.sweeps.storage import JOURNAL
 from torchmomentum.experiments.tasks import Task
 from torchmomentum.experiments.tasks.own import OwnData

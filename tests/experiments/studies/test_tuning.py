@@ -1,6 +1,5 @@
 """Every model gets what is best for it on validation samples, and Holm's correction is right."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -15,9 +14,8 @@ from torchmomentum.experiments.report.statistics import holm, paired_difference
 from torchmomentum.experiments.report.tuned import tuned as tuned_table
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.studies.compare import comparison
-from torchmomentum.experiments.studies.run import load_results, run_study
-from torchmomentum.experiments.studies.tuning import Search, Tuning, searched, tuned
-from torchmomentum.experiments.sweeps.space import parse
+from torchmomentum.experiments.studies.run import run_study
+from torchmomentum.experiments.studies.tuning import Tuning, tuned
 from torchmomentum.experiments.tasks.digits import PermutedDigits
 
 SMALL = {"threads": 1, "hidden_size": 8, "epochs": 3, "train_limit": 256}
@@ -166,91 +164,6 @@ def test_every_arm_of_a_finding_gets_the_same_trials(name):
     gain = next(r.recipe for r in runs if r.arm["model"].startswith("gain"))
     rule = momentum.model_options["rule"]
     assert rule["step_size"] / (1 - rule["mu"]) == pytest.approx(gain.model_options["rule"]["gain"])
-
-
-def test_from_the_command_line(tmp_path):
-    command = ["compare", "pdigits", "--models", "lstm,rms-lstm", "--scale", "smoke", "--quiet"]
-    command += ["--tune", "lr=0.001,0.01", "--seeds", "2", "--threads", "1", "--jobs", "1"]
-    assert main([*command, "--out", str(tmp_path / "out")]) == 0
-    found = load_results(tmp_path / "out")
-    assert [arm["model"].partition("@")[0] for arm in found.arms()] == ["lstm", "rms-lstm"]
-    for each in found.view["searched"].values():
-        assert [values for values, *_ in each["trials"]] == [{"lr": 0.001}, {"lr": 0.01}]
-    rows = table(found).rows
-    assert [row[0] for row in rows] == ["lstm", "rms-lstm"]
-    assert {row[1] for row in rows} <= {"lr 0.001", "lr 0.01"}
-    assert main([*command, "--out", str(tmp_path / "out")]) == 2
-
-
-def _searched(study, search, tmp_path):
-    place = Place(tmp_path / "runs")
-    found = searched(study, search, place, str(tmp_path / "journal"), quiet=True)
-    return found, place
-
-
-def test_every_arm_gets_the_same_trials_and_seeds_that_the_verdict_has_not(tmp_path):
-    models = {"lstm": "lstm", "mine": "momentum-lstm@mu=0.3"}
-    optimizers = ("rmsprop", "sgd")
-    study, _ = comparison(
-        "pdigits", models, scale="smoke", changes={**SMALL, "epochs": 2}, optimizers=optimizers
-    )
-    found, place = _searched(study, Search(3, seeds=2), tmp_path)
-    told = [*found.view["searched"].values()]
-    assert [each["arm"] for each in told] == [
-        {"model": model, "optimizer": optimizer} for model in models for optimizer in optimizers
-    ]
-    assert [len(each["trials"]) for each in told] == [3] * 4
-    tried = [{*each["trials"][0][0]} for each in told]
-    assert tried == [{"lr"}, {"lr", "momentum"}, {"lr", "step_size"}, {*told[3]["values"]}]
-    assert told[3]["values"].keys() == {"lr", "step_size", "momentum"}  # mu is fixed by its name
-    # the task's learning rate is RMSprop's; SGD begins at its own
-    assert told[0]["trials"][0][0] == {"lr": 1e-3}
-    assert told[1]["trials"][0][0] == {"lr": 0.1, "momentum": 0.9}
-    recipes = [json.loads(path.read_text()) for path in place.runs.glob("*/recipe.json")]
-    assert {recipe["init_seed"] for recipe in recipes} == {1000, 1001}
-    for each in told:
-        scores = [score for _, score, _ in each["trials"] if score is not None]
-        best = next(values for values, score, _ in each["trials"] if score == max(scores))
-        assert each["values"] == best
-    runs = found.plan(seeds=1)
-    assert {run.recipe.init_seed for run in runs} == {0}
-    for run, each in zip(runs, told, strict=True):
-        assert run.recipe.optimizer_options["lr"] == each["values"]["lr"]
-        assert run.recipe.optimizer == each["arm"]["optimizer"]
-    assert runs[3].recipe.model_options["rule"]["mu"] == 0.3
-
-
-def test_a_search_again_computes_nothing_anew(tmp_path, monkeypatch):
-    study, _ = comparison("pdigits", {"lstm": "lstm"}, scale="smoke", changes=SMALL)
-    first, _ = _searched(study, Search(2), tmp_path)
-    monkeypatch.setattr("torchmomentum.experiments.engine.training.train", None)
-    again, _ = _searched(study, Search(2), tmp_path)
-    assert again == first
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Search(3, seeds=0), "tuning needs at least 1 seed, got 0"),
-        (lambda: Search(None), "a grid needs values to try"),
-    ],
-)
-def test_a_search_of_nothing_is_named(make, message):
-    with pytest.raises(UsageError, match=message):
-        make()
-
-
-def test_what_no_arm_takes_is_named(tmp_path):
-    study, _ = comparison("pdigits", {"lstm": "lstm"}, scale="smoke", changes=SMALL)
-    with pytest.raises(UsageError, match="no model of pdigits takes what is to be tuned"):
-        _searched(study, Search(2, parse(["mu=0.1,0.2"])), tmp_path)
-
-
-@pytest.mark.parametrize("tune", ["many", "0"])
-def test_a_wrong_number_of_trials_is_named(tune, tmp_path, capsys):
-    command = ["compare", "pdigits", "--models", "lstm", "--scale", "smoke", "--quiet"]
-    assert main([*command, "--tune", tune, "--jobs", "1", "--out", str(tmp_path / "out")]) == 2
-    assert "trials" in capsys.readouterr().err
 
 
 def test_mistakes_are_told_before_anything_is_trained(tmp_path, capsys):

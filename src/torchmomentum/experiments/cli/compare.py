@@ -120,7 +120,7 @@ def _search(options: argparse.Namespace) -> Any:
     Raises:
         UsageError: ``--tune`` is neither a number of trials nor values to try.
     """
-    from torchmomentum.experiments.studies.tuning import Search
+    from torchmomentum.experiments.studies.search import Search
     from torchmomentum.experiments.sweeps.space import parse
 
     if "=" in options.tune:
@@ -138,7 +138,7 @@ def _search(options: argparse.Namespace) -> Any:
 
 def _tuned(study: Study, search: Any, options: argparse.Namespace, place: Place, jobs: int) -> Any:
     """The study of the arms, each at its best, and its runs."""
-    from torchmomentum.experiments.studies.tuning import searched
+    from torchmomentum.experiments.studies.search import searched
 
     storage = storage_of(options, place)
     found = searched(study, search, place, storage, jobs=jobs, quiet=options.quiet)

@@ -1,4 +1,4 @@
-"""Tunes every model alike before they are compared: a list of values, or a search by trials."""
+"""Tunes one setting of every model alike, before they are compared."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Any
 
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.models import with_options
-from torchmomentum.experiments.studies.training import settings_of
-from torchmomentum.experiments.study import Run, Study
-from torchmomentum.experiments.sweeps.proposals import grid_of
-from torchmomentum.experiments.sweeps.run import best_of, run_sweeps
-from torchmomentum.experiments.sweeps.space import Range, Space, Values, space_of, values_of
-from torchmomentum.experiments.sweeps.trials import Sweep, Trial, validation_of
+from torchmomentum.experiments.study import Study
+from torchmomentum.experiments.sweeps.trials import validation_of
 
 
 @dataclass(frozen=True)
@@ -111,124 +106,3 @@ def tuned(
         "tuning_seeds": tuning.seeds,
     }
     return replace(trials, axes={**study.axes, "model": kept}, view=view)
-
-
-FRESH = 1000  # the first seed of trials: a comparison's own seeds begin at 0
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is tried of each arm, by trials of which all arms get the same number.
-
-    Attributes:
-        trials: Of each arm; None for all combinations of a space's values.
-        space: What varies; None for the learning rate and the hyperparameters of the arm's rule.
-        sampler: A name of :data:`~.sweeps.proposals.SAMPLERS`.
-        seeds: Trainings of each trial, with seeds that the comparison has not.
-    """
-
-    trials: int | None
-    space: Space | None = None
-    sampler: str = "tpe"
-    seeds: int = 1
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise UsageError(f"tuning needs at least 1 seed, got {self.seeds}")
-        if self.trials is None and self.space is None:
-            raise UsageError("a grid needs values to try")
-        if self.trials is not None and self.trials < 1:
-            raise UsageError(f"trials must be at least 1, got {self.trials}")
-
-    def of(self, study: Study, run: Run, settings: Mapping[str, Any]) -> Sweep | None:
-        """The trials of one arm; None where it takes nothing of what is tried."""
-        name, fixed = with_options(settings.get("models", {}).get(*[run.arm["model"]] * 2))
-        recipe: Any = run.recipe
-        space: Mapping[str, Values | Range]
-        if self.space is None:
-            space = space_of(recipe, [*fixed])
-        else:
-            takes = settings_of(settings["task"], name, {**settings, **run.arm})
-            space = {k: v for k, v in self.space.items() if k in takes and k not in fixed}
-        if not space:
-            return None
-        if self.trials is None:
-            first: list[Mapping[str, Any]] = grid_of(space)
-        else:
-            first = [values_of(recipe, space)]
-        words = " ".join(map(str, run.arm.values()))
-        return Sweep(
-            name=f"{study.name} {words}",
-            recipe=study.recipe,
-            settings={**settings, **run.arm},
-            space=space,
-            trials=self.trials or len(first),
-            seeds=range(FRESH, FRESH + self.seeds),
-            higher_is_better=bool(study.higher_is_better),
-            sampler="grid" if self.trials is None else self.sampler,
-            first=first,
-        )
-
-
-def searched(
-    study: Study,
-    search: Search,
-    place: Place,
-    storage: str,
-    *,
-    jobs: int = 1,
-    quiet: bool = False,
-) -> Study:
-    """The study whose arms have the values that a search found best for each.
-
-    Args:
-        study: One of its axes is ``model``.
-        search: What is tried.
-        place: Where runs lie.
-        storage: As for :func:`~.sweeps.storage.opened`.
-        jobs: Trials at a time.
-        quiet: Shows no progress.
-
-    Raises:
-        UsageError: No arm takes what is tried, or nothing is held out to tune on.
-    """
-    settings = {**study.settings}
-    arms = study.plan(seeds=1)
-    sweeps = [search.of(study, run, settings) for run in arms]
-    tried = [sweep for sweep in sweeps if sweep is not None]
-    if not tried:
-        raise UsageError(f"no model of {study.name} takes what is to be tuned")
-    _check_validation(tried[0], place, quiet)
-    trials = iter(run_sweeps(tried, place, storage, jobs=jobs, quiet=quiet))
-    kept, view, called = [], dict[str, Any](), dict(settings.get("models", {}))
-    for run, sweep in zip(arms, sweeps, strict=True):
-        arm, found = {**run.arm}, [] if sweep is None else next(trials)
-        if sweep is not None:
-            best = best_of(found, sweep.higher_is_better)
-            suffix = "".join(f"@{key}={value}" for key, value in best.values.items())
-            arm["model"] += suffix
-            if run.arm["model"] in called:
-                called[arm["model"]] = called[run.arm["model"]] + suffix
-        kept.append(arm)
-        view[" ".join(map(str, arm.values()))] = _told(run, sweep, found)
-    settings["models"] = called
-    told = {**study.view, "searched": view, "tuning_seeds": search.seeds}
-    return replace(study, axes={}, arms=kept, settings=settings, table="tuned", view=told)
-
-
-def _check_validation(sweep: Sweep, place: Place, quiet: bool) -> None:
-    """Whether anything is held out is known after one run, which the search has anyway."""
-    from torchmomentum.experiments.engine.pool import compute_all
-
-    first = sweep.recipes(sweep.first[0] if sweep.first else {})[0]
-    validation_of([*compute_all([first], place, quiet=quiet).values()])
-
-
-def _told(run: Run, sweep: Sweep | None, trials: Sequence[Trial]) -> dict[str, Any]:
-    """What the results keep of an arm's search."""
-    best = best_of(trials, sweep.higher_is_better) if sweep is not None else None
-    return {
-        "arm": run.arm,
-        "values": {} if best is None else best.values,
-        "trials": [[trial.values, trial.score, trial.said] for trial in trials],
-    }
