@@ -1,5 +1,6 @@
 """What tests of stopped and resumed runs share."""
 
+import signal
 import subprocess
 import time
 
@@ -44,6 +45,11 @@ def assert_equal(a, b):
 def without_seconds(curves):
     """Curves but for the time they took."""
     return {name: values for name, values in curves.items() if name != "train_seconds"}
+
+
+def hear_interrupts():
+    """Before a program starts: it hears Ctrl-C, which whoever runs the tests may ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def in_group(group):

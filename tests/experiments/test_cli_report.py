@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.experiments.stopping import hear_interrupts
 from tests.experiments.studies.test_recorded import recipe
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.files import write_json
@@ -93,7 +94,7 @@ def test_results_of_an_older_form_are_refused(folder, capsys):
 def _watching(*arguments):
     command = [sys.executable, "-m", "torchmomentum", "watch", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=os.environ, **pipes) as process:
+    with subprocess.Popen(command, env=os.environ, preexec_fn=hear_interrupts, **pipes) as process:
         try:
             yield process, process.stdout.readline()
         finally:

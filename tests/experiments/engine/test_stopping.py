@@ -13,6 +13,14 @@ from contextlib import suppress
 
 import pytest
 
+from tests.experiments.stopping import (
+    all_end,
+    assert_equal,
+    hear_interrupts,
+    train,
+    weights,
+    without_seconds,
+)
 from tools.stress import kill
 from torchmomentum.experiments.cli import entry, main
 from torchmomentum.experiments.engine import stopping
@@ -21,8 +29,6 @@ from torchmomentum.experiments.engine.compute import compute, folder_of
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.studies.training import training_recipe
-
-from ..stopping import all_end, assert_equal, train, weights, without_seconds
 
 SMALL = {"epochs": 3, "hidden_size": 8, "train_limit": 256, "test_limit": 64, "threads": 1}
 
@@ -182,6 +188,7 @@ def _ended_by(number, command, begun):
     process = subprocess.Popen(
         command,
         start_new_session=True,
+        preexec_fn=hear_interrupts,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONWARNINGS": "ignore"},

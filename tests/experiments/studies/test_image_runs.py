@@ -246,7 +246,7 @@ def test_a_diverged_run_is_told_and_the_others_go_on(cifar_folder, tmp_path, cap
 
 def test_a_full_disk_loses_nothing(cifar_folder, tmp_path, monkeypatch, capsys):
     options = ["--train-limit", "64", "--batch-size", "32", "--epochs", "3"]
-    write, written = checkpoints_module.write_with, []
+    write, written = checkpoints_module.write_bytes, []
 
     def fill(path, content):
         written.append(path)
@@ -254,8 +254,8 @@ def test_a_full_disk_loses_nothing(cifar_folder, tmp_path, monkeypatch, capsys):
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(checkpoints_module, "write_with", fill)
-    assert main(_arguments(cifar_folder, tmp_path, *options)) == 2
+    monkeypatch.setattr(checkpoints_module, "write_bytes", fill)
+    assert main(_arguments(cifar_folder, tmp_path, *options)) == 74
     err = capsys.readouterr().err
     assert "No space left on device" in err
     assert err.count("\n") == 1
