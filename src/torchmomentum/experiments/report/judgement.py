@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from torchmomentum.experiments.report import words
@@ -123,14 +124,23 @@ def trouble(results: Results, arm: Mapping[str, Any]) -> str:
     return " ".join(filter(None, told))
 
 
-def conclusion(results: Results, judgements: list[Judged]) -> str:
-    """In sentences what may be concluded of a comparison, and what may not."""
+def conclusion(
+    results: Results, judgements: list[Judged], name: Callable[[dict[str, Any]], str] | None = None
+) -> str:
+    """In sentences what may be concluded of a comparison, and what may not.
+
+    Args:
+        results: Of the comparison.
+        judgements: Of its arms.
+        name: What an arm is called; by default what :func:`~.words.arm_name` says.
+    """
+    name = partial(words.arm_name, results) if name is None else name
     told = []
     for each in judgements:
-        name, other = words.arm_name(results, each.arm), words.arm_name(results, each.baseline)
+        this, other = name(each.arm), name(each.baseline)
         if each.verdict in ("better", "worse") and each.difference is not None:
             told.append(
-                f"{name} is {each.verdict} than {other}: "
+                f"{this} is {each.verdict} than {other}: "
                 f"{words.interval(each.difference)}, p = {each.p:.2g}."
             )
     tests = sum(each.p is not None for each in judgements)
@@ -138,16 +148,16 @@ def conclusion(results: Results, judgements: list[Judged]) -> str:
         told[-1] += f" p is corrected by Holm's method over {tests} tests."
     unknown = [each for each in judgements if each.verdict == UNKNOWN]
     if unknown:
-        names = ", ".join(f"{words.arm_name(results, u.arm)} ({needs(u)})" for u in unknown)
+        names = ", ".join(f"{name(u.arm)} ({needs(u)})" for u in unknown)
         told.append(
             f"{len(results.seeds)} seeds do not tell from their baseline: {names}. The number of "
             "seeds is what finds a difference as large as the one seen four times in five."
         )
-    alike = [words.arm_name(results, each.arm) for each in judgements if _cannot_tell(each)]
+    alike = [name(each.arm) for each in judgements if _cannot_tell(each)]
     if alike:
         told.append(f"Nothing may be concluded of {', '.join(alike)}: {_why(judgements)}.")
     lost = [(each, trouble(results, each.arm)) for each in judgements]
-    told += [f"{words.arm_name(results, each.arm)}: {said}." for each, said in lost if said]
+    told += [f"{name(each.arm)}: {said}." for each, said in lost if said]
     return " ".join(told)
 
 

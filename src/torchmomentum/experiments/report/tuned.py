@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torchmomentum.experiments.report import words
@@ -55,10 +56,15 @@ def _how(results: Results) -> str:
     return f"Each model has the best values of {' or '.join(counts)} trials, on validation samples"
 
 
+def untuned_name(results: Results, arm: dict[str, Any]) -> str:
+    """What an arm was called before it was tuned."""
+    return _split(results, arm)[0]
+
+
 def references(results: Results) -> list[dict[str, Any]]:
     """The arms that all are compared with, as the view names them; by default the first."""
     arms = results.arms()
-    listed = [_split(results, arm)[0] for arm in arms]
+    listed = [untuned_name(results, arm) for arm in arms]
     return [arms[listed.index(each)] for each in results.view.get("references", listed[:1])]
 
 
@@ -92,4 +98,10 @@ def tuned(results: Results) -> Table:
         caption += f" Scale {results.scale}: {view['note']}."
     epochs = ", ".join(dict.fromkeys(str(run.recipe["epochs"]) for run in results.runs))
     note = f"Seeds {words.seeds(results)}; {epochs} epochs"
-    return Table(head, rows, caption, note, conclusion(results, judgements[0]))
+    return Table(
+        head,
+        rows,
+        caption,
+        note,
+        conclusion(results, judgements[0], partial(untuned_name, results)),
+    )

@@ -102,7 +102,7 @@ def test_the_verdicts_are_those_of_the_tables():
         ("figure7", r"\d of 2 published statements (is|are) reproduced here", "rank correlation "),
         (
             "findings-digits",
-            r".* better than lstm@lr=0.01\.",
+            r"5 arms are better than lstm\.",
             r"p = [\d.]+ after Holm",
         ),
         ("slides-quadratic", "", "after 49,999 iterations; the theorem says geometric"),

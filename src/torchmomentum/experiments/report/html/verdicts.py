@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import Any
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.html.sentences import (
@@ -27,7 +28,7 @@ from torchmomentum.experiments.report.judgement import (
 )
 from torchmomentum.experiments.report.ratios import ratio
 from torchmomentum.experiments.report.table import Table
-from torchmomentum.experiments.report.tuned import references
+from torchmomentum.experiments.report.tuned import references, untuned_name
 from torchmomentum.experiments.result import Results, ended, values
 
 _PUBLISHED = ("beside", "convergence", "grid")  # whose verdict is on what a paper says
@@ -61,7 +62,12 @@ def _words(results: Results, each: Judged, key: str) -> str:
     return f"{said}; {needs(each)} would tell" if each.verdict == UNKNOWN else said
 
 
-def _judged(results: Results, judgements: list[Judged], key: str = "chosen") -> list[Group]:
+def _judged(
+    results: Results,
+    judgements: list[Judged],
+    key: str = "chosen",
+    name: Callable[[Results, Any], str] = words.arm_name,
+) -> list[Group]:
     """Every arm beside its baseline."""
     found: dict[str, list[Verdict]] = {}
     for each in judgements:
@@ -69,15 +75,16 @@ def _judged(results: Results, judgements: list[Judged], key: str = "chosen") -> 
             continue
         lost = trouble(results, each.arm)
         said = " ".join(filter(None, [each.verdict, lost])) or "no pair"
-        name, told = words.arm_name(results, each.arm), _words(results, each, key)
-        one = Verdict(name, said, kind_of(said), told)
-        found.setdefault(words.arm_name(results, each.baseline), []).append(one)
+        told = _words(results, each, key)
+        one = Verdict(name(results, each.arm), said, kind_of(said), told)
+        found.setdefault(name(results, each.baseline), []).append(one)
     return [Group(f"Against {first}", _lead(f, first), f) for first, f in found.items()]
 
 
 def _tuned(results: Results) -> list[Group]:
     """Every arm beside each reference."""
-    groups = (_judged(results, judged(results, baseline=one)) for one in references(results))
+    each = (judged(results, baseline=one) for one in references(results))
+    groups = (_judged(results, one, name=untuned_name) for one in each)
     return [group for each in groups for group in each]
 
 
