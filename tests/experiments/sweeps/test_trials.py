@@ -124,20 +124,20 @@ def _spawn(folder, trials):
 
 def test_two_workers_share_the_trials_though_one_is_killed(tmp_path):
     """The values that are tried do not depend on who tries them: they are drawn by number."""
-    doomed, other = _spawn(tmp_path, 6), _spawn(tmp_path, 6)
+    doomed, other = _spawn(tmp_path, 4), _spawn(tmp_path, 4)
     runs, until = tmp_path / "runs", time.monotonic() + 60
     while not [*runs.glob("*/result.json")] and time.monotonic() < until:
         time.sleep(0.01)
     os.kill(doomed.pid, signal.SIGKILL)
-    other.join(60)
+    other.join(150)  # half a minute of them if Optuna's own lock was held
     doomed.join(60)
     assert (other.exitcode, doomed.exitcode) == (0, -signal.SIGKILL)
-    place, sweep = Place(runs), _sweep(6, sampler="random")
+    place, sweep = Place(runs), _sweep(4, sampler="random")
     (found,) = run_sweeps([sweep], place, str(tmp_path / "j"), quiet=True)
     assert found == _run(sweep, tmp_path / "alone")
     begun = [len([*run.glob("tensorboard/*")]) for run in runs.glob("pdigits-*")]
-    assert len(begun) == 6
-    assert sorted(begun)[:5] == [1] * 5  # only the killed one's run was begun twice
+    assert len(begun) == 4
+    assert sorted(begun)[:3] == [1] * 3  # only the killed one's run was begun twice
 
 
 def test_workers_are_started_again_as_long_as_trials_end(tmp_path, monkeypatch):
