@@ -145,6 +145,7 @@ def compare(
         )
         if tune is not None:
             check_out(study, scale, runs, place, folder, resume)
+            place.runs.mkdir(parents=True, exist_ok=True)
             storage = str(place.runs / JOURNAL)
             study = searched(study, Search(tune), place, storage, jobs=jobs, quiet=quiet)
             runs = study.plan(seeds=seeds)

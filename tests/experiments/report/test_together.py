@@ -79,7 +79,7 @@ def test_the_table():
     found = together([better, other])
     assert [row[0] for row in found.rows] == ["a", "b"]
     assert found.rows[0][2] == "baseline"
-    assert found.rows[1][3:] == ["1.000 [1.000, 1.000]", "better"]
+    assert found.rows[1][3:] == ["1.000 [1.000, 1.000]"]
     assert found.caption.startswith("Over one, two: ")
 
 

@@ -89,7 +89,7 @@ def test_a_search_of_nothing_is_named(make, message):
 
 def test_what_no_arm_takes_is_named(tmp_path):
     study, _ = comparison("pdigits", {"lstm": "lstm"}, scale="smoke", changes=SMALL)
-    with pytest.raises(UsageError, match="no model of pdigits takes what is to be tuned"):
+    with pytest.raises(UsageError, match="no model of pdigits has mu to tune"):
         _searched(study, Search(2, parse(["mu=0.1,0.2"])), tmp_path)
 
 
@@ -98,3 +98,23 @@ def test_a_wrong_number_of_trials_is_named(tune, tmp_path, capsys):
     command = ["compare", "pdigits", "--models", "lstm", "--scale", "smoke", "--quiet"]
     assert main([*command, "--tune", tune, "--jobs", "1", "--out", str(tmp_path / "out")]) == 2
     assert "trials" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pdigits", "--space", "lr=0.1,0.2"], "--space says what --tune tries; give --tune N too"),
+        (["pdigits", "--tune", "2", "--space", "no=1,2", "--space", "lr=1,2"], "has no to tune"),
+        (["pdigits,pdigits"], "tasks lists pdigits twice"),
+    ],
+)
+def test_what_a_comparison_cannot_mean_is_told(arguments, message, tmp_path, capsys):
+    command = ["compare", *arguments, "--models", "lstm", "--scale", "smoke", "--quiet"]
+    assert main([*command, "--jobs", "1", "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trials", [2.5, True, "3"])
+def test_trials_are_a_whole_number(trials):
+    with pytest.raises(UsageError, match="trials must be a whole number"):
+        Search(trials)

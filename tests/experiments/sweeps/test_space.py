@@ -37,6 +37,17 @@ def test_mistakes_are_named(text, message):
         parse([text])
 
 
+def test_a_mistake_names_the_setting():
+    with pytest.raises(UsageError, match=r"--space lr: a range LOW:HIGH must rise"):
+        parse(["mu=0.1,0.2", "lr=1:0.1"])
+
+
+def test_a_real_number_is_in_no_range_of_whole_ones():
+    recipe = training_recipe({"task": "pdigits", "model": "momentum-lstm", "scale": "smoke"}, 0)
+    assert values_of(recipe, parse(["mu=0:1"])) == {}
+    assert values_of(recipe, parse(["mu=0.0:0.9"])) == {"mu": 0.6}
+
+
 def test_a_setting_is_given_once():
     with pytest.raises(UsageError, match="lr is given twice"):
         parse(["lr=1,2", "lr=3"])

@@ -107,6 +107,9 @@ def test_every_storage_remembers_the_same_trials(storage, tmp_path):
 @pytest.mark.parametrize(
     ("where", "message"),
     [
+        ("", "storage must be one that stays, sqlite:///FILE, got ''"),
+        ("sqlite://", "storage must be one that stays, sqlite:///FILE, got 'sqlite://'"),
+        ("/nowhere/a/b.journal", "storage /nowhere/a/b.journal: there is no folder /nowhere/a"),
         ("nosuch://a/b", "storage nosuch://a/b cannot be opened: "),
         (
             "postgresql+psycopg://me:secret@127.0.0.1:1/x",
@@ -114,8 +117,24 @@ def test_every_storage_remembers_the_same_trials(storage, tmp_path):
         ),
     ],
 )
-def test_a_storage_that_is_not_there_is_named_without_its_password(where, message):
+def test_a_storage_that_is_not_there_is_named_without_its_password(where, message, monkeypatch):
+    monkeypatch.setattr("torchmomentum.experiments.sweeps.storage._PAUSE", 0.0)
     with pytest.raises(UsageError, match=message) as caught:
         opened(where).__enter__()
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_database_whose_tables_another_makes_is_waited_for(monkeypatch, tmp_path):
+    ends = [RuntimeError("UNIQUE constraint failed: alembic_version"), None]
+
+    class Storage:
+        def __init__(self, where, **options):
+            if (end := ends.pop(0)) is not None:
+                raise end
+
+    monkeypatch.setattr("optuna.storages.RDBStorage", Storage)
+    monkeypatch.setattr("torchmomentum.experiments.sweeps.storage._PAUSE", 0.0)
+    with opened("postgresql://host/x") as found:
+        assert isinstance(found, Storage)
+    assert ends == []

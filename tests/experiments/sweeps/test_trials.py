@@ -9,6 +9,7 @@ from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 
 import pytest
+from optuna.trial import TrialState
 
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.engine.place import Place
@@ -50,6 +51,7 @@ def _sweep(trials=4, **changes):
 
 
 def _run(sweep, folder, **changes):
+    folder.mkdir(exist_ok=True)
     place = Place(folder / "runs")
     return run_sweeps([sweep], place, str(folder / "journal"), quiet=True, **changes)[0]
 
@@ -85,6 +87,57 @@ def test_another_space_is_another_search():
     other = sweep_of(SETTINGS, parse(["lr=1e-3:1e-2:log", "mu=0:0.9"]), trials=4)
     assert other.title != _sweep().title
     assert _sweep(9).title == _sweep().title
+
+
+def test_a_trial_that_ends_while_another_looks_is_not_taken_up(tmp_path, monkeypatch):
+    """Between the look at all trials and the lock of one, its worker tells its end."""
+    sweep, place = _sweep(1), Place(tmp_path / "runs")
+    with opened(str(tmp_path / "journal")) as storage:
+        study = module._study(sweep, storage)
+        trial, lock = module._take(sweep, study, module._folder(sweep, place))
+        look = module._proposed
+
+        def late(study):
+            found = look(study)
+            if lock.is_locked:
+                study.tell(trial.number, 0.5)
+                lock.release()
+            return found
+
+        monkeypatch.setattr(module, "_proposed", late)
+        assert module._take(sweep, study, module._folder(sweep, place)) is None
+
+
+def test_trials_that_others_ended_are_not_waited_for(tmp_path):
+    sweep, place, journal = _sweep(2), Place(tmp_path / "runs"), str(tmp_path / "journal")
+    with opened(journal) as storage:
+        study = module._study(sweep, storage)
+        for _ in range(2):
+            study.tell(study.ask(), state=TrialState.FAIL)
+    assert run_sweeps([sweep], place, journal, quiet=True) == [[]]
+    with pytest.raises(UsageError, match="no trial of the search was computed"):
+        best_of([], higher_is_better=True)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("mu=0.1,1.5", r"mu must be in \[0, 1\), got 1.5"),
+        ("mu=0.1:2.0", r"mu must be in \[0, 1\), got 2.0"),
+        ("lr=0.1,abc", "lr must be a number, got 'abc'"),
+        ("optimizer=sgd,foo", "unknown optimizer 'foo'"),
+    ],
+)
+def test_what_no_training_can_have_is_told_before_any(space, message, tmp_path):
+    sweep = sweep_of(SETTINGS, parse([space]), trials=2)
+    with pytest.raises(UsageError, match=message):
+        _run(sweep, tmp_path)
+    assert not [*tmp_path.glob("runs/*/recipe.json")]
+
+
+def test_neighbouring_trials_are_unlike(tmp_path):
+    found = [trial.values["mu"] for trial in _run(_sweep(5), tmp_path)][1:]
+    assert max(found) - min(found) > 0.3
 
 
 @pytest.mark.parametrize(("task", "way"), [("pdigits", "MAXIMIZE"), ("adding", "MINIMIZE")])
@@ -242,3 +295,9 @@ def test_a_sweep_from_the_command_line_is_a_study(tmp_path, capsys):
     assert main(command) == 2
     assert "give --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
+    assert main([*command[:-4], "--space", "lr=0.1,0.2", "--resume"]) == 2
+    assert "holds results of another search" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    command[command.index("--out") + 1] = str(tmp_path / "file")
+    assert main(command) == 2
+    assert "file is a file; give another --out" in capsys.readouterr().err

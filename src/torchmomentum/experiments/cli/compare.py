@@ -148,6 +148,8 @@ def _tuned(study: Study, search: Any, options: argparse.Namespace, place: Place,
 def run(options: argparse.Namespace) -> None:
     """Trains several models over several seeds and prints which is better."""
     need_extra()
+    if options.space and not options.tune:
+        raise UsageError("--space says what --tune tries; give --tune N too")
     tasks = names_of(options.task)
     if len(tasks) > 1:
         _run_several(options, tasks)
@@ -168,6 +170,10 @@ def _run_several(options: argparse.Namespace, tasks: Sequence[str]) -> None:
     out = Path(options.out or "runs/together")
     each = [argparse.Namespace(**{**vars(options), "task": task}) for task in tasks]
     planned = [(one, *plan(one, _threads(one))) for one in each]  # tells mistakes of all first
+    names = [study.name for _, study, _ in planned]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"tasks lists {name} twice")
     found = [_run_one(one, study, runs, out / study.name) for one, study, runs in planned]
     table = together(found)
     print_table(table, f"{', '.join(results.study for results in found)} together")

@@ -169,7 +169,10 @@ def storage_of(options: argparse.Namespace, place: Place) -> str:
     """Where a search is remembered."""
     from torchmomentum.experiments.sweeps.storage import JOURNAL
 
-    return options.storage or str(place.runs / JOURNAL)
+    if options.storage is not None:
+        return str(options.storage)
+    place.runs.mkdir(parents=True, exist_ok=True)
+    return str(place.runs / JOURNAL)
 
 
 def add_set(group: Any, words: str) -> None:

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     """Searches the settings of a training."""
     need_extra()
     from torchmomentum.experiments.cli.show import show
-    from torchmomentum.experiments.studies.run import run_study
+    from torchmomentum.experiments.studies.run import RESULTS, load_results, run_study
     from torchmomentum.experiments.studies.sweep import study_of, sweep_of
     from torchmomentum.experiments.sweeps.run import run_sweeps
     from torchmomentum.experiments.sweeps.space import parse
@@ -76,9 +76,13 @@ def run(options: argparse.Namespace) -> None:
     )
     out = Path(options.out or f"runs/sweep-{options.task.rpartition(':')[2]}")
     place = place_of(options, out)
-    storage = storage_of(options, place)
+    if out.is_file():
+        raise UsageError(f"{out} is a file; give another --out")
     if place.runs.exists() and not options.resume:
         raise UsageError(f"{place.runs} holds runs already; give --resume, or another --out")
+    if (out / RESULTS).exists() and load_results(out).view.get("search") != sweep.title:
+        raise UsageError(f"{out} holds results of another search; give another --out")
+    storage = storage_of(options, place)
     (trials,) = run_sweeps([sweep], place, storage, jobs=jobs, quiet=options.quiet)
     study = study_of(sweep, trials)
     runs = study.plan()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -53,6 +54,16 @@ _COMMIT = _git("rev-parse", "HEAD") if _OURS else None
 _CHANGES = _git("status", "--porcelain", "--untracked-files=no") if _OURS else None
 
 
+def without_passwords(text: str) -> str:
+    """A text whose addresses have no passwords.
+
+    Example:
+        >>> without_passwords("--storage postgresql://me:secret@host/x")
+        '--storage postgresql://me:***@host/x'
+    """
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)
+
+
 def provenance(command: list[str] | None = None) -> dict[str, Any]:
     """What a reader needs to judge or repeat a result.
 
@@ -60,7 +71,7 @@ def provenance(command: list[str] | None = None) -> dict[str, Any]:
         command: The command line; by default this process's.
     """
     return {
-        "command": " ".join(command or ["torchmomentum", *sys.argv[1:]]),
+        "command": without_passwords(" ".join(command or ["torchmomentum", *sys.argv[1:]])),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "torchmomentum": torchmomentum.__version__,
         "commit": _COMMIT,

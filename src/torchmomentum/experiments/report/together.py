@@ -132,9 +132,9 @@ def together(comparisons: Sequence[Results]) -> Table:
     rows = []
     for name, (mean, apart, chance) in zip(names[0], found, strict=True):
         if name == names[0][0]:
-            rows.append([name, str(mean), "baseline", "", ""])
+            rows.append([name, str(mean), "baseline", ""])
             continue
-        rows.append([name, str(mean), str(apart), str(chance), _said(apart)])
+        rows.append([name, str(mean), str(apart), str(chance)])
     studies = ", ".join(results.study for results in comparisons)
     seeds = sorted({len(results.seeds) for results in comparisons})
     caption = (
@@ -142,10 +142,12 @@ def together(comparisons: Sequence[Results]) -> Table:
         "in each task from 0 (the worst run) to 1 (the best); the mean of the middle half over "
         f"tasks and {' or '.join(map(str, seeds))} seeds, its difference from the first's, and "
         "the probability that a run is better than one of the first, the mean over tasks. "
-        f"Intervals are 95 % of {_DRAWS:,} bootstrap draws of seeds within tasks."
+        f"Intervals are 95 % of {_DRAWS:,} bootstrap draws of seeds within tasks, not corrected "
+        "over models; with fewer than ten seeds they are too narrow. Verdicts are in each task's "
+        "table."
     )
     head = ["model", "interquartile mean", f"difference from {names[0][0]}"]
-    return Table([*head, "probability of improvement", "verdict"], rows, caption)
+    return Table([*head, "probability of improvement"], rows, caption)
 
 
 def _names(results: Results) -> list[str]:
@@ -154,9 +156,3 @@ def _names(results: Results) -> list[str]:
     if searched is None:
         return [words.arm_name(results, arm) for arm in results.arms()]
     return [" ".join(map(str, each["arm"].values())) for each in searched.values()]
-
-
-def _said(apart: Estimate) -> str:
-    if apart.low > 0:
-        return "better"
-    return "worse" if apart.high < 0 else "not separable"

@@ -41,6 +41,8 @@ class Search:
             raise UsageError(f"tuning needs at least 1 seed, got {self.seeds}")
         if self.trials is None and self.space is None:
             raise UsageError("a grid needs values to try")
+        if self.trials is not None and type(self.trials) is not int:
+            raise UsageError(f"trials must be a whole number, got {self.trials!r}")
         if self.trials is not None and self.trials < 1:
             raise UsageError(f"trials must be at least 1, got {self.trials}")
 
@@ -100,8 +102,11 @@ def searched(
     arms = study.plan(seeds=1)
     sweeps = [search.of(study, run, settings) for run in arms]
     tried = [sweep for sweep in sweeps if sweep is not None]
+    for name in search.space or ():
+        if not any(name in sweep.space for sweep in tried):
+            raise UsageError(f"no model of {study.name} has {name} to tune")
     if not tried:
-        raise UsageError(f"no model of {study.name} takes what is to be tuned")
+        raise UsageError(f"no model of {study.name} has anything to tune")
     _check_validation(tried[0], place, quiet)
     trials = iter(run_sweeps(tried, place, storage, jobs=jobs, quiet=quiet))
     kept, view, called = [], dict[str, Any](), dict(settings.get("models", {}))

@@ -92,6 +92,7 @@ def study_of(sweep: Sweep, trials: Sequence[Trial]) -> Study:
         figure="landscape",
         view={
             "model": sweep.settings["model"],
+            "search": sweep.title,
             "trials": len(trials),
             "pruned": len(trials) - len(whole),
             "space": {name: _kind(of) for name, of in sweep.space.items()},

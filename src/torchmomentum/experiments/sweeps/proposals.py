@@ -6,11 +6,13 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.sweeps.space import Space, Values
 
 SAMPLERS = ("tpe", "random", "grid")
-_LEAST, _MOST = 3, 10  # trials at random before TPE has a model of them
+_AT_RANDOM = 5  # trials before TPE has a model of them
 
 
 def suggested(space: Space, trial: Any) -> dict[str, Any]:
@@ -26,21 +28,19 @@ def suggested(space: Space, trial: Any) -> dict[str, Any]:
     return found
 
 
-def sampler_of(name: str, seed: int, number: int, trials: int) -> Any:
+def sampler_of(name: str, seed: int, number: int) -> Any:
     """A sampler for one trial: what it proposes depends on its number and on the trials before.
 
     Args:
         name: One of :data:`SAMPLERS`; a grid's values are queued, so that nothing is drawn.
         seed: Of the search.
         number: The trial's.
-        trials: Of the search in all.
     """
     from optuna.samplers import RandomSampler, TPESampler
 
-    drawn = seed * 1_000_003 + number
+    drawn = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
     if name == "tpe":
-        begin = min(_MOST, max(_LEAST, trials // 3))
-        return TPESampler(seed=drawn, n_startup_trials=begin)
+        return TPESampler(seed=drawn, n_startup_trials=_AT_RANDOM)
     return RandomSampler(seed=drawn)
 
 

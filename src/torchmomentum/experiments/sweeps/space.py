@@ -85,7 +85,10 @@ def parse(texts: Sequence[str]) -> dict[str, Values | Range]:
             raise UsageError(f"what to try is NAME=X,X,... or NAME=LOW:HIGH[:log], got {text}")
         if name in found:
             raise UsageError(f"{name} is given twice")
-        found[name] = _range(name, given) if ":" in given else _values(name, given)
+        try:
+            found[name] = _range(name, given) if ":" in given else _values(name, given)
+        except UsageError as error:
+            raise UsageError(f"--space {name}: {error}") from error
     return found
 
 
@@ -97,7 +100,7 @@ def _range(name: str, given: str) -> Range:
     ends, log = given.removesuffix(":log"), given.endswith(":log")
     pair = [setting(f"{name}={end}")[1] for end in ends.split(":")]
     if len(pair) != 2 or not all(type(end) in (int, float) for end in pair):
-        raise UsageError(f"{name}: a range is LOW:HIGH or LOW:HIGH:log, got {given}")
+        raise UsageError(f"a range is LOW:HIGH or LOW:HIGH:log, got {given}")
     return Range(pair[0], pair[1], log)
 
 
@@ -148,4 +151,5 @@ def values_of(recipe: Training, space: Space) -> dict[str, Any]:
 def _is_in(value: Any, of: Values | Range) -> bool:
     if isinstance(of, Values):
         return value in of.values
-    return isinstance(value, (int, float)) and of.low <= value <= of.high
+    kinds = (int,) if of.whole else (int, float)
+    return isinstance(value, kinds) and of.low <= value <= of.high

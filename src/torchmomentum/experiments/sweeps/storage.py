@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from torchmomentum.experiments.engine.provenance import without_passwords
 from torchmomentum.experiments.errors import UsageError
 
 JOURNAL = "trials.journal"  # beside the runs, where no storage is named
 _GRPC, _PORT = "grpc", 13000
+_TRIES, _PAUSE = 5, 0.5  # of opening a database; seconds between
 
 
 def _import_optuna() -> Any:
@@ -47,19 +50,35 @@ def opened(where: str) -> Iterator[Any]:
 
 
 def _open(where: str) -> Any:
+    tries = _TRIES if "://" in where and not where.startswith(_GRPC) else 1
+    while True:
+        try:
+            return _opened(where)
+        except UsageError:
+            tries -= 1
+            if not tries:
+                raise
+            time.sleep(_PAUSE)  # another worker may be making the tables at this moment
+
+
+def _opened(where: str) -> Any:
     optuna = _import_optuna()
     storages = optuna.storages
     scheme = urlsplit(where).scheme if "://" in where else ""
+    if where.rstrip("/") == "sqlite:" or not where:
+        raise UsageError(f"storage must be one that stays, sqlite:///FILE, got {where!r}")
+    if not scheme and not Path(where).parent.is_dir():
+        raise UsageError(f"storage {where}: there is no folder {Path(where).parent}")
     try:
         if scheme == _GRPC:
             return _proxy(optuna, where)
         if scheme:
             return storages.RDBStorage(where, engine_kwargs={"pool_pre_ping": True})
-        Path(where).parent.mkdir(parents=True, exist_ok=True)
         return storages.JournalStorage(storages.journal.JournalFileBackend(where))
     except Exception as error:  # whatever a database's driver raises
         words = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"storage {_shown(where)} cannot be opened: {words}") from error
+        shown = without_passwords(where)
+        raise UsageError(f"storage {shown} cannot be opened: {words}") from error
 
 
 def _proxy(optuna: Any, where: str) -> Any:
@@ -71,11 +90,3 @@ def _proxy(optuna: Any, where: str) -> Any:
         )
     storage.wait_server_ready(timeout=10)
     return storage
-
-
-def _shown(where: str) -> str:
-    """An address without its password."""
-    if "://" not in where:
-        return where
-    password = urlsplit(where).password
-    return where.replace(f":{password}@", ":***@") if password else where

@@ -150,17 +150,27 @@ def _take(sweep: Sweep, study: Any, folder: Path) -> tuple[Any, FileLock] | None
             if each.state != optuna.trial.TrialState.RUNNING:
                 continue
             lock = _locked(folder, each.number)
-            if lock is not None:
-                study.sampler = sampler_of(sweep.sampler, _SEED, each.number, sweep.trials)
+            if lock is not None and _is_running(study, each.number):  # still, now that it is ours
+                study.sampler = sampler_of(sweep.sampler, _SEED, each.number)
                 return optuna.trial.Trial(study, each._trial_id), lock
+            if lock is not None:
+                lock.release()
         if len(begun) >= sweep.trials:
             return None
-        study.sampler = sampler_of(sweep.sampler, _SEED, len(begun), sweep.trials)
+        study.sampler = sampler_of(sweep.sampler, _SEED, len(begun))
         trial = study.ask()
         lock = _locked(folder, trial.number)
         if lock is None:
             raise UsageError(f"{folder} has a lock of another search; give another folder")
         return trial, lock
+
+
+def _is_running(study: Any, number: int) -> bool:
+    """Whether nobody has told a trial's end by now."""
+    return any(
+        each.number == number and not each.state.is_finished()
+        for each in study.get_trials(deepcopy=False)
+    )
 
 
 def _locked(folder: Path, number: int) -> FileLock | None:
@@ -234,6 +244,10 @@ def _try(sweep: Sweep, study: Any, trial: Any, place: Place, bars: Bars) -> None
         score = validation_of(results)
     except _Pruned as reason:
         score, said = None, str(reason)
+    except UsageError as error:  # the search goes on without it
+        trial.set_user_attr(FAILED, str(error))
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        raise
     else:
         said = next((r.failed for r in results if r.failed is not None), None) or ""
     if score is None:
@@ -278,10 +292,15 @@ def _step(sweeps: Sequence[Sweep], studies: Sequence[Any], place: Place, bars: B
                 _try(sweep, study, trial, place, bars)
             finally:
                 lock.release()
-    if not taken and any(len(_ended(s)) < w.trials for w, s in zip(sweeps, studies, strict=True)):
+    if not taken and any(_count(s) < w.trials for w, s in zip(sweeps, studies, strict=True)):
         time.sleep(LOOKED_EVERY)  # others are at the last ones, and may die
         return False
     return not taken
+
+
+def _count(study: Any) -> int:
+    """How many trials have ended, those included that others told of without our words."""
+    return sum(each.state.is_finished() for each in _proposed(study))
 
 
 def trials_of(sweep: Sweep, storage: str) -> list[Trial]:
