@@ -19,6 +19,12 @@ STRATEGIES = ("ddp", "fsdp2")
 ON_NONFINITE = ("raise", "skip")
 
 
+def key_of(values: Mapping[str, Any]) -> str:
+    """The hash of a recipe's plain values."""
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Two equal recipes give equal numbers on a CPU. A subclass says what is computed, and where.
@@ -49,8 +55,7 @@ class Recipe:
     @property
     def key(self) -> str:
         """The hash of the recipe: what its run is found by."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key_of(self.to_dict())
 
     @property
     def label(self) -> str:

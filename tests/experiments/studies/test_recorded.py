@@ -10,6 +10,7 @@ from tests.experiments.report.test_tables import _comparison
 from torchmomentum.experiments.engine.log.to_tensorboard import LOG, TensorBoard
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import write_json
+from torchmomentum.experiments.recipe import key_of
 from torchmomentum.experiments.report.html.runs import DONE, FAILED, UNDER_WAY
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.studies.recorded import find, version
@@ -74,6 +75,14 @@ def test_a_run_of_a_study_is_not_told_again(runs):
     found = find([runs])
     assert [name for name, _ in found.studies] == [str(runs / "study" / "results.json")]
     assert {run.result.recipe["model"] for run in found.runs} == {"going", "failed"}
+
+
+def test_the_trials_of_a_search_are_no_runs_of_their_own(runs):
+    """Whole ones, and those that were ended early."""
+    study, going = _comparison(), recipe("going")
+    study.view["trial_runs"] = [f"digits-{key_of(going)}", f"digits-{key_of(recipe('done'))}"]
+    write_json(runs / "study" / "results.json", study.to_dict())
+    assert {run.result.recipe["model"] for run in find([runs]).runs} == {"failed"}
 
 
 def test_a_path_inside_another_is_read_once(runs):

@@ -14,6 +14,7 @@ from torchmomentum.experiments.engine.compute import RECIPE, RESULT
 from torchmomentum.experiments.engine.log.to_tensorboard import LOG, read_log
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import read_json
+from torchmomentum.experiments.recipe import key_of
 from torchmomentum.experiments.report.html.runs import DONE, FAILED, UNDER_WAY, Run
 from torchmomentum.experiments.result import Result, Results
 from torchmomentum.experiments.studies.run import RESULTS, load_results
@@ -87,10 +88,6 @@ def _find(file: Path, found: Recorded) -> None:
         found.damaged.append(str(error).splitlines()[0])
 
 
-def _key(recipe: dict[str, Any]) -> str:
-    return repr(sorted(recipe.items()))
-
-
 def find(paths: Sequence[Path], *, strict: bool = True) -> Recorded:
     """What lies at some paths and below them; a damaged file is a line among ``damaged``.
 
@@ -110,8 +107,10 @@ def find(paths: Sequence[Path], *, strict: bool = True) -> Recorded:
             if file.resolve() not in seen:
                 seen.add(file.resolve())
                 _find(file, found)
-    gathered = {_key(run.recipe) for _, results in found.studies for run in results.runs}
-    found.runs = [run for run in found.runs if _key(run.result.recipe) not in gathered]
+    studies = [results for _, results in found.studies]
+    gathered = {key_of(run.recipe) for results in studies for run in results.runs}
+    gathered |= {name.rpartition("-")[2] for s in studies for name in s.view.get("trial_runs", ())}
+    found.runs = [run for run in found.runs if key_of(run.result.recipe) not in gathered]
     return found
 
 

@@ -110,6 +110,7 @@ def searched(
     _check_validation(tried[0], place, quiet)
     trials = iter(run_sweeps(tried, place, storage, jobs=jobs, quiet=quiet))
     kept, view, called = [], dict[str, Any](), dict(settings.get("models", {}))
+    names: list[str] = []  # of the trials' runs
     for run, sweep in zip(arms, sweeps, strict=True):
         arm, found = {**run.arm}, [] if sweep is None else next(trials)
         if sweep is not None:
@@ -119,9 +120,10 @@ def searched(
             if run.arm["model"] in called:
                 called[arm["model"]] = called[run.arm["model"]] + suffix
         kept.append(arm)
+        names += [name for trial in found for name in trial.runs]
         view[" ".join(map(str, arm.values()))] = _told(run, sweep, found)
     settings["models"] = called
-    told = {**study.view, "searched": view, "tuning_seeds": search.seeds}
+    told = {**study.view, "searched": view, "tuning_seeds": search.seeds, "trial_runs": names}
     return replace(study, axes={}, arms=kept, settings=settings, table="tuned", view=told)
 
 

@@ -93,6 +93,7 @@ def study_of(sweep: Sweep, trials: Sequence[Trial]) -> Study:
         view={
             "model": sweep.settings["model"],
             "search": sweep.title,
+            "trial_runs": [name for trial in trials for name in trial.runs],
             "trials": len(trials),
             "pruned": len(trials) - len(whole),
             "space": {name: _kind(of) for name, of in sweep.space.items()},

@@ -94,12 +94,14 @@ class Trial(NamedTuple):
         values: What was tried.
         score: The mean of the validation metric at its best epoch; None where it has none.
         said: Why it has none: diverged, or pruned.
+        runs: The folders of its runs.
     """
 
     number: int
     values: dict[str, Any]
     score: float | None
     said: str = ""
+    runs: Sequence[str] = ()
 
 
 class _Pruned(Exception):
@@ -319,5 +321,6 @@ def _ended(study: Any) -> list[Trial]:
         if each.state.is_finished() and VALUES in each.user_attrs:
             said = each.user_attrs.get(FAILED, "")
             score = None if said else each.value  # Optuna's own has what was told before the end
-            found.append(Trial(each.number, each.user_attrs[VALUES], score, said))
+            runs = tuple(each.user_attrs.get(RUNS, ()))
+            found.append(Trial(each.number, each.user_attrs[VALUES], score, said, runs))
     return found
