@@ -127,10 +127,13 @@ def test_several_processes_download_once(server, tmp_path):
         "print('torch' in sys.modules)\n"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = [sys.executable, "-c", code]
+    script = tmp_path / "torchmomentum"  # as the command line is called, which needs no torch
+    script.write_text(code)
+    command = [sys.executable, str(script)]
     started = [subprocess.Popen(command, cwd=tmp_path, **pipes) for _ in range(3)]
     assert [process.communicate(timeout=60) for process in started] == [("False\n", "")] * 3
     assert _Server.asked == ["/there"]
+    script.unlink()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": CONTENT}
 
 
