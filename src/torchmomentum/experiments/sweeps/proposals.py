@@ -12,6 +12,7 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.sweeps.space import Space, Values
 
 SAMPLERS = ("tpe", "random", "grid")
+_SEED = 0  # of all searches
 _AT_RANDOM = 5  # trials before TPE has a model of them
 
 
@@ -28,17 +29,16 @@ def suggested(space: Space, trial: Any) -> dict[str, Any]:
     return found
 
 
-def sampler_of(name: str, seed: int, number: int) -> Any:
+def sampler_of(name: str, number: int) -> Any:
     """A sampler for one trial: what it proposes depends on its number and on the trials before.
 
     Args:
         name: One of :data:`SAMPLERS`; a grid's values are queued, so that nothing is drawn.
-        seed: Of the search.
         number: The trial's.
     """
     from optuna.samplers import RandomSampler, TPESampler
 
-    drawn = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+    drawn = int(np.random.SeedSequence((_SEED, number)).generate_state(1)[0])
     if name == "tpe":
         return TPESampler(seed=drawn, n_startup_trials=_AT_RANDOM)
     return RandomSampler(seed=drawn)

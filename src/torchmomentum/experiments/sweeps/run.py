@@ -7,7 +7,7 @@ from concurrent.futures import BrokenExecutor
 
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.progress import RunsProgress
-from torchmomentum.experiments.engine.workers import side_by_side
+from torchmomentum.experiments.engine.workers import Bars, side_by_side
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.sweeps.space import Values
 from torchmomentum.experiments.sweeps.trials import Sweep, Trial, trials_of, work
@@ -37,21 +37,34 @@ def run_sweeps(
     """
     for sweep in sweeps:
         _check(sweep, place)
-    done = sum(len(trials_of(sweep, storage)) for sweep in sweeps)
-    total = sum(sweep.trials for sweep in sweeps)
+    total, done = sum(sweep.trials for sweep in sweeps), _ended(sweeps, storage)
     with RunsProgress(total, done, quiet=quiet) as bars:
-        while jobs > 1:
-            before = sum(len(trials_of(sweep, storage)) for sweep in sweeps)
-            try:
-                calls = [(sweeps, place, storage)] * min(jobs, total)
-                side_by_side(work, calls, len(calls), bars, lambda index, returned: None)
-                break
-            except BrokenExecutor:
-                if sum(len(trials_of(sweep, storage)) for sweep in sweeps) <= before:
-                    raise
+        if jobs > 1:
+            calls = [(sweeps, place, storage)] * min(jobs, total)
+            _work_in_processes(calls, bars, done)
         else:
             work(sweeps, place, storage, bars)
-    return [trials_of(sweep, storage) for sweep in sweeps]
+    return trials_of(sweeps, storage)
+
+
+def _ended(sweeps: Sequence[Sweep], storage: str) -> int:
+    """How many trials have ended."""
+    return sum(map(len, trials_of(sweeps, storage)))
+
+
+def _work_in_processes(
+    calls: Sequence[tuple[Sequence[Sweep], Place, str]], bars: Bars, done: int
+) -> None:
+    """Has a worker for each call, and all started again where one dies after some trial ended."""
+    sweeps, _, storage = calls[0]
+    while True:
+        try:
+            side_by_side(work, calls, len(calls), bars, lambda index, returned: None)
+            return
+        except BrokenExecutor:
+            before, done = done, _ended(sweeps, storage)
+            if done <= before:
+                raise
 
 
 def _check(sweep: Sweep, place: Place) -> None:
@@ -62,8 +75,7 @@ def _check(sweep: Sweep, place: Place) -> None:
     """
     for name, of in sweep.space.items():
         for value in of.values if isinstance(of, Values) else (of.low, of.high):
-            for recipe in sweep.recipes({name: value}):
-                recipe.check(place)
+            sweep.recipes({name: value})[0].check(place)
 
 
 def best_of(trials: Sequence[Trial], higher_is_better: bool) -> Trial:

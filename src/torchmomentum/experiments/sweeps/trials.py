@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -31,7 +32,6 @@ from torchmomentum.experiments.sweeps.storage import opened
 
 LOCKS = ".trials"  # below the folder of runs
 FAILED, VALUES, RUNS = "failed", "values", "runs"  # what a storage is told of a trial besides
-_SEED = 0  # of what is proposed
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,13 @@ def _take(sweep: Sweep, study: Any, folder: Path) -> tuple[Any, FileLock] | None
                 continue
             lock = _locked(folder, each.number)
             if lock is not None and _is_running(study, each.number):  # still, now that it is ours
-                study.sampler = sampler_of(sweep.sampler, _SEED, each.number)
+                study.sampler = sampler_of(sweep.sampler, each.number)
                 return optuna.trial.Trial(study, each._trial_id), lock
             if lock is not None:
                 lock.release()
         if len(begun) >= sweep.trials:
             return None
-        study.sampler = sampler_of(sweep.sampler, _SEED, len(begun))
+        study.sampler = sampler_of(sweep.sampler, len(begun))
         trial = study.ask()
         lock = _locked(folder, trial.number)
         if lock is None:
@@ -239,7 +239,7 @@ def _try(sweep: Sweep, study: Any, trial: Any, place: Place, bars: Bars) -> None
     try:
         for index, recipe in enumerate(recipes):
             recipe.check(place)
-            at = lambda words, step, steps: bars.update(name, words, step, steps)  # noqa: E731
+            at = partial(bars.update, name)
             watched = sweep.prune and index == 0
             tell = _Watched(at, trial) if watched else Tell(at)
             results.append(_computed(recipe, place, tell))
@@ -277,16 +277,16 @@ def work(sweeps: Sequence[Sweep], place: Place, storage: str, bars: Bars) -> Non
         UsageError: A setting that cannot be run here, missing data, or no storage.
     """
     with opened(storage) as held:
-        studies = [_study(sweep, held) for sweep in sweeps]
-        while not _step(sweeps, studies, place, bars):
+        searches = [(sweep, _study(sweep, held), _folder(sweep, place)) for sweep in sweeps]
+        while not _step(searches, place, bars):
             pass
 
 
-def _step(sweeps: Sequence[Sweep], studies: Sequence[Any], place: Place, bars: Bars) -> bool:
+def _step(searches: Sequence[tuple[Sweep, Any, Path]], place: Place, bars: Bars) -> bool:
     """Computes a trial of each search; returns whether all have all of their own."""
     taken = False
-    for sweep, study in zip(sweeps, studies, strict=True):
-        found = _take(sweep, study, _folder(sweep, place))
+    for sweep, study, folder in searches:
+        found = _take(sweep, study, folder)
         if found is not None:
             taken = True
             trial, lock = found
@@ -294,7 +294,7 @@ def _step(sweeps: Sequence[Sweep], studies: Sequence[Any], place: Place, bars: B
                 _try(sweep, study, trial, place, bars)
             finally:
                 lock.release()
-    if not taken and any(_count(s) < w.trials for w, s in zip(sweeps, studies, strict=True)):
+    if not taken and any(_count(study) < sweep.trials for sweep, study, _ in searches):
         time.sleep(LOOKED_EVERY)  # others are at the last ones, and may die
         return False
     return not taken
@@ -305,14 +305,14 @@ def _count(study: Any) -> int:
     return sum(each.state.is_finished() for each in _proposed(study))
 
 
-def trials_of(sweep: Sweep, storage: str) -> list[Trial]:
-    """A search's trials that have ended, in the order of their numbers.
+def trials_of(sweeps: Sequence[Sweep], storage: str) -> list[list[Trial]]:
+    """The trials of each search that have ended, in the order of their numbers.
 
     Raises:
         UsageError: No storage.
     """
     with opened(storage) as held:
-        return _ended(_study(sweep, held))
+        return [_ended(_study(sweep, held)) for sweep in sweeps]
 
 
 def _ended(study: Any) -> list[Trial]:
