@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from statistics import fmean
 from typing import Any
 
 from torchmomentum.experiments.errors import UsageError
@@ -137,3 +138,17 @@ def ended(runs: Sequence[Result]) -> list[Result]:
 def values(runs: Sequence[Result], key: str) -> list[float]:
     """One value of each run."""
     return [run.values[key] for run in runs]
+
+
+def validation_of(results: Sequence[Result]) -> float | None:
+    """The mean of the validation metric at its best epoch; None where a run diverged.
+
+    Raises:
+        UsageError: Nothing is held out for validation.
+    """
+    if any(result.failed is not None for result in results):
+        return None
+    found = [result.values["chosen_validation"] for result in results]
+    if None in found:
+        raise UsageError("tuning needs validation samples, and this task holds none out")
+    return fmean(found)

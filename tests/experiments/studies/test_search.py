@@ -1,10 +1,12 @@
 """Every arm gets the same trials of its own settings, and is compared at its best."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.experiments.studies.test_tuning import SMALL
+from torchmomentum.experiments import compare
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
@@ -13,6 +15,7 @@ from torchmomentum.experiments.studies.compare import comparison
 from torchmomentum.experiments.studies.run import load_results
 from torchmomentum.experiments.studies.search import Search, searched
 from torchmomentum.experiments.sweeps.space import parse
+from torchmomentum.experiments.tasks.digits import PermutedDigits
 
 
 def test_from_the_command_line(tmp_path):
@@ -118,3 +121,31 @@ def test_what_a_comparison_cannot_mean_is_told(arguments, message, tmp_path, cap
 def test_trials_are_a_whole_number(trials):
     with pytest.raises(UsageError, match="trials must be a whole number"):
         Search(trials)
+
+
+def test_without_validation_the_first_trial_says_so(tmp_path, monkeypatch):
+    study, _ = comparison("pdigits", {"lstm": "lstm"}, scale="smoke", changes=SMALL)
+    load = PermutedDigits.load
+    monkeypatch.setattr(
+        PermutedDigits, "load", lambda *a, **k: replace(load(*a, **k), validation=())
+    )
+    with pytest.raises(UsageError, match="tuning needs validation samples, and this task holds"):
+        _searched(study, Search(3), tmp_path)
+    assert len(list(tmp_path.glob("runs/*/result.json"))) == 1
+
+
+def test_what_no_training_can_have_is_told_before_any_is_trained(tmp_path):
+    study, _ = comparison("pdigits", {"lstm": "momentum-lstm"}, scale="smoke", changes=SMALL)
+    with pytest.raises(UsageError, match=r"mu must be in \[0, 1\), got 1.5"):
+        _searched(study, Search(None, parse(["mu=0.1,1.5"])), tmp_path)
+    assert not list(tmp_path.glob("runs/*/recipe.json"))
+
+
+def test_from_python(tmp_path):
+    found = compare(
+        "pdigits", ["lstm"], tune=2, seeds=2, out=tmp_path, scale="smoke", quiet=True, **SMALL
+    )
+    (told,) = found.view["searched"].values()
+    assert len(told["trials"]) == 2
+    assert found.seeds == [0, 1]
+    assert load_results(tmp_path).view == found.view

@@ -166,14 +166,12 @@ def _run_several(options: argparse.Namespace, tasks: Sequence[str]) -> None:
     """Compares the same models on each task, and then on all together."""
     from torchmomentum.experiments.cli.show import print_table
     from torchmomentum.experiments.report.together import together
+    from torchmomentum.experiments.studies.compare import named
 
     out = Path(options.out or "runs/together")
     each = [argparse.Namespace(**{**vars(options), "task": task}) for task in tasks]
     planned = [(one, *plan(one, _threads(one))) for one in each]  # tells mistakes of all first
-    names = [study.name for _, study, _ in planned]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"tasks lists {name} twice")
+    named([study.name for _, study, _ in planned], "tasks")
     found = [_run_one(one, study, runs, out / study.name) for one, study, runs in planned]
     table = together(found)
     print_table(table, f"{', '.join(results.study for results in found)} together")

@@ -8,13 +8,14 @@ of a bootstrap that draws seeds anew within each task.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.table import Table
+from torchmomentum.experiments.report.tuned import untuned_name
 from torchmomentum.experiments.result import Results
 
 _DRAWS = 2000
@@ -124,7 +125,7 @@ def together(comparisons: Sequence[Results]) -> Table:
     """
     if len(comparisons) < 2:
         raise UsageError(f"several tasks are needed, got {len(comparisons)}")
-    names = [_names(results) for results in comparisons]
+    names = [[untuned_name(each, arm) for arm in each.arms()] for each in comparisons]
     for results, each in zip(comparisons, names, strict=True):
         if each != names[0]:
             raise UsageError(f"{results.study} compares {', '.join(each)}, not as the first task")
@@ -148,11 +149,3 @@ def together(comparisons: Sequence[Results]) -> Table:
     )
     head = ["model", "interquartile mean", f"difference from {names[0][0]}"]
     return Table([*head, "probability of improvement"], rows, caption)
-
-
-def _names(results: Results) -> list[str]:
-    """The arms by what they were before they were tuned."""
-    searched: dict[str, Any] | None = results.view.get("searched")
-    if searched is None:
-        return [words.arm_name(results, arm) for arm in results.arms()]
-    return [" ".join(map(str, each["arm"].values())) for each in searched.values()]

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.canvas import new_grid, save
 from torchmomentum.experiments.report.grid import Map, draw_map, map_of
 from torchmomentum.experiments.report.table import Table
-from torchmomentum.experiments.result import Results, ended, values
+from torchmomentum.experiments.result import Results, ended, validation_of, values
 
 _SHOWN = 20
 _COLUMNS = 3
 
 
 def score(results: Results, arm: dict[str, Any]) -> float | None:
-    """The mean of the validation metric at its best epoch; None where a run diverged."""
-    runs = results.of(arm)
-    return fmean(values(runs, "chosen_validation")) if len(ended(runs)) == len(runs) else None
+    """What an arm was judged by: see :func:`~.result.validation_of`."""
+    return validation_of(results.of(arm))
 
 
 def _ranked(results: Results) -> list[dict[str, Any]]:

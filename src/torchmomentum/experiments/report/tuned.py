@@ -57,8 +57,10 @@ def _how(results: Results) -> str:
 
 
 def untuned_name(results: Results, arm: dict[str, Any]) -> str:
-    """What an arm was called before it was tuned."""
-    return _split(results, arm)[0]
+    """What an arm was called before it was tuned, if it was."""
+    if "tuned" in results.view or "searched" in results.view:
+        return _split(results, arm)[0]
+    return words.arm_name(results, arm)
 
 
 def references(results: Results) -> list[dict[str, Any]]:

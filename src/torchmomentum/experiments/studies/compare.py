@@ -70,15 +70,15 @@ def expand(models: Mapping[str, str], lists: Mapping[str, Sequence[Any]]) -> dic
     return found
 
 
-def named(models: Sequence[str]) -> dict[str, str]:
-    """Models that are called what they are.
+def named(models: Sequence[str], kind: str = "models") -> dict[str, str]:
+    """Models, or things of another kind, that are called what they are.
 
     Raises:
         UsageError: One stands there twice.
     """
     if len({*models}) < len(models):
         twice = next(name for name in models if [*models].count(name) > 1)
-        raise UsageError(f"models lists {twice} twice")
+        raise UsageError(f"{kind} lists {twice} twice")
     return {name: name for name in models}
 
 

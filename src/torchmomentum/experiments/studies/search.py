@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torchmomentum.experiments.engine.place import Place
-from torchmomentum.experiments.engine.pool import compute_all
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import with_options
+from torchmomentum.experiments.report.tuned import arm_key
 from torchmomentum.experiments.studies.training import settings_of
 from torchmomentum.experiments.study import Run, Study
 from torchmomentum.experiments.sweeps.proposals import grid_of
 from torchmomentum.experiments.sweeps.run import best_of, run_sweeps
 from torchmomentum.experiments.sweeps.space import Range, Space, Values, space_of, values_of
-from torchmomentum.experiments.sweeps.trials import Sweep, Trial, validation_of
+from torchmomentum.experiments.sweeps.trials import Sweep, Trial
 
 FRESH = 1000  # the first seed of trials: a comparison's own seeds begin at 0
 
@@ -46,15 +46,16 @@ class Search:
         if self.trials is not None and self.trials < 1:
             raise UsageError(f"trials must be at least 1, got {self.trials}")
 
-    def of(self, study: Study, run: Run, settings: Mapping[str, Any]) -> Sweep | None:
+    def of(self, study: Study, run: Run) -> Sweep | None:
         """The trials of one arm; None where it takes nothing of what is tried."""
-        name, fixed = with_options(settings.get("models", {}).get(*[run.arm["model"]] * 2))
+        settings, model = {**study.settings, **run.arm}, run.arm["model"]
+        name, fixed = with_options(settings.get("models", {}).get(model, model))
         recipe: Any = run.recipe
         space: Mapping[str, Values | Range]
         if self.space is None:
             space = space_of(recipe, [*fixed])
         else:
-            takes = settings_of(settings["task"], name, {**settings, **run.arm})
+            takes = settings_of(settings["task"], name, settings)
             space = {k: v for k, v in self.space.items() if k in takes and k not in fixed}
         if not space:
             return None
@@ -62,11 +63,10 @@ class Search:
             first: list[Mapping[str, Any]] = grid_of(space)
         else:
             first = [values_of(recipe, space)]
-        words = " ".join(map(str, run.arm.values()))
         return Sweep(
-            name=f"{study.name} {words}",
+            name=f"{study.name} {arm_key(run.arm)}",
             recipe=study.recipe,
-            settings={**settings, **run.arm},
+            settings=settings,
             space=space,
             trials=self.trials or len(first),
             seeds=range(FRESH, FRESH + self.seeds),
@@ -98,18 +98,16 @@ def searched(
     Raises:
         UsageError: No arm takes what is tried, or nothing is held out to tune on.
     """
-    settings = {**study.settings}
     arms = study.plan(seeds=1)
-    sweeps = [search.of(study, run, settings) for run in arms]
+    sweeps = [search.of(study, run) for run in arms]
     tried = [sweep for sweep in sweeps if sweep is not None]
     for name in search.space or ():
         if not any(name in sweep.space for sweep in tried):
             raise UsageError(f"no model of {study.name} has {name} to tune")
     if not tried:
         raise UsageError(f"no model of {study.name} has anything to tune")
-    _check_validation(tried[0], place, quiet)
     trials = iter(run_sweeps(tried, place, storage, jobs=jobs, quiet=quiet))
-    kept, view, called = [], dict[str, Any](), dict(settings.get("models", {}))
+    kept, view, called = [], dict[str, Any](), dict(study.settings.get("models", {}))
     names: list[str] = []  # of the trials' runs
     for run, sweep in zip(arms, sweeps, strict=True):
         arm, found = {**run.arm}, [] if sweep is None else next(trials)
@@ -121,16 +119,10 @@ def searched(
                 called[arm["model"]] = called[run.arm["model"]] + suffix
         kept.append(arm)
         names += [name for trial in found for name in trial.runs]
-        view[" ".join(map(str, arm.values()))] = _told(run, sweep, found)
-    settings["models"] = called
+        view[arm_key(arm)] = _told(run, sweep, found)
+    settings = {**study.settings, "models": called}
     told = {**study.view, "searched": view, "tuning_seeds": search.seeds, "trial_runs": names}
     return replace(study, axes={}, arms=kept, settings=settings, table="tuned", view=told)
-
-
-def _check_validation(sweep: Sweep, place: Place, quiet: bool) -> None:
-    """Whether anything is held out is known after one run, which the search has anyway."""
-    first = sweep.recipes(sweep.first[0] if sweep.first else {})[0]
-    validation_of([*compute_all([first], place, quiet=quiet).values()])
 
 
 def _told(run: Run, sweep: Sweep | None, trials: Sequence[Trial]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.result import validation_of
 from torchmomentum.experiments.study import Study
-from torchmomentum.experiments.sweeps.trials import validation_of
 
 
 @dataclass(frozen=True)

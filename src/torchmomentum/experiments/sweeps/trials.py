@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
@@ -25,7 +24,7 @@ from torchmomentum.experiments.engine.workers import Bars
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.registry import attribute
-from torchmomentum.experiments.result import Result
+from torchmomentum.experiments.result import Result, validation_of
 from torchmomentum.experiments.sweeps.proposals import SAMPLERS, sampler_of, suggested
 from torchmomentum.experiments.sweeps.space import Space
 from torchmomentum.experiments.sweeps.storage import opened
@@ -210,20 +209,6 @@ def _computed(recipe: Recipe, place: Place, tell: Tell) -> Result:
             return compute(recipe, place, tell)
         except Busy:
             time.sleep(LOOKED_EVERY)
-
-
-def validation_of(results: Sequence[Result]) -> float | None:
-    """The mean of the validation metric at its best epoch; None where a run diverged.
-
-    Raises:
-        UsageError: Nothing is held out for validation.
-    """
-    if any(result.failed is not None for result in results):
-        return None
-    found = [result.values["chosen_validation"] for result in results]
-    if None in found:
-        raise UsageError("tuning needs validation samples, and this task holds none out")
-    return fmean(found)
 
 
 def _try(sweep: Sweep, study: Any, trial: Any, place: Place, bars: Bars) -> None:
