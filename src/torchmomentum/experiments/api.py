@@ -22,7 +22,7 @@ from torchmomentum.experiments.studies.compare import (
 )
 from torchmomentum.experiments.studies.run import check_out, run_study
 from torchmomentum.experiments.studies.search import Search, searched
-from torchmomentum.experiments.sweeps.storage import JOURNAL
+from torchmomentum.experiments.sweeps.storage import journal_of
 from torchmomentum.experiments.tasks import Task
 from torchmomentum.experiments.tasks.own import OwnData
 
@@ -145,9 +145,8 @@ def compare(
         )
         if tune is not None:
             check_out(study, scale, runs, place, folder, resume)
-            place.runs.mkdir(parents=True, exist_ok=True)
-            storage = str(place.runs / JOURNAL)
-            study = searched(study, Search(tune), place, storage, jobs=jobs, quiet=quiet)
+            how: Any = {"jobs": jobs, "quiet": quiet}
+            study = searched(study, Search(tune), place, journal_of(place), **how)
             runs = study.plan(seeds=seeds)
         return run_study(
             study,

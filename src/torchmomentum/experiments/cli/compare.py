@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from torchmomentum.experiments.cli.options import (
     place_of,
     settings_set,
     storage_of,
+    threads_of,
 )
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.files import write_text
@@ -154,12 +154,8 @@ def run(options: argparse.Namespace) -> None:
     if len(tasks) > 1:
         _run_several(options, tasks)
         return
-    study, runs = plan(options, _threads(options))
+    study, runs = plan(options, threads_of(jobs_of(options)))
     _run_one(options, study, runs, Path(options.out or f"runs/{study.name}"))
-
-
-def _threads(options: argparse.Namespace) -> int:
-    return max(1, (os.cpu_count() or 1) // jobs_of(options))
 
 
 def _run_several(options: argparse.Namespace, tasks: Sequence[str]) -> None:
@@ -170,7 +166,8 @@ def _run_several(options: argparse.Namespace, tasks: Sequence[str]) -> None:
 
     out = Path(options.out or "runs/together")
     each = [argparse.Namespace(**{**vars(options), "task": task}) for task in tasks]
-    planned = [(one, *plan(one, _threads(one))) for one in each]  # tells mistakes of all first
+    threads = threads_of(jobs_of(options))
+    planned = [(one, *plan(one, threads)) for one in each]  # tells mistakes of all first
     named([study.name for _, study, _ in planned], "tasks")
     found = [_run_one(one, study, runs, out / study.name) for one, study, runs in planned]
     table = together(found)

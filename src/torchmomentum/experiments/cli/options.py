@@ -167,12 +167,9 @@ def add_search_options(group: Any) -> None:
 
 def storage_of(options: argparse.Namespace, place: Place) -> str:
     """Where a search is remembered."""
-    from torchmomentum.experiments.sweeps.storage import JOURNAL
+    from torchmomentum.experiments.sweeps.storage import journal_of
 
-    if options.storage is not None:
-        return str(options.storage)
-    place.runs.mkdir(parents=True, exist_ok=True)
-    return str(place.runs / JOURNAL)
+    return journal_of(place) if options.storage is None else str(options.storage)
 
 
 def add_set(group: Any, words: str) -> None:
@@ -237,6 +234,33 @@ def jobs_of(options: argparse.Namespace, *, alone: bool = False) -> int:
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
     return jobs
+
+
+def threads_of(jobs: int) -> int:
+    """The threads of a run among others: all cores together."""
+    return max(1, (os.cpu_count() or 1) // jobs)
+
+
+def training_settings(options: argparse.Namespace, command: str, jobs: int) -> dict[str, Any]:
+    """What the command line says of one training.
+
+    Args:
+        options: With a task and a model.
+        command: What it is called in messages.
+        jobs: Runs at a time.
+
+    Raises:
+        UsageError: A hyperparameter has several values.
+    """
+    return {
+        "task": options.task,
+        "model": options.model,
+        "scale": options.scale,
+        "threads": threads_of(jobs),
+        **given(options),
+        **settings_set(options),
+        **single_values(given(options, RULE_OPTIONS), command),
+    }
 
 
 def place_of(options: argparse.Namespace, out: Path, runs: str | None = None) -> Place:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from torchmomentum.experiments.cli.options import (
     need_extra,
     place_of,
     settings_set,
+    threads_of,
 )
 from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import DEVICES, PRECISIONS
@@ -135,7 +135,7 @@ def _run_all(options: argparse.Namespace) -> None:
         raise UsageError(f"all has no {other[0].replace('_', '-')}; it has: {', '.join(_OF_ALL)}")
     out = Path(options.out or f"runs/{ALL}")
     place = place_of(options, out, SHARED)
-    threads = {"threads": max(1, (os.cpu_count() or 1) // jobs)}
+    threads = {"threads": threads_of(jobs)}
     planned, left = plan_all(options.scale, options.seeds, threads | changes, place)
     for name, why in left.items():
         print(f"{name} is left out: {why}")
@@ -160,7 +160,7 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError(f"jobs must be 1 with several devices, got {jobs}")
     study = _of_data(STUDIES.find(options.name), options.data)
     out = Path(options.out or f"runs/{options.name}")
-    place, threads = place_of(options, out, SHARED), max(1, (os.cpu_count() or 1) // jobs)
+    place, threads = place_of(options, out, SHARED), threads_of(jobs)
     runs = _plan(study, options, threads)
     from torchmomentum.experiments.cli.show import show
     from torchmomentum.experiments.engine.processes import is_first_process

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from torchmomentum.experiments.cli.options import (
-    RULE_OPTIONS,
     Commands,
     add_place_options,
     add_recipe_options,
     add_search_options,
-    given,
     jobs_of,
     need_extra,
     place_of,
-    settings_set,
-    single_values,
     storage_of,
+    training_settings,
 )
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import TASKS
@@ -57,17 +53,8 @@ def run(options: argparse.Namespace) -> None:
     from torchmomentum.experiments.sweeps.space import parse
 
     jobs = jobs_of(options)
-    settings = {
-        "task": options.task,
-        "model": options.model,
-        "scale": options.scale,
-        "threads": max(1, (os.cpu_count() or 1) // jobs),
-        **given(options),
-        **settings_set(options),
-        **single_values(given(options, RULE_OPTIONS), "sweep"),
-    }
     sweep = sweep_of(
-        settings,
+        training_settings(options, "sweep", jobs),
         parse(options.space) or None,
         trials=options.trials,
         seeds=options.seeds,

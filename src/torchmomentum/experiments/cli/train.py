@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from torchmomentum.experiments.cli.options import (
-    RULE_OPTIONS,
     Commands,
     add_place_options,
     add_recipe_options,
-    given,
     need_extra,
     place_of,
-    settings_set,
-    single_values,
+    training_settings,
 )
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import TASKS
@@ -44,16 +40,7 @@ def run(options: argparse.Namespace) -> None:
     from torchmomentum.experiments.studies.training import training_recipe
     from torchmomentum.experiments.tasks import task_of
 
-    settings = {
-        "task": options.task,
-        "model": options.model,
-        "scale": options.scale,
-        "threads": os.cpu_count() or 1,
-        **given(options),
-        **settings_set(options),
-        **single_values(given(options, RULE_OPTIONS), "train"),
-    }
-    recipe = training_recipe(settings, options.seed)
+    recipe = training_recipe(training_settings(options, "train", jobs=1), options.seed)
     place = place_of(options, Path(options.out or f"runs/{options.task.rpartition(':')[2]}"))
     folder = folder_of(recipe, place)
     if is_first_process() and begun(recipe, place) and not options.resume:

@@ -110,7 +110,7 @@ def judged(
         p = None if d is None or d.p is None else next(corrected)
         said, needed = "" if d is None else d.verdict(higher), None
         if d is not None and p is not None:
-            said = ("better" if (d.mean > 0) == higher else "worse") if p < LEVEL else UNKNOWN
+            said = d.side(higher) if p < LEVEL else UNKNOWN
             needed = seeds_needed(d, LEVEL / len(tests)) if said == UNKNOWN else None
         judgements.append(Judged(arm, reference, d, p, said, needed))
     return judgements

@@ -39,6 +39,10 @@ class Difference:
             return "one seed" if self.low is None else "no spread"
         if not self.separable:
             return "not separable"
+        return self.side(higher_is_better)
+
+    def side(self, higher_is_better: bool) -> str:
+        """Which way the mean points, whatever may be concluded from it."""
         return "better" if (self.mean > 0) == higher_is_better else "worse"
 
 

@@ -140,10 +140,10 @@ def values_of(recipe: Training, space: Space) -> dict[str, Any]:
     """A training's own values of the settings of a space, where they are in it."""
     held = {
         **{name: getattr(recipe, name, None) for name in space},
-        **{k: v for k, v in recipe.task_options.items() if k in space},
-        **{k: v for k, v in recipe.model_options.items() if k in space},
-        **{k: v for k, v in recipe.model_options.get("rule", {}).items() if k in space},
-        **{k: v for k, v in recipe.optimizer_options.items() if k in space},
+        **recipe.task_options,
+        **recipe.model_options,
+        **recipe.model_options.get("rule", {}),
+        **recipe.optimizer_options,
     }
     return {name: held[name] for name, of in space.items() if _is_in(held[name], of)}
 

@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.provenance import without_passwords
 from torchmomentum.experiments.errors import UsageError
 
-JOURNAL = "trials.journal"  # beside the runs, where no storage is named
+_JOURNAL = "trials.journal"
 _GRPC, _PORT = "grpc", 13000
 _TRIES, _PAUSE = 5, 0.5  # of opening a database; seconds between
+
+
+def journal_of(place: Place) -> str:
+    """The journal beside the runs, where no other storage is named."""
+    place.runs.mkdir(parents=True, exist_ok=True)
+    return str(place.runs / _JOURNAL)
 
 
 def _import_optuna() -> Any:

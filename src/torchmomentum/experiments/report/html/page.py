@@ -113,7 +113,7 @@ def _heading(studies: Sequence[dict[str, Any]], runs: Sequence[Run]) -> str:
         return str(studies[0]["title"])
     if not studies:
         return counted(len(runs), "run") if runs else "Nothing to report"
-    return f"Report on {counted(len(studies), 'study')}".replace("studys", "studies")
+    return f"Report on {counted(len(studies), 'study')}"
 
 
 def page(

@@ -67,10 +67,11 @@ def counted(number: int, thing: str) -> str:
     """A number with its noun.
 
     Example:
-        >>> counted(1, "run"), counted(2, "run")
-        ('1 run', '2 runs')
+        >>> counted(1, "run"), counted(2, "run"), counted(2, "study")
+        ('1 run', '2 runs', '2 studies')
     """
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    several = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number} {thing if number == 1 else several}"
 
 
 def capital(text: str) -> str:
