@@ -83,7 +83,7 @@ check-neon: setup
 # all of a release that can be tried on one machine
 release-check: check demo wheel-check check-native
 
-# files that are damaged, builds and commands that are killed, workers that share a search: about two hours
+# files that are damaged, builds and commands that are killed, workers that share a search: half an hour on two cores
 stress: setup
 	$(BIN)/python -m tools.stress.fuzz --mutations 2000
 	$(BIN)/python -m tools.stress.builds --processes 8
