@@ -25,8 +25,9 @@ demo: setup
 	rm -rf $(DEMO)
 	$(BIN)/torchmomentum compare pdigits --seeds $(SEEDS) --epochs $(EPOCHS) --out $(DEMO)
 
+# two workers and tests of several threads on two cores: a thread that waits sleeps
 test: setup
-	$(BIN)/python -m pytest -n 2
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from torchmomentum.experiments.studies.compare import (
 )
 from torchmomentum.experiments.studies.run import check_out, run_study
 from torchmomentum.experiments.studies.search import Search, searched
+from torchmomentum.experiments.sweeps.space import parse
 from torchmomentum.experiments.sweeps.storage import journal_of
 from torchmomentum.experiments.tasks import Task
 from torchmomentum.experiments.tasks.own import OwnData
@@ -76,6 +77,7 @@ def compare(
     rules: Sequence[str] = (),
     controls: bool = False,
     tune: int | None = None,
+    space: Sequence[str] = (),
     seeds: int = 3,
     scale: str = "desk",
     out: str | Path | None = None,
@@ -101,6 +103,7 @@ def compare(
         controls: Adds the models that change the scale of the drive and have no momentum.
         tune: Gives each model so many trials of its learning rate and its momentum's
             hyperparameters, on validation samples, and compares all at their best.
+        space: What ``tune`` tries instead: ``["lr=1e-4:1e-2:log", "mu=0.3,0.6"]``, as ``--space``.
         seeds: Seeds 0 to ``seeds - 1``.
         scale: ``smoke``, ``desk`` or ``paper``: which of a task's recipes.
         out: The folder for results, tables, figures and runs; None uses one that is removed.
@@ -122,6 +125,8 @@ def compare(
     """
     from torchmomentum.experiments.data.folder import data_folder
 
+    if space and tune is None:
+        raise UsageError("space says what tune tries; give tune too")
     name, tasks = _task(task)
     called, own = _models(models)
     if jobs > 1 and (tasks or own):
@@ -145,8 +150,8 @@ def compare(
         )
         if tune is not None:
             check_out(study, scale, runs, place, folder, resume)
-            how: Any = {"jobs": jobs, "quiet": quiet}
-            study = searched(study, Search(tune), place, journal_of(place), **how)
+            search, storage = Search(tune, parse(space) or None), journal_of(place)
+            study = searched(study, search, place, storage, jobs=jobs, quiet=quiet)
             runs = study.plan(seeds=seeds)
         return run_study(
             study,

@@ -34,9 +34,10 @@ def _left_by_the_dead(temporary: Path) -> bool:
     return writer == os.getpid()  # a container's processes have the same numbers each time
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Removes what killed processes left in a folder that nobody else writes to now."""
-    for path in folder.glob(f".*{_MARK}*"):
+def remove_temporaries(folder: Path, of: str | None = None) -> None:
+    """Removes what killed processes left of a file, or of all, where nobody else writes now."""
+    name = "*" if of is None else glob.escape(of)
+    for path in folder.glob(f".{name}{_MARK}*"):
         path.unlink(missing_ok=True)
 
 

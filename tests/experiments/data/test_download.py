@@ -119,7 +119,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(server, tmp_path, monkeypa
 
 def test_several_processes_download_once(server, tmp_path):
     """And what one that was killed has left is removed."""
-    (tmp_path / ".file.killed").write_bytes(CONTENT[:100])
+    (tmp_path / ".file.tmp-elsewhere-1-x").write_bytes(CONTENT[:100])
     code = (
         "import pathlib, sys\n"
         "from torchmomentum.experiments.data.download import download\n"

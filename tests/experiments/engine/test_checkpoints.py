@@ -42,7 +42,7 @@ def test_a_damaged_one_is_told(tmp_path, caplog):
         found = newest_checkpoint(folder_of(recipe, place))
     assert found.path == older
     (told,) = caplog.messages
-    assert f"damaged {newest.name} (" in told
+    assert f"damaged {newest.name}; " in told
     assert told.endswith(f"; the run goes on from {older.name}")
     assert "\n" not in told
 

@@ -55,7 +55,7 @@ def test_gradients_in_numbers(tmp_path):
     curves = {"iteration": [0, 5], "state": [[1.0, 2.0], [1.0, 4.0]], "input": [[0.0, 0.0]] * 2}
     run = Result(recipe={}, values={**values, "best": 0.9}, curves=curves, arm={"model": "rnn"})
     results = _results([run], {"model": ["rnn"]}, view={})
-    expected = ["rnn", "5.0e-01", "2.5e-01", "2.0e+00", "4.0e+00", "90.00", ""]
+    expected = ["rnn", "5.0e-01", "2.5e-01", "2.0e+00", "4.0e+00", "90.00"]
     assert gradients(results).rows == [expected]
     assert heat(results, tmp_path) == ["gradients"]
 

@@ -274,7 +274,7 @@ def test_iterations_in_numbers():
     results = _results(runs, axes, table="iterations", view=view)
     found = table(results)
     assert found.head == ["method", "k = 10", "k = 40", "extra", "R-hat"]
-    assert "2 seed(s), mean (least-greatest)." in found.caption
+    assert "2 seeds, mean (least-greatest)." in found.caption
     assert found.rows == [["GD", "0.75 (0.25-1.2)", "0.375 (-0.12-0.88)", "1", "1.01"]]
     np.testing.assert_array_equal(curve(results, {"method": "GD"})[1][0], [0.75, 0.25, 0.0, -0.125])
     one = _results(
@@ -286,7 +286,7 @@ def test_iterations_in_numbers():
     del one.view["less"], one.view["mixing"]
     cells = dict(zip(table(one).head, table(one).rows[0], strict=True))
     assert (cells["k = 10"], cells["slope"], cells["theorem"]) == ("0.4", "-1.00", "1/k")
-    assert "1 seed(s), mean." in table(one).caption
+    assert "1 seed, mean." in table(one).caption
     one.runs[0].recipe["iterations"] = 100  # fitted for k from 1 to 10: both ends count
     one.runs[0].curves |= {"k": [1, 10, 40], "gap": [4.0, 0.4, 0.1]}
     assert [f"{each:.2f}" for each in rates(one, one.arms()[0])] == ["-1.00", "0.77"]

@@ -6,7 +6,7 @@ from tests.experiments.report.test_tables import _results, _run
 from torchmomentum.experiments.report.named import draw, table
 
 
-def _search(higher, figure="landscape"):
+def searched(higher, figure="landscape"):
     runs = []
     for number, mu in enumerate((0.0, 0.3, 0.6)):
         for seed in (0, 1):
@@ -28,8 +28,8 @@ def _search(higher, figure="landscape"):
 
 @pytest.mark.parametrize(("higher", "order"), [(True, ["0.6", "0.0"]), (False, ["0.0", "0.6"])])
 def test_the_best_is_first_and_what_diverged_last(higher, order):
-    head, rows, caption, note, _ = table(_search(higher))
-    assert head == ["mu", "validation accuracy", "test accuracy", ""]
+    head, rows, caption, note, _ = table(searched(higher))
+    assert head == ["mu", "validation accuracy", "test accuracy", "note"]
     assert [row[0] for row in rows] == [*order, "0.3"]
     scores = {row[0]: row[1] for row in rows}
     assert scores == {"0.0": "0.0050", "0.6": "0.2050", "0.3": "-"}
@@ -40,5 +40,5 @@ def test_the_best_is_first_and_what_diverged_last(higher, order):
 
 
 def test_the_figure_is_drawn(tmp_path):
-    assert draw(_search(True), tmp_path) == ["landscape"]
+    assert draw(searched(True), tmp_path) == ["landscape"]
     assert (tmp_path / "landscape.png").stat().st_size > 1000

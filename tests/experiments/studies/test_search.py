@@ -149,3 +149,12 @@ def test_from_python(tmp_path):
     assert len(told["trials"]) == 2
     assert found.seeds == [0, 1]
     assert load_results(tmp_path).view == found.view
+
+
+def test_what_is_tried_from_python():
+    how = {"scale": "smoke", "quiet": True, **SMALL}
+    found = compare("pdigits", ["lstm"], tune=2, space=["lr=0.02,0.03"], seeds=1, **how)
+    (told,) = found.view["searched"].values()
+    assert {values["lr"] for values, *_ in told["trials"]} <= {0.02, 0.03}
+    with pytest.raises(UsageError, match="space says what tune tries; give tune too"):
+        compare("pdigits", ["lstm"], space=["lr=0.02,0.03"], **how)

@@ -38,7 +38,7 @@ def test_mistakes_are_named(text, message):
 
 
 def test_a_mistake_names_the_setting():
-    with pytest.raises(UsageError, match=r"--space lr: a range LOW:HIGH must rise"):
+    with pytest.raises(UsageError, match=r"what to try of lr: a range LOW:HIGH must rise"):
         parse(["mu=0.1,0.2", "lr=1:0.1"])
 
 

@@ -12,7 +12,7 @@ from typing import IO
 from torchmomentum.experiments.data.damage import one_line
 from torchmomentum.experiments.data.folder import VARIABLE
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.files import write_with
+from torchmomentum.experiments.files import remove_temporaries, write_with
 
 _TIMEOUT = 30  # seconds without an answer
 _BLOCK = 1 << 16  # bytes; a server may send them packed, a thousand times smaller
@@ -56,8 +56,7 @@ def _alone(target: Path) -> Iterator[bool]:
     handle = _locked(target.parent)
     try:
         if handle is not None:
-            for left in target.parent.glob(f".{target.name}.*"):
-                left.unlink(missing_ok=True)
+            remove_temporaries(target.parent, target.name)
         yield handle is not None
     finally:
         if handle is not None:

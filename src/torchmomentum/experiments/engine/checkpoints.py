@@ -54,7 +54,7 @@ def _read(path: Path) -> Any:
             "Unsupported (global|class)", words
         ):
             raise refused(path, "it holds more than tensors and plain values") from error
-        raise _Damaged(words.strip().splitlines()[0] if words.strip() else repr(error)) from error
+        raise _Damaged from error
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
@@ -70,8 +70,8 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
         try:
             found = Checkpoint(path, _read(path))
             break
-        except _Damaged as error:
-            damaged.append(f"{path.name} ({error})")
+        except _Damaged:
+            damaged.append(path.name)
     if damaged:
         how = "the run begins anew" if found is None else f"the run goes on from {found.path.name}"
         _log.warning("%s: damaged %s; %s", folder, ", ".join(damaged), how)

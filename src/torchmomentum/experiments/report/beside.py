@@ -96,7 +96,7 @@ def beside(results: Results) -> Table:
     view = results.view
     last = view["columns"][-1]
     caption = (
-        f"{results.title}: mean ± standard deviation over {len(results.seeds)} seeds, "
+        f"{results.title}: mean ± standard deviation over {words.seed_count(results)}, "
         f"{_READ[last['value']]}. Differences of the {last['title']} are from the first model of "
         "the same task and size, the measured one with its 95 % interval, paired by seed. The "
         "verdict is on the sign of the published difference."
@@ -108,7 +108,4 @@ def beside(results: Results) -> Table:
         head += [f"{column['title']}, published", f"{column['title']}, measured"]
     head += ["published difference", "difference [95 % interval]", "verdict"]
     rows = [_row(results, arm) for arm in results.arms()]
-    epochs = ", ".join(
-        dict.fromkeys(str(run.recipe["epochs"]) for run in results.runs if "epochs" in run.recipe)
-    )
-    return Table(head, rows, caption, f"Seeds {words.seeds(results)}; {epochs} epochs")
+    return Table(head, rows, caption, words.trained(results))

@@ -42,19 +42,16 @@ def comparison(results: Results) -> Table:
     )
     caption = (
         f"Test {results.metric} ({direction} is better), mean ± standard deviation over "
-        f"{len(results.seeds)} seeds: best over epochs, after the last epoch, and at the epoch "
+        f"{words.seed_count(results)}: best over epochs, after the last epoch, and at the epoch "
         f"{chosen}; the latter's paired difference from {baseline}, and Student's p corrected by "
         "Holm's method over all models. Epochs until a model is as good as the baseline becomes, "
         "median, with the ratio of training times until then. Training time relative to "
         f"{baseline}; peak memory of a training step."
     )
-    epochs, threads = (
-        ", ".join(dict.fromkeys(str(run.recipe[key]) for run in results.runs))
-        for key in ("epochs", "threads")
-    )
+    threads = results.runs[0].recipe["threads"]
     note = (
-        f"Seeds {words.seeds(results)}; {epochs} epochs; {results.jobs} runs at a time of "
-        f"{threads} thread(s)"
+        f"{words.trained(results)}; {words.counted(results.jobs, 'run')} at a time of "
+        f"{words.counted(threads, 'thread')}"
     )
     head = ["model", *_MEASURED, "difference [95 % interval]", "p, Holm", "verdict"]
     head += ["to target", "time", "parameters", "memory"]

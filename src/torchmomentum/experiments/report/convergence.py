@@ -38,9 +38,9 @@ def _row(results: Results, arm: dict[str, Any]) -> list[str]:
 def convergence(results: Results) -> Table:
     """Losses, and whether what the paper calls faster is faster here."""
     caption = (
-        f"{results.title}: mean ± standard deviation over {len(results.seeds)} seeds. Faster means "
-        "a lower mean of the training loss over all epochs; its difference is from the first model "
-        "of the same task and size, with its 95 % interval, paired by seed."
+        f"{results.title}: mean ± standard deviation over {words.seed_count(results)}. Faster "
+        "means a lower mean of the training loss over all epochs; its difference is from the first "
+        "model of the same task and size, with its 95 % interval, paired by seed."
     )
     if "note" in results.view:
         caption += f" Scale {results.scale}: {results.view['note']}."

@@ -50,7 +50,7 @@ def learning_curves(results: Results, folder: Path) -> list[str]:
         if not results.higher_is_better and positive(results, key):
             axes.set_yscale("log")
         axes.set_ylabel(label.format(metric=results.metric))
-        axes.set_title(f"{results.study}, {len(results.seeds)} seeds")
+        axes.set_title(f"{results.study}, {words.seed_count(results)}")
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:  # not all runs diverged
             axes.legend()

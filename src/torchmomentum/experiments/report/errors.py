@@ -95,10 +95,8 @@ def errors(results: Results) -> Table:
         f"{first['batch_size']}, learning rate {first['optimizer_options']['lr']:g}, "
         f"{first['precision']}; steps between restarts: {_restarts(results)}."
     )
-    note = (
-        f"Seeds {words.seeds(results)}, mean ± standard deviation; {first['threads']} thread(s) a "
-        "run"
-    )
+    threads = words.counted(first["threads"], "thread")
+    note = f"Seeds {words.seeds(results)}, mean ± standard deviation; {threads} a run"
     head = ["optimizer", "depth", "epochs", "last error, %", "best error, %"]
     head += ["difference from SGD [95 % interval]", "seconds of training"]
     rows = [_row(results, arm) for arm in results.arms()]

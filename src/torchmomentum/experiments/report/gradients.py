@@ -7,7 +7,7 @@ from typing import Any
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.canvas import new_grid, save
-from torchmomentum.experiments.report.table import Table
+from torchmomentum.experiments.report.table import Table, filled
 from torchmomentum.experiments.result import Results, ended, values
 
 _WHEN = {"first": "before training", "last": "at the last record"}
@@ -30,7 +30,8 @@ def gradients(results: Results) -> Table:
         cells = [words.spread(values(runs, key), "{:.1e}".format) for key in keys]
         accuracy = words.spread(values(runs, "best"), lambda v: f"{100 * v:.2f}")
         rows.append([arm["model"], *cells, accuracy, words.diverged(results.of(arm))])
-    return Table([*head, "test accuracy, %", ""], rows, caption, f"Seeds {words.seeds(results)}")
+    head += ["test accuracy, %", "note"]
+    return Table(*filled(head, rows), caption, f"Seeds {words.seeds(results)}")
 
 
 def heat(results: Results, folder: Path) -> list[str]:

@@ -75,7 +75,7 @@ def grid(results: Results) -> Table:
                 blank[columns.index(second)] = cell(values, None)
                 rows.append([task, f"{first:g}, learned from there", *blank, ""])
     caption = (
-        f"{results.title}: {results.metric}, over {len(results.seeds)} seeds; the published value "
+        f"{results.title}: {results.metric}, over {words.seed_count(results)}; the published value "
         "in brackets. The verdict is on the order of the measured means."
     )
     if "note" in results.view:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.fits import Array, fitted_factor, fitted_slope
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Results, values
@@ -70,12 +71,11 @@ def iterations(results: Results) -> Table:
     shown = [k for k in view["shown"] if k < count]
     arms = methods(results)
     head = ["method", *(f"k = {k:,}" for k in shown)]
-    seeds = len(results.seeds)
-    ranges = " (least-greatest)" if seeds > 1 else ""
+    ranges = " (least-greatest)" if len(results.seeds) > 1 else ""
     data = results.runs[0].recipe.get("data")
     caption = (
-        f"{results.title}{f' on {data}' if data else ''}: {view['quantity']}; {seeds} seed(s), "
-        f"mean{ranges}."
+        f"{results.title}{f' on {data}' if data else ''}: {view['quantity']}; "
+        f"{words.seed_count(results)}, mean{ranges}."
     )
     if view.get("fitted"):
         head += ["slope", "factor", "theorem"]

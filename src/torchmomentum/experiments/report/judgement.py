@@ -150,7 +150,7 @@ def conclusion(
     if unknown:
         names = ", ".join(f"{name(u.arm)} ({needs(u)})" for u in unknown)
         told.append(
-            f"{len(results.seeds)} seeds do not tell from their baseline: {names}. The number of "
+            f"{words.seed_count(results)} do not tell from their baseline: {names}. The number of "
             "seeds is what finds a difference as large as the one seen four times in five."
         )
     alike = [name(each.arm) for each in judgements if _cannot_tell(each)]

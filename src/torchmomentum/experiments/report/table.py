@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+def filled(head: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table without the columns in which no row has anything.
+
+    Example:
+        >>> filled(["model", "note"], [["lstm", ""], ["gru", ""]])
+        (['model'], [['lstm'], ['gru']])
+    """
+    kept = [i for i, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
 class Table(NamedTuple):
     """A table in words.
 

@@ -8,7 +8,7 @@ from typing import Any
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.canvas import new_grid, save
 from torchmomentum.experiments.report.grid import Map, draw_map, map_of
-from torchmomentum.experiments.report.table import Table
+from torchmomentum.experiments.report.table import Table, filled
 from torchmomentum.experiments.result import Results, ended, validation_of, values
 
 _SHOWN = 20
@@ -43,17 +43,17 @@ def trials(results: Results) -> Table:
             ]
         )
     direction = "higher" if results.higher_is_better else "lower"
-    view, seeds = results.view, len(results.seeds)
+    view = results.view
     caption = (
         f"{results.title}: {results.metric} ({direction} is better) of the best of "
-        f"{view['trials']} trials of {view['model']}, by the mean over {seeds} "
-        f"seed{'s' * (seeds > 1)} on validation samples at the best epoch; beside it the test "
+        f"{words.counted(view['trials'], 'trial')} of {view['model']}, by the mean over "
+        f"{words.seed_count(results)} on validation samples at the best epoch; beside it the test "
         "samples at that epoch, which no choice was made by."
     )
     if view["pruned"]:
         caption += f" {view['pruned']} trials were ended early, and are not shown."
-    head = [*names, f"validation {results.metric}", f"test {results.metric}", ""]
-    return Table(head, rows, caption, f"Seeds {words.seeds(results)}")
+    head = [*names, f"validation {results.metric}", f"test {results.metric}", "note"]
+    return Table(*filled(head, rows), caption, f"Seeds {words.seeds(results)}")
 
 
 def points_of(results: Results, name: str) -> list[tuple[Any, float]]:

@@ -8,7 +8,7 @@ from typing import Any
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.accuracy import until_target
 from torchmomentum.experiments.report.judgement import Judged, conclusion, judged
-from torchmomentum.experiments.report.table import Table
+from torchmomentum.experiments.report.table import Table, filled
 from torchmomentum.experiments.result import Results, ended, values
 
 
@@ -82,28 +82,21 @@ def tuned(results: Results) -> Table:
         runs = results.of(arm)
         cells = [name, value, words.spread(values(ended(runs), "chosen")), words.diverged(runs)]
         rows.append([*cells, until[i], *(cell for column in columns for cell in column[i])])
-    head = ["model", view.get("tuned", "tuned"), results.metric, "", "to target"]
+    head = ["model", view.get("tuned", "tuned"), results.metric, "note", "to target"]
     for reference in beside:
         name, _ = names[arms.index(reference)]
         head += [f"difference from {name} [95 % interval]", "p, Holm", "verdict"]
     direction = "higher" if results.higher_is_better else "lower"
-    seeds = view["tuning_seeds"]
     caption = (
         f"{results.title}: test {results.metric} ({direction} is better) at the epoch chosen on "
-        f"validation samples, mean ± standard deviation over {len(results.seeds)} seeds. "
-        f"{_how(results)} of {seeds} seed{'s' if seeds > 1 else ''}. Epochs until a model is as "
+        f"validation samples, mean ± standard deviation over "
+        f"{words.seed_count(results)}. {_how(results)} of "
+        f"{words.counted(view['tuning_seeds'], 'seed')}. Epochs until a model is as "
         "good as the first becomes, median, with the ratio of training times until then. "
         "Differences are paired by seed; p is Student's, corrected by Holm's method over all "
         "models; verdicts are at 5 %."
     )
     if "note" in view:
         caption += f" Scale {results.scale}: {view['note']}."
-    epochs = ", ".join(dict.fromkeys(str(run.recipe["epochs"]) for run in results.runs))
-    note = f"Seeds {words.seeds(results)}; {epochs} epochs"
-    return Table(
-        head,
-        rows,
-        caption,
-        note,
-        conclusion(results, judgements[0], partial(untuned_name, results)),
-    )
+    told = conclusion(results, judgements[0], partial(untuned_name, results))
+    return Table(*filled(head, rows), caption, words.trained(results), told)

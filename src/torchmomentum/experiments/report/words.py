@@ -37,6 +37,17 @@ def interval(d: Difference, form: Any = signed) -> str:
     return f"{form(d.mean)} [{form(d.low)}, {form(d.high)}]"
 
 
+def counted(number: int, thing: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "run"), counted(2, "run"), counted(2, "study")
+        ('1 run', '2 runs', '2 studies')
+    """
+    several = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number} {thing if number == 1 else several}"
+
+
 def printed(mean: float, deviation: float | None) -> str:
     """A published mean, with its deviation where there is one, to two decimals."""
     return f"{mean:.2f}" if deviation is None else f"{mean:.2f} ± {deviation:.2f}"
@@ -64,6 +75,18 @@ def origin(results: Results) -> str:
 def seeds(results: Results) -> str:
     """The seeds by number."""
     return ", ".join(map(str, results.seeds))
+
+
+def seed_count(results: Results) -> str:
+    """How many seeds there are."""
+    return counted(len(results.seeds), "seed")
+
+
+def trained(results: Results) -> str:
+    """The seeds by number, and the epochs."""
+    epochs = dict.fromkeys(run.recipe["epochs"] for run in results.runs if "epochs" in run.recipe)
+    told = ", ".join(map(str, epochs))
+    return f"Seeds {seeds(results)}; {told} epoch{'s' * (told != '1')}"
 
 
 def _shown(value: Any, of: Sequence[Any]) -> str:

@@ -88,7 +88,7 @@ def parse(texts: Sequence[str]) -> dict[str, Values | Range]:
         try:
             found[name] = _range(name, given) if ":" in given else _values(name, given)
         except UsageError as error:
-            raise UsageError(f"--space {name}: {error}") from error
+            raise UsageError(f"what to try of {name}: {error}") from error
     return found
 
 

@@ -196,4 +196,5 @@ def test_another_search_is_points_against_each_setting():
     assert [chart.figure["data"][0]["y"] for chart in found] == [pytest.approx([0.1, 0.2])] * 2
     assert found[1].figure["layout"]["xaxis"]["type"] == "log"
     (group,) = verdicts(results, table(results))
-    assert group.verdicts[0].words.startswith("mu 0.7; lr 3.0; validation accuracy 0.2000")
+    assert group.lead.endswith(": mu 0.7, lr 3.0.")
+    assert group.verdicts[0].words.startswith("validation accuracy 0.2000")

@@ -121,6 +121,15 @@ def test_studies_of_one_name_have_legends_of_their_own():
     assert keys == ["digits-0", "digits-1"]
 
 
+def test_studies_of_one_title_are_told_apart_by_their_folders():
+    one, other = _comparison(), _comparison()
+    one.title = other.title = "digits"
+    found = page([("runs/a/results.json", one), ("runs/b/results.json", other)])
+    assert "Digits (runs/a)</a>" in found
+    assert "Digits (runs/b)</h2>" in found
+    assert "runs/a" not in page([("runs/a/results.json", one)])
+
+
 def test_the_verdict_stands_before_any_number():
     text = _read(_comparison()).text()
     places = [

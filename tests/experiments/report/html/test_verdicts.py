@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.report.test_tables import _comparison, _results, _run
+from tests.experiments.report.test_trials import searched
+from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.html.problems import problems
-from torchmomentum.experiments.report.html.sentences import Verdict, counted, kind_of, listed
+from torchmomentum.experiments.report.html.sentences import Verdict, kind_of, listed
 from torchmomentum.experiments.report.html.verdicts import verdicts
 from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.report.table import Table
@@ -69,6 +71,15 @@ def test_no_run_came_to_its_end():
     up = _told(results)[0].verdicts[0]
     assert (up.said, up.kind) == ("diverged: 3 of 3", "bad")
     assert up.words == "accuracy -; no pair of seeds came to its end"
+
+
+def test_a_search_says_what_it_found_and_compares_nothing():
+    results = searched(True)
+    results.seeds, results.runs = [0], [run for run in results.runs if run.seed == 0]
+    (group,) = _told(results)
+    assert group.lead == "The best of 5 trials: mu 0.6."
+    assert group.verdicts[0].words.startswith("validation accuracy 0.2000; test accuracy")
+    assert not [each for each in problems(results) if "seed, so" in each]
 
 
 def test_one_seed_tells_nothing():
@@ -142,4 +153,4 @@ def test_words():
     assert kind_of("reproduced: better") == "good"
     assert listed(["a", "b"]) == "a and b"
     assert listed([]) == ""
-    assert counted(0, "run") == "0 runs"
+    assert words.counted(0, "run") == "0 runs"

@@ -7,16 +7,18 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import PurePath
 from typing import Any
 
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.html.charts import charts
 from torchmomentum.experiments.report.html.differences import differences
 from torchmomentum.experiments.report.html.problems import problems
 from torchmomentum.experiments.report.html.provenance import provenance
 from torchmomentum.experiments.report.html.runs import Run, gathered, lead, rows
 from torchmomentum.experiments.report.html.scripts import HERE, policy, scripts, text
-from torchmomentum.experiments.report.html.sentences import capital, counted
+from torchmomentum.experiments.report.html.sentences import capital
 from torchmomentum.experiments.report.html.verdicts import verdicts
 from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.report.table import Table
@@ -79,11 +81,20 @@ def _study(results: Results) -> dict[str, Any]:
 
 def _told(results: Results) -> str:
     arms, seeds = len(results.arms()), len(results.seeds)
-    parts = [results.study, f"{counted(arms, 'arm')}, {counted(seeds, 'seed')}"]
+    parts = [results.study, f"{words.counted(arms, 'arm')}, {words.counted(seeds, 'seed')}"]
     if results.higher_is_better is not None:
         way = "higher" if results.higher_is_better else "lower"
         parts.append(f"{results.metric}, {way} is better")
     return " · ".join(parts)
+
+
+def _apart(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Studies of one title, told apart by their folders."""
+    titles = Counter(each["title"] for each in shown)
+    for each in shown:
+        if titles[each["title"]] > 1:
+            each["title"] += f" ({each['folder']})"
+    return shown
 
 
 def _shown(
@@ -96,7 +107,7 @@ def _shown(
     for name, results in named:
         try:
             key = f"{results.study}-{known[results.study]}"
-            found.append({"key": key, **make(results)})
+            found.append({"key": key, "folder": str(PurePath(name).parent), **make(results)})
             known[results.study] += 1
         except (KeyError, TypeError, IndexError, ValueError, AttributeError, UsageError) as error:
             kind = type(error).__name__
@@ -112,8 +123,8 @@ def _heading(studies: Sequence[dict[str, Any]], runs: Sequence[Run]) -> str:
     if len(studies) == 1 and not runs:
         return str(studies[0]["title"])
     if not studies:
-        return counted(len(runs), "run") if runs else "Nothing to report"
-    return f"Report on {counted(len(studies), 'study')}"
+        return words.counted(len(runs), "run") if runs else "Nothing to report"
+    return f"Report on {words.counted(len(studies), 'study')}"
 
 
 def page(
@@ -144,7 +155,7 @@ def page(
         lstrip_blocks=True,
     )
     lines = list(damaged)
-    shown = _shown(studies, _study, lines)
+    shown = _apart(_shown(studies, _study, lines))
     tasks = _shown([(each.title, each) for each in gathered(runs)], _task, lines)
     if lines and not shown and not runs and version is None:
         raise UsageError(lines[0])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.html.differences import flat
-from torchmomentum.experiments.report.html.sentences import counted, listed
+from torchmomentum.experiments.report.html.sentences import listed
 from torchmomentum.experiments.result import Result, Results
 
 DONE, UNDER_WAY, FAILED = "done", "under way", "failed"
@@ -142,7 +142,6 @@ def _row(task: str, run: Run, named: Result) -> Row:
 def lead(runs: Sequence[Run]) -> str:
     """How many runs are in which state."""
     states = [run.state for run in runs]
-    told = [
-        f"{counted(states.count(s), 'run')} {s}" for s in (UNDER_WAY, FAILED, DONE) if s in states
-    ]
+    counts = {state: states.count(state) for state in (UNDER_WAY, FAILED, DONE)}
+    told = [f"{words.counted(count, 'run')} {state}" for state, count in counts.items() if count]
     return f"{listed(told)}." if told else ""

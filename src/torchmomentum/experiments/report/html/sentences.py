@@ -63,17 +63,6 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def counted(number: int, thing: str) -> str:
-    """A number with its noun.
-
-    Example:
-        >>> counted(1, "run"), counted(2, "run"), counted(2, "study")
-        ('1 run', '2 runs', '2 studies')
-    """
-    several = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-    return f"{number} {thing if number == 1 else several}"
-
-
 def capital(text: str) -> str:
     """A text that begins a line."""
     return text[:1].upper() + text[1:]

@@ -13,7 +13,6 @@ from torchmomentum.experiments.report.html.sentences import (
     PLAIN,
     Group,
     Verdict,
-    counted,
     kind_of,
     listed,
 )
@@ -52,7 +51,7 @@ def _words(results: Results, each: Judged, key: str) -> str:
     if each.difference is None:
         return f"{results.metric} {told}; no pair of seeds came to its end"
     beside = words.spread(values(ended(results.of(each.baseline)), key))
-    number = counted(len(pairs(results, each.arm, each.baseline)), "pair")
+    number = words.counted(len(pairs(results, each.arm, each.baseline)), "pair")
     said = f"{results.metric} {told} against {beside}; difference {words.interval(each.difference)}"
     if each.difference.low is None:
         return f"{said}, of one pair of seeds"
@@ -105,7 +104,7 @@ def _stated(results: Results, table: Table) -> list[Group]:
 
 def _beside_published(found: list[Verdict]) -> Group:
     good, bad = (sum(each.kind == kind for each in found) for kind in (GOOD, BAD))
-    statements = counted(len(found), "published statement")
+    statements = words.counted(len(found), "published statement")
     lead = f"{good} of {statements} {'is' if good == 1 else 'are'} reproduced here"
     contrary = f"; {bad} came out the contrary" if bad else ""
     return Group("Beside what was published", f"{lead}{contrary}.", found)
@@ -148,9 +147,10 @@ def _measured(results: Results, _: Table) -> list[Group]:
 
 def _best(results: Results, table: Table) -> list[Group]:
     """What a search found best."""
-    head, best = table.head, table.rows[0]
-    told = "; ".join(f"{name} {cell}" for name, cell in zip(head, best, strict=True) if cell)
-    return [Group("Found best", "", [Verdict(str(results.view["model"]), "", PLAIN, told)])]
+    told = [f"{name} {cell}" for name, cell in zip(table.head, table.rows[0], strict=True) if cell]
+    settings, reached = told[: len(results.axes)], "; ".join(told[len(results.axes) :])
+    lead = f"The best of {words.counted(results.view['trials'], 'trial')}: {', '.join(settings)}."
+    return [Group("Found best", lead, [Verdict(str(results.view["model"]), "", PLAIN, reached)])]
 
 
 _WAYS: dict[str, Way] = {
