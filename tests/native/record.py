@@ -83,6 +83,9 @@ def run():
             _train(cell(4, hidden, dtype=torch.bfloat16), half)
             with torch.no_grad():
                 cell(4, hidden)(x)
+                for rule in (tnn.Momentum(0.6, 0.9), tnn.Adam()):  # few rows and many
+                    cell(4, hidden, momentum=rule)(x[:1, :3])
+                    cell(4, hidden, momentum=rule)(x[:2].reshape(1, 14, 4))
     _train(tnn.OrthogonalRNN(4, 9), x)
     for hidden in (3, 16, 21):
         _train(tnn.LRU(4, hidden), x)

@@ -25,7 +25,7 @@ const std::map<std::string, void *> KERNELS = {
     KERNEL(adam_rule_backward),      KERNEL(lstm_forward),
     KERNEL(lstm_backward),           KERNEL(gru_forward),
     KERNEL(gru_backward),            KERNEL(rnn_forward),
-    KERNEL(rnn_backward),
+    KERNEL(rnn_backward),            KERNEL(cell_step),
 };
 constexpr int MOST = 32; // arguments that are no doubles
 

@@ -321,4 +321,4 @@ def test_a_count_in_a_rules_state_keeps_no_stream_from_the_kernel(monkeypatch):
         tnn.LSTMCell(3, 4, momentum=tnn.Nesterov())(torch.randn(2, 3))
     ((_, tensors),) = served
     assert all(t is None or t.is_floating_point() for t in tensors)
-    assert len(tensors) == 1 + 2 + 1 + 2  # drive, states, velocity, weights
+    assert len(tensors) == 1 + 2 + 1 + 4  # input, states, velocity, weights

@@ -317,6 +317,13 @@ class FalseMoments(Plain):
         return tnn.Adam().from_moments(velocity, rms)
 
 
+class FalseVelocity(tnn.Momentum):
+    """Says that the kernel of one step computes it, with another momentum."""
+
+    def velocity(self, state):
+        return super().velocity(state)._replace(mu=0.0)
+
+
 class LosesTheHidden(tnn.NesterovLookahead):
     def follow(self, state, hidden):
         return state

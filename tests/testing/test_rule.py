@@ -19,6 +19,7 @@ from tests.testing.faulty_rules import (
     Detached,
     DetachedState,
     FalseMoments,
+    FalseVelocity,
     FollowsLate,
     Forgets,
     ForgetsItsCount,
@@ -87,6 +88,7 @@ def test_what_does_not_say_so_need_not_be_linear():
 
 FAULTS = [
     ("in_a_layer", FalseMoments, "a layer without the rule's kernel"),
+    ("in_a_layer", partial(FalseVelocity, 0.6), "a cell without gradients"),
     ("in_a_layer", LosesTheHidden, "a layer that goes on from a state"),
     ("in_a_layer", FollowsLate, "a layer that goes on from a state"),
     ("state", ListState, "not a tuple"),

@@ -6,16 +6,17 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from torchmomentum.nn._compute import run_step
+from torchmomentum.nn._compute import LayerWeights, run_step
 from torchmomentum.nn._rnn import elman
 from torchmomentum.nn._rule_in_state_dict import TellsItsRule
 from torchmomentum.nn._set_by_others import AnswersOthers
 from torchmomentum.nn._weights import check_cell_class
 from torchmomentum.nn.rules import Rule, RuleState, check_space, checked_rule
 from torchmomentum.ops import Cell
-from torchmomentum.ops.cells import GRU, LSTM, Weights
+from torchmomentum.ops.cells import GRU, LSTM
+
+_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class RecurrentCell(AnswersOthers, TellsItsRule, nn.RNNCellBase):
@@ -104,13 +105,19 @@ class RecurrentCell(AnswersOthers, TellsItsRule, nn.RNNCellBase):
                 raise RuntimeError(f"Expected hidden size {shape}, got {list(part.shape)}")
         return tuple(parts)
 
-    def _momentum_state(self, v: Tensor | RuleState | None, input: Tensor) -> RuleState:
+    def _momentum_state(self, v: Tensor | RuleState | None, input: Tensor, rule: Rule) -> RuleState:
         """The rule's state as it was passed, checked; its initial state where None."""
-        sizes = input.shape[0], self.weight_ih.shape[0], self.hidden_size
+        hidden = self.hidden_size
+        sizes = input.shape[0], self.cell.gates * hidden, hidden
         if v is None:
             dtype = torch.promote_types(input.dtype, torch.float32)
-            return self.momentum.cell_state(*sizes, device=input.device, dtype=dtype)
-        return self.momentum.check_state(v, *sizes, "v")
+            return rule.cell_state(*sizes, device=input.device, dtype=dtype)
+        return rule.check_state(v, *sizes, "v")
+
+    def _weight(self, name: str) -> Any:
+        """A weight by its name; past the search of ``nn.Module``, which a stream would notice."""
+        own = self._parameters
+        return own[name] if name in own else getattr(self, name)
 
     def forward(self, input: Tensor, hidden: Any = None, v: Any = None) -> tuple[Tensor, Any, Any]:
         """One step.
@@ -131,11 +138,12 @@ class RecurrentCell(AnswersOthers, TellsItsRule, nn.RNNCellBase):
         """
         self._check_input(input)
         state = self._states(hidden, input)
-        drive = linear(input, self.weight_ih, self.bias_ih)
-        momentum = self._momentum_state(v, input)
-        extra = {e.name: getattr(self, e.name) for e in self.cell.extra if e.required}
-        weights = Weights(self.weight_hh, self.bias_hh, extra)
-        state, momentum = run_step(self.cell, drive, state, weights, self.momentum, momentum)
+        cell, rule = self.cell, self.momentum
+        momentum = self._momentum_state(v, input, rule)
+        extra = {each.name: self._weight(each.name) for each in cell.extra if each.required}
+        ih, hh, bias_ih, bias_hh = [self._weight(name) for name in _WEIGHTS]
+        weights = LayerWeights(ih, hh, bias_ih, bias_hh, extra)
+        state, momentum = run_step(cell, input, state, weights, rule, momentum)
         new = state if len(state) > 1 else state[0]
         return state[0], new, momentum[0] if len(momentum) == 1 else momentum
 

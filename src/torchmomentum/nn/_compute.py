@@ -14,7 +14,7 @@ from torch.nn.functional import layer_norm, linear, pad
 
 from torchmomentum._tuples import changed
 from torchmomentum.nn._sequence import PaddedBatch, before_last
-from torchmomentum.nn.rules import Rule, RuleState, bounded
+from torchmomentum.nn.rules import Rule, RuleState, bounded, with_parts
 from torchmomentum.ops import (
     PLAIN,
     Cell,
@@ -28,6 +28,7 @@ from torchmomentum.ops import (
 )
 from torchmomentum.ops.cells import Weights
 
+_FEW = 2**16  # numbers of a step's gates up to which a layer calls the kernel of one step
 State: TypeAlias = "tuple[Tensor, ...]"  # each (B, H)
 
 
@@ -193,8 +194,14 @@ def _recur(
     """The recurrence over an input: outputs, last state and, with ``moments``, their last."""
     if weights.norm_ih is not None or cell.scan is not None:
         return _recur_drive(cell, _drive(x, weights), state, weights, modifiers, batch)
-    sizes = None if batch.packed is None else batch.packed.batch_sizes
     ih, hh, bias_ih, bias_hh, extra, _ = weights
+    few = x.shape[0] == 1 and x.shape[1] * ih.shape[0] <= _FEW
+    if few and batch.lengths is None and modifiers.is_plain() and not extra:
+        held = () if moments is None else moments[:2]
+        if compiled_step_serves(cell, (x, *state, ih, hh, bias_ih, bias_hh, *held)):
+            found = compiled_step(cell, x[0], state, ih, hh, bias_ih, bias_hh, moments)
+            return found[0].unsqueeze(0), *found
+    sizes = None if batch.packed is None else batch.packed.batch_sizes
     return run(
         Problem(
             *(cell, x, state, hh, ih, bias_ih, bias_hh, extra),
@@ -231,40 +238,46 @@ def _rule_step(
 
 
 def run_step(
-    cell: Cell, drive: Tensor, state: State, weights: Weights, rule: Rule, momentum: RuleState
+    cell: Cell, x: Tensor, state: State, weights: LayerWeights, rule: Rule, momentum: RuleState
 ) -> tuple[State, RuleState]:
-    """One step of a stream: of the rule on a drive ``(B, G H)``, then of the cell.
+    """One step of a stream: of the rule on the drive of an input, then of the cell.
 
     Args:
         cell: The recurrence.
-        drive: ``W x + b_ih``.
+        x: The input, ``(B, I)``.
         state: The cell's, each ``(B, H)``.
-        weights: The recurrent ones.
+        weights: All but those of a normalization.
         rule: The momentum rule.
         momentum: Its state.
 
     Returns:
         The new states of both.
     """
-    hh, bias_hh, _ = weights
+    ih, hh, bias_ih, bias_hh, extra, _ = weights
     floats = [*state, *[t for t in momentum if t.is_floating_point()]]
-    if not rule.reads_hidden and compiled_step_serves(cell, (drive, *floats, hh, bias_hh)):
-        moments = rule.moments(momentum) if rule.space == "gates" else None
-        if moments is not None:
-            *new, velocity, rms = compiled_step(cell, drive, state, hh, bias_hh, moments)
-            return tuple(new), rule.from_moments(velocity, rms)
-        pre, momentum = _rule_step(rule, drive, momentum, hh)
-        pre = pre.to(drive.dtype, copy=True)  # the kernel writes to it, and it may be the state's
-        return compiled_step(cell, pre, state, hh, bias_hh), momentum
-    hidden = state[0]
+    tensors = (x, *floats, ih, hh, bias_ih, bias_hh)
+    if not rule.reads_hidden and compiled_step_serves(cell, tensors):
+        given, count = (cell, x, state, ih, hh, bias_ih, bias_hh), len(state)
+        if rule.space == "gates":
+            velocity = rule.velocity(momentum)
+            if velocity is not None:
+                found = compiled_step(*given, velocity)
+                return found[:count], with_parts(momentum, found[count:])
+            moments = rule.moments(momentum)
+            if moments is not None:
+                found = compiled_step(*given, moments)
+                return found[:count], rule.from_moments(*found[count:])
+        pre, momentum = _rule_step(rule, linear(x, ih, bias_ih), momentum, hh)
+        return compiled_step(cell, pre.to(x.dtype), state, None, hh, None, bias_hh), momentum
+    drive, hidden, recurrent = linear(x, ih, bias_ih), state[0], Weights(hh, bias_hh, extra)
     if not rule.reads_hidden:
         pre, momentum = _rule_step(rule, drive, momentum, hh)
-        return cell.step(pre.to(drive.dtype), state, weights, hidden, PLAIN), momentum
+        return cell.step(pre.to(drive.dtype), state, recurrent, hidden, PLAIN), momentum
     asked, wide = rule.modifiers(momentum), torch.promote_types(hidden.dtype, torch.float32)
     mu = asked.momenta(1, wide)
     operand = asked.operand(hidden.to(wide), asked.previous, None if mu is None else mu[0])
     operand = operand.to(drive.dtype)
     pre, momentum = rule.step(drive, momentum)
     momentum = rule.follow(momentum, hidden)
-    found = cell.step(pre.to(drive.dtype), state, weights, operand, asked)
+    found = cell.step(pre.to(drive.dtype), state, recurrent, operand, asked)
     return asked.zoned(found, state), momentum

@@ -14,6 +14,7 @@ from torchmomentum.ops.backends import BACKENDS
 from torchmomentum.ops.cells import Cell, modrelu
 from torchmomentum.ops.cpu.library import available, product, timed
 from torchmomentum.ops.cpu.pool import empty_cache, memory_changes
+from torchmomentum.ops.cpu.step import Velocity
 from torchmomentum.ops.cpu.step import step as compiled_step
 from torchmomentum.ops.filters import (
     adam_scan,
@@ -35,6 +36,7 @@ __all__ = [
     "Moments",
     "Plan",
     "Problem",
+    "Velocity",
     "adam_scan",
     "adam_scan_definition",
     "available",

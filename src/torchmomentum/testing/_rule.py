@@ -243,6 +243,11 @@ def _in_a_layer(make: MakeRule) -> None:
     for x_t, wanted in zip(x, expected, strict=True):
         out, hidden, momentum = cell(x_t, hidden, momentum)
         require_close(out, wanted, "a cell step by step")
+    cell, x_t = cell.float(), x[0].float()
+    _, hidden, momentum = cell(x_t)
+    wanted = cell(x_t, hidden, momentum)[0]
+    with torch.no_grad():  # on the kernel of one step, where there is one
+        require_close(cell(x_t, hidden, momentum)[0], wanted, "a cell without gradients", 1e-4)
 
 
 @CONTRACT.check

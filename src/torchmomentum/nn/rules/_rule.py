@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmomentum._checks import check_choice
-from torchmomentum.ops import PLAIN, Modifiers, Moments, last_alive
+from torchmomentum.ops import PLAIN, Modifiers, Moments, Velocity, last_alive
 
 SPACES = ("gates", "hidden")
 RuleState: TypeAlias = "tuple[Tensor, ...]"
@@ -64,7 +64,8 @@ class Rule(nn.Module):
     - ``linear = True``, where the rule is linear in its drive. It then commutes with the cell's
       affine input map, and a layer runs it on ``[x_t; 1]`` instead of ``W x_t + b``, which is
       narrower.
-    - :meth:`moments` and :meth:`from_moments`, where a kernel fuses the rule with a recurrence.
+    - :meth:`moments` and :meth:`from_moments`, where a kernel fuses the rule with a recurrence,
+      and :meth:`velocity`, where that of one step does.
     - ``reads_hidden = True`` with :meth:`cell_state`, :meth:`modifiers` and :meth:`follow`, where
       the rule changes what the recurrent weights read.
 
@@ -88,7 +89,7 @@ class Rule(nn.Module):
         super().__init_subclass__(**kwargs)
         depth = {
             name: next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
-            for name in ("step", "scan", "linear", "moments")
+            for name in ("step", "scan", "linear", "moments", "velocity")
         }
         if depth["step"] < depth["scan"]:
             cls.scan = Rule.scan  # type: ignore[method-assign]
@@ -99,6 +100,8 @@ class Rule(nn.Module):
             cls.linear = False
         if changed < depth["moments"]:
             cls.moments = Rule.moments  # type: ignore[method-assign]
+        if changed < depth["velocity"]:
+            cls.velocity = Rule.velocity  # type: ignore[method-assign]
 
     @abstractmethod
     def initial_state(
@@ -182,6 +185,18 @@ class Rule(nn.Module):
 
         Returns:
             Those of Adam's rule, or None where no kernel computes this rule.
+        """
+        return None
+
+    def velocity(self, state: RuleState) -> Velocity | None:
+        """The rule's state and numbers for the kernel of one step, which fuses a plain velocity.
+
+        Args:
+            state: The state to go on from.
+
+        Returns:
+            Those of ``v' = mu v + gain d``, where that is all there is to the state and what the
+            cell reads; None for another rule.
         """
         return None
 

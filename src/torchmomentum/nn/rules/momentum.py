@@ -9,6 +9,7 @@ from torch import Tensor
 
 from torchmomentum.nn.rules._rule import RuleState, in_float32
 from torchmomentum.nn.rules._scaled import ScaledRule
+from torchmomentum.ops import Velocity
 
 
 class MomentumState(NamedTuple):
@@ -65,6 +66,10 @@ class Momentum(ScaledRule):
         bounded, gain = self._bounded(drive)
         velocity = torch.add(self.mu * state[0], bounded, alpha=gain)
         return velocity, MomentumState(velocity)
+
+    def velocity(self, state: RuleState) -> Velocity:
+        """See :meth:`Rule.velocity`."""
+        return Velocity(state[0], self.mu, self.step_size)
 
     def scan(
         self, drives: Tensor, state: RuleState | None = None, lengths: Tensor | None = None

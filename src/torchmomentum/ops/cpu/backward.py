@@ -96,7 +96,7 @@ class _RuleGradient:
         self.layer.drive(steps, again, self.bias)
         sizes = self.layer.sizes(steps, self.layer.width)
         tail = (*self.marks[k], *self.moments, self.sums if self.learned else None)
-        call("adam_rule_backward", *sizes, self.numbers, again, local, *tail)
+        call("adam_rule_backward", *sizes, *self.numbers, again, local, *tail)
 
     def found(self) -> list[Tensor]:
         """The gradients of the moments, ``mu`` and the gain."""

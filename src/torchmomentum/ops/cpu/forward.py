@@ -85,7 +85,7 @@ class _Rule:
         if self.layer.problem.train:
             self.marks[k, 0], self.marks[k, 1] = self.moments
         sizes = self.layer.sizes(steps, self.layer.width)
-        call("adam_rule_forward", *sizes, self.numbers, drives, *self.moments, self.shift)
+        call("adam_rule_forward", *sizes, *self.numbers, drives, *self.moments, self.shift)
 
 
 def _run_cell(

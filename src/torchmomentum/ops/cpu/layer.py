@@ -16,7 +16,6 @@ backward is the gates and the cell states, and nothing else of their size ever e
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import torch
@@ -24,18 +23,11 @@ from torch import Tensor
 
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cpu.library import call, product
-from torchmomentum.ops.filters.adam import LARGEST, largest_drive
 
 # the cells that have kernels, by their key; those of the Elman networks take a number
 KERNELS = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn", "RNN_MODRELU": "rnn"}
 ACTIVATIONS = {"RNN_TANH": 0, "RNN_RELU": 1, "RNN_MODRELU": 2}
 FEW = 8  # rows below which to pack weights for a product costs more than the product
-
-
-def rule_numbers(like: Tensor, mu: float, gain: float, beta: float, eps: float) -> Tensor:
-    """The numbers of the Adam rule in the order of ``Adam`` in ``adam.h``."""
-    limits = largest_drive(like, gain), largest_drive(like), LARGEST
-    return like.new_tensor([mu, gain, beta, eps, math.sqrt(beta), math.sqrt(1 - beta), *limits])
 
 
 @functools.cache
@@ -126,13 +118,13 @@ class Layer:
             bias_hh = torch.cat([bias_hh[: 2 * self.hidden], bias_hh.new_zeros(self.hidden)])
         return (bias_hh if bias_ih is None else bias_ih + bias_hh).contiguous()
 
-    def rule(self) -> Tensor:
-        """The numbers of the Adam rule as its kernels take them."""
+    def rule(self) -> tuple[float, float, float, float]:
+        """The momentum, the gain, the beta and the epsilon of the Adam rule."""
         moments = self.problem.moments
         if moments is None:
             raise TypeError("there is no rule")
         mu, gain = (s.item() if isinstance(s, Tensor) else s for s in moments[2:4])
-        return rule_numbers(self.x, mu, gain, moments.beta, moments.eps)
+        return float(mu), float(gain), float(moments.beta), float(moments.eps)
 
     def pack(self, direction: str) -> tuple[Tensor, bool]:
         """The recurrent weights in the order in which a kernel reads them; whether in bfloat16."""

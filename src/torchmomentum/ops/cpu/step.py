@@ -1,59 +1,75 @@
-"""One step of a stream on the compiled kernels, without gradients and in few calls."""
+"""One step of a stream on the compiled kernels, without gradients and in one call."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchmomentum.ops._problem import Moments
 from torchmomentum.ops.cells import Cell, State
-from torchmomentum.ops.cpu.layer import ACTIVATIONS, rule_numbers
 from torchmomentum.ops.cpu.library import call
 
-STEPPED = ("LSTM", "RNN_TANH", "RNN_RELU")  # the cells that have such a kernel
+STEPPED = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}  # by the kernel's numbers
+
+
+class Velocity(NamedTuple):
+    """A rule that is a velocity and nothing else: ``v' = mu v + gain d``.
+
+    Attributes:
+        velocity: ``(B, G H)``.
+        mu: Momentum, a number or a scalar tensor.
+        gain: What the drive is scaled by, likewise.
+    """
+
+    velocity: Tensor
+    mu: float | Tensor
+    gain: float | Tensor
 
 
 def step(
     cell: Cell,
-    drive: Tensor,
+    x: Tensor,
     state: State,
+    weight_ih: Tensor | None,
     weight_hh: Tensor,
+    bias_ih: Tensor | None,
     bias_hh: Tensor | None,
-    moments: Moments | None = None,
+    rule: Velocity | Moments | None = None,
 ) -> State:
     """One step, of what :func:`torchmomentum.ops.compiled_step_serves`.
 
     Args:
-        cell: LSTM, tanh or ReLU.
-        drive: ``W x + b_ih`` of the step or what a rule made of it, ``(B, G H)``; written to.
+        cell: One of :data:`STEPPED`.
+        x: The input, ``(B, I)``; without a ``weight_ih`` what a rule made of the drives,
+            ``(B, G H)``.
         state: ``(h, c)`` for an LSTM, ``(h,)`` otherwise, each ``(B, H)``.
+        weight_ih: ``(G H, I)``, or None.
         weight_hh: ``(G H, H)``.
+        bias_ih: ``(G H,)``, or None.
         bias_hh: ``(G H,)``, or None.
-        moments: The Adam rule, which the drive goes through.
+        rule: What the drives go through; its velocity and root are left as they are.
 
     Returns:
-        The state, and with ``moments`` the velocity and root.
+        The state, and with a rule its new velocity and, of moments, the new root.
     """
-    batch, width = drive.shape
-    hidden, last = weight_hh.shape[1], list[Tensor]()
-    drive = drive.contiguous()
-    if moments is not None:
-        last = [m.clone(memory_format=torch.contiguous_format) for m in moments[:2]]
-        shift = drive.new_zeros(width) if bias_hh is None else bias_hh.contiguous()
-        pair = float(moments.mu), float(moments.gain)
-        rule = rule_numbers(drive, *pair, moments.beta, moments.eps)
-        call("adam_rule_forward", 1, batch, width, None, 1, rule, drive, *last, shift)
-    elif bias_hh is not None:
-        drive.add_(bias_hh)
-    h, *rest = [s.contiguous() for s in state]
-    drive.addmm_(h, weight_hh.t())
-    out = torch.empty_like(h)
-    tail = [None, None, None, 1.0, *[None, 0.0] * len(state), None]
-    sizes = (1, batch, hidden, None, 1)
-    if cell.key == "LSTM":
-        new_cell = torch.empty_like(out)
-        call("lstm_forward", *sizes, drive, out, new_cell, h, *rest, None, 0, *tail)
-        return out, new_cell, *last
-    activation = ACTIVATIONS[cell.key], None, None
-    call("rnn_forward", *sizes, drive, out, h, None, 0, *activation, *tail)
-    return out, *last
+    velocity: Tensor | None
+    rms: Tensor | None
+    velocity, rms, numbers = None, None, (0.0, 0.0, 0.0, 0.0)
+    if isinstance(rule, Velocity):
+        velocity, numbers = rule.velocity, (float(rule.mu), float(rule.gain), 0.0, 0.0)
+    elif rule is not None:
+        velocity, rms = rule.velocity, rule.rms
+        numbers = float(rule.mu), float(rule.gain), float(rule.beta), float(rule.eps)
+    h, c = state if len(state) == 2 else (state[0], None)
+    held = [_whole(each) for each in (h, c, velocity, rms)]
+    new = [None if each is None else torch.empty_like(each) for each in held]
+    weights = [_whole(each) for each in (weight_ih, bias_ih, weight_hh, bias_hh)]
+    sizes = STEPPED[cell.key], *x.shape, h.shape[1], torch.get_num_threads()
+    call("cell_step", *sizes, x.contiguous(), *weights, *held, *new, *numbers)
+    return tuple([each for each in new if each is not None])
+
+
+def _whole(x: Tensor | None) -> Tensor | None:
+    return None if x is None else x.contiguous()

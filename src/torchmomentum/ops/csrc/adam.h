@@ -10,12 +10,27 @@ struct Adam {
   float largest; // bounds the gradients
   float bound;   // bounds the quotient
 
-  static Adam from(const float *x) {
-    return {x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]};
+  static Adam of(double mu, double gain, double beta, double eps) {
+    const double largest = __builtin_sqrt(3.40282346638528859812e38); // of what squares to a float
+    return {(float)mu,
+            (float)gain,
+            (float)beta,
+            (float)eps,
+            (float)__builtin_sqrt(beta),
+            (float)__builtin_sqrt(1.0 - beta),
+            (float)(largest / (gain > 1.0 ? gain : 1.0)),
+            (float)largest,
+            1e4f};
+  }
+
+  Vector bounded(Vector drive) const { return at_least(at_most(drive, limit), -limit); }
+
+  Vector quotient(Vector v, Vector r) const {
+    return at_least(at_most(v / (r + eps), bound), -bound);
   }
 
   void step(Vector drive, Vector &v, Vector &r) const {
-    Vector x = at_least(at_most(drive, limit), -limit);
+    const Vector x = bounded(drive);
     r = hypotenuse(old_root * r, new_root * x);
     v = mu * v + gain * x;
   }
@@ -60,8 +75,7 @@ static inline void adam_forward(const Problem &p, const Adam &rule, float *drive
           store(v + state + at, velocity, left);
           store(r + state + at, rms, left);
         }
-        Vector y = velocity / (rms + rule.eps);
-        y = at_least(at_most(y, rule.bound), -rule.bound);
+        const Vector y = rule.quotient(velocity, rms);
         store(drive + at, shift ? y + load(shift + channel + at, left) : y, left);
       }
     }

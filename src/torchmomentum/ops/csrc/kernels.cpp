@@ -17,6 +17,7 @@
 #include "lstm.h"
 #include "nesterov.h"
 #include "rnn.h"
+#include "step.h"
 
 extern "C" {
 
@@ -108,18 +109,18 @@ void complex_filter_backward(int64_t time, int64_t batch, int64_t size, int64_t 
                     initial, grad, grad_x, grad_initial, sums, threads);
 }
 
-// The rule's numbers stand as in Adam of adam.h.
 void adam_rule_forward(int64_t time, int64_t batch, int64_t channels, const int64_t *lengths,
-                       int64_t threads, const float *rule, float *drives, float *v, float *r,
-                       const float *shift) {
-  adam_forward(Problem{time, batch, channels, lengths, threads}, Adam::from(rule), drives, v, r,
-               shift);
+                       int64_t threads, double mu, double gain, double beta, double eps,
+                       float *drives, float *v, float *r, const float *shift) {
+  adam_forward(Problem{time, batch, channels, lengths, threads}, Adam::of(mu, gain, beta, eps),
+               drives, v, r, shift);
 }
 
 void adam_rule_backward(int64_t time, int64_t batch, int64_t channels, const int64_t *lengths,
-                        int64_t threads, const float *rule, const float *drives, float *grads,
-                        const float *v, const float *r, float *dv, float *dr, double *sums) {
-  adam_backward(Problem{time, batch, channels, lengths, threads}, Adam::from(rule), drives, grads,
-                v, r, dv, dr, sums);
+                        int64_t threads, double mu, double gain, double beta, double eps,
+                        const float *drives, float *grads, const float *v, const float *r,
+                        float *dv, float *dr, double *sums) {
+  adam_backward(Problem{time, batch, channels, lengths, threads}, Adam::of(mu, gain, beta, eps),
+                drives, grads, v, r, dv, dr, sums);
 }
 }
