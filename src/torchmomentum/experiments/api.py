@@ -77,7 +77,7 @@ def compare(
     rules: Sequence[str] = (),
     controls: bool = False,
     tune: int | None = None,
-    space: Sequence[str] = (),
+    space: str | Sequence[str] = (),
     seeds: int = 3,
     scale: str = "desk",
     out: str | Path | None = None,
@@ -114,7 +114,7 @@ def compare(
         offline: Does not download what is missing.
         changes: What differs from the task's recipe: ``epochs=5``, ``lr=1e-3``, ``hidden_size=32``,
             ``mu=0.3``. A list of an option of models or rules compares its values:
-            ``mu=[0.3, 0.6]``.
+            ``mu=[0.3, 0.6]``, and so does ``optimizer=["sgd", "srsgd"]`` each model's optimizers.
 
     Returns:
         The results: ``torchmomentum.experiments.report.document.document`` makes the table.
@@ -126,7 +126,10 @@ def compare(
     from torchmomentum.experiments.data.folder import data_folder
 
     if space and tune is None:
-        raise UsageError("space says what tune tries; give tune too")
+        raise UsageError("space is what tune tries; give tune too")
+    for what, count in (("jobs", jobs), ("seeds", seeds)):
+        if type(count) is not int or count < 1:
+            raise UsageError(f"{what} must be a whole number of at least 1, got {count!r}")
     name, tasks = _task(task)
     called, own = _models(models)
     if jobs > 1 and (tasks or own):
@@ -138,9 +141,11 @@ def compare(
             called |= named([f"{rule}-{cell_of(called.values())}" for rule in rules])
         called = with_controls(called) if controls else called
         lists = {k: v for k, v in changes.items() if isinstance(v, (list, tuple))}
-        once = {k: v for k, v in changes.items() if k not in lists}
+        optimizers = lists.pop("optimizer", ())
+        once = {k: v for k, v in changes.items() if not isinstance(v, (list, tuple))}
+        arms = expand(called, lists)
         study, runs = comparison(
-            name, expand(called, lists), scale=scale, seeds=seeds, changes=once
+            name, arms, scale=scale, seeds=seeds, changes=once, optimizers=optimizers
         )
         folder = Path(spare if out is None else out)
         place = Place(
@@ -150,8 +155,9 @@ def compare(
         )
         if tune is not None:
             check_out(study, scale, runs, place, folder, resume)
-            search, storage = Search(tune, parse(space) or None), journal_of(place)
-            study = searched(study, search, place, storage, jobs=jobs, quiet=quiet)
+            tried = parse([space] if isinstance(space, str) else space) or None
+            storage = journal_of(place)
+            study = searched(study, Search(tune, tried), place, storage, jobs=jobs, quiet=quiet)
             runs = study.plan(seeds=seeds)
         return run_study(
             study,

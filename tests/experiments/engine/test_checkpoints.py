@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,6 +59,27 @@ def test_where_all_are_damaged_the_run_begins_anew(tmp_path, caplog):
     told = caplog.messages[0]
     assert told.endswith("; the run begins anew")
     assert all(path.name in told for path in both)
+
+
+def test_what_is_damaged_does_not_outlive_what_comes_after(tmp_path):
+    """The run has gone back behind it."""
+    for step in (800, 900):
+        (tmp_path / f"step-{step:09d}.ckpt").write_bytes(b"damaged")
+    for step in (100, 200, 300):
+        save_checkpoint(tmp_path, step, {"step": step})
+        assert newest_checkpoint(tmp_path).values == {"step": step}
+    assert [path.name for path in checkpoints(tmp_path)] == [
+        f"step-{step:09d}.ckpt" for step in (300, 200)
+    ]
+
+
+def test_damage_is_told_once(tmp_path, caplog):
+    recipe, place, both = _stopped(tmp_path)
+    for path in both:
+        path.write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        train(recipe, replace(place, resume=True))
+    assert sum("damaged" in told for told in caplog.messages) == 1
 
 
 class Hostile:

@@ -59,6 +59,11 @@ def test_the_seeds_needed_find_the_difference_four_times_in_five():
     assert found.mean() == pytest.approx(0.8, abs=0.03)
 
 
+def test_up_to_ten_thousand_seeds_are_told():
+    assert seeds_needed(_of_size(0.029)) == 9335
+    assert seeds_needed(_of_size(0.0279)) is None
+
+
 def test_where_no_number_of_seeds_would_do_there_is_none():
     assert seeds_needed(_of_size(1e-4)) is None
     assert seeds_needed(Difference(0.1, None, None, None)) is None

@@ -12,7 +12,7 @@ from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.report.named import table
 from torchmomentum.experiments.studies.compare import comparison
-from torchmomentum.experiments.studies.run import load_results
+from torchmomentum.experiments.studies.run import load_results, run_study
 from torchmomentum.experiments.studies.search import Search, searched
 from torchmomentum.experiments.sweeps.space import parse
 from torchmomentum.experiments.tasks.digits import PermutedDigits
@@ -81,7 +81,7 @@ def test_a_search_again_computes_nothing_anew(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Search(3, seeds=0), "tuning needs at least 1 seed, got 0"),
+        (lambda: Search(3, seeds=0), "tuning seeds must be at least 1, got 0"),
         (lambda: Search(None), "a grid needs values to try"),
     ],
 )
@@ -100,13 +100,13 @@ def test_what_no_arm_takes_is_named(tmp_path):
 def test_a_wrong_number_of_trials_is_named(tune, tmp_path, capsys):
     command = ["compare", "pdigits", "--models", "lstm", "--scale", "smoke", "--quiet"]
     assert main([*command, "--tune", tune, "--jobs", "1", "--out", str(tmp_path / "out")]) == 2
-    assert "trials" in capsys.readouterr().err
+    assert "error: tune must be" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pdigits", "--space", "lr=0.1,0.2"], "--space says what --tune tries; give --tune N too"),
+        (["pdigits", "--space", "lr=0.1,0.2"], "--space is how --tune tries; give --tune N too"),
         (["pdigits", "--tune", "2", "--space", "no=1,2", "--space", "lr=1,2"], "has no to tune"),
         (["pdigits,pdigits"], "tasks lists pdigits twice"),
     ],
@@ -119,7 +119,7 @@ def test_what_a_comparison_cannot_mean_is_told(arguments, message, tmp_path, cap
 
 @pytest.mark.parametrize("trials", [2.5, True, "3"])
 def test_trials_are_a_whole_number(trials):
-    with pytest.raises(UsageError, match="trials must be a whole number"):
+    with pytest.raises(UsageError, match="tune must be a whole number of trials"):
         Search(trials)
 
 
@@ -141,6 +141,72 @@ def test_what_no_training_can_have_is_told_before_any_is_trained(tmp_path):
     assert not list(tmp_path.glob("runs/*/recipe.json"))
 
 
+def test_more_trials_that_another_command_asked_for_do_not_count(tmp_path):
+    changes = {"scale": "smoke", "changes": SMALL}
+    one, _ = comparison("pdigits", {"lstm": "lstm"}, **changes)
+    _searched(one, Search(4), tmp_path)
+    two, _ = comparison("pdigits", {"lstm": "lstm", "gru": "gru"}, **changes)
+    found, _ = _searched(two, Search(2), tmp_path)
+    assert [len(each["trials"]) for each in found.view["searched"].values()] == [2, 2]
+
+
+def test_an_arm_that_is_tuned_to_anothers_values_stays_an_arm_of_its_own(tmp_path):
+    models = {"lstm": "lstm", "lstm@lr=0.02": "lstm@lr=0.02"}
+    study, _ = comparison("pdigits", models, scale="smoke", changes=SMALL)
+    found, place = _searched(study, Search(None, parse(["lr=0.02"])), tmp_path)
+    runs = found.plan(seeds=2)
+    assert [arm["model"] for arm in found.arms] == ["lstm@lr=0.02 tuned", "lstm@lr=0.02"]
+    assert {run.recipe.optimizer_options["lr"] for run in runs} == {0.02}
+    results = run_study(found, runs, place, tmp_path / "out", scale="smoke", quiet=True)
+    shown = table(results)
+    assert [row[:2] for row in shown.rows] == [["lstm", "lr 0.02"], ["lstm@lr=0.02", ""]]
+    assert "Each model but lstm@lr=0.02, which has nothing of what was tried," in shown.caption
+    assert "has the best values of 1 trial, on validation samples" in shown.caption
+
+
+def test_an_arm_no_trial_of_which_ended_is_named(tmp_path):
+    changes = {"optimizer": "sgd", "threads": 1, "hidden_size": 4}
+    study, _ = comparison("adding", {"rnn": "rnn"}, scale="smoke", changes=changes)
+    search = Search(None, parse(["lr=1e30,1e35"]))
+    found, place = _searched(study, search, tmp_path)
+    (told,) = found.view["searched"].values()
+    assert all(score is None for _, score, _ in told["trials"])
+    runs = found.plan(seeds=1)
+    results = run_study(found, runs, place, tmp_path / "out", scale="smoke", quiet=True)
+    assert "No trial of rnn came to its end. " in table(results).caption
+
+
+def test_one_optimizer_begins_at_its_own_defaults_too(tmp_path):
+    study, _ = comparison(
+        "pdigits", {"lstm": "lstm"}, scale="smoke", changes={**SMALL, "optimizer": "sgd"}
+    )
+    found, _ = _searched(study, Search(1), tmp_path)
+    (told,) = found.view["searched"].values()
+    assert told["trials"][0][0] == {"lr": 0.1, "momentum": 0.9}
+
+
+@pytest.mark.parametrize("name", ["task", "model", "seed"])
+def test_what_the_trials_have_in_common_is_not_tried(name):
+    with pytest.raises(UsageError, match=f"{name} cannot be tried"):
+        parse([f"{name}=1,2"])
+
+
+@pytest.mark.parametrize("option", [["--sampler", "random"], ["--storage", "sqlite:///x"]])
+def test_what_says_how_to_tune_needs_something_to_tune(option, capsys):
+    assert main(["compare", "pdigits", *option]) == 2
+    assert f"{option[0]} is how --tune tries; give --tune N too" in capsys.readouterr().err
+
+
+def test_optimizers_from_python(tmp_path):
+    how = {"scale": "smoke", "quiet": True, "seeds": 1, **SMALL}
+    found = compare("pdigits", ["lstm"], optimizer=["rmsprop", "sgd"], **how)
+    assert found.axes["optimizer"] == ["rmsprop", "sgd"]
+    assert [run.recipe["optimizer_options"]["lr"] for run in found.runs] == [1e-3, 0.1]
+    for name in ("jobs", "seeds"):
+        with pytest.raises(UsageError, match=f"{name} must be a whole number of at least 1"):
+            compare("pdigits", ["lstm"], **{**how, name: 0})
+
+
 def test_from_python(tmp_path):
     found = compare(
         "pdigits", ["lstm"], tune=2, seeds=2, out=tmp_path, scale="smoke", quiet=True, **SMALL
@@ -156,5 +222,5 @@ def test_what_is_tried_from_python():
     found = compare("pdigits", ["lstm"], tune=2, space=["lr=0.02,0.03"], seeds=1, **how)
     (told,) = found.view["searched"].values()
     assert {values["lr"] for values, *_ in told["trials"]} <= {0.02, 0.03}
-    with pytest.raises(UsageError, match="space says what tune tries; give tune too"):
+    with pytest.raises(UsageError, match="space is what tune tries; give tune too"):
         compare("pdigits", ["lstm"], space=["lr=0.02,0.03"], **how)

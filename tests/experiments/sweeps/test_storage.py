@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.experiments.sweeps.test_trials import _sweep
@@ -123,6 +124,31 @@ def test_a_storage_that_is_not_there_is_named_without_its_password(where, messag
         opened(where).__enter__()
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_line_of_a_journal_that_is_cut_off_is_dropped(tmp_path, caplog):
+    journal = tmp_path / "journal"
+    sweep, place = _sweep(2), Place(tmp_path / "runs")
+    expected = run_sweeps([sweep], place, str(journal), quiet=True)
+    journal.write_bytes(journal.read_bytes()[:-20])
+    assert run_sweeps([sweep], place, str(journal), quiet=True) == expected
+    assert caplog.messages == [f"storage {journal}: its last line was cut off, and is dropped"]
+
+
+def test_a_journal_that_is_damaged_is_told_in_a_line(tmp_path):
+    where = str(tmp_path / "journal")
+    with opened(where) as storage:
+        optuna.create_study(storage=storage)
+    with open(where, "a") as file:
+        file.write("not json at all\n")
+
+    def used():
+        for _ in range(2):  # what is written goes after the damage
+            with opened(where) as storage:
+                optuna.create_study(storage=storage)
+
+    with pytest.raises(UsageError, match=r"journal (failed|cannot be opened): Expecting value"):
+        used()
 
 
 def test_a_database_whose_tables_another_makes_is_waited_for(monkeypatch, tmp_path):

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -15,8 +16,9 @@ from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.studies.run import load_results
-from torchmomentum.experiments.studies.sweep import sweep_of
+from torchmomentum.experiments.studies.sweep import study_of, sweep_of
 from torchmomentum.experiments.sweeps import trials as module
+from torchmomentum.experiments.sweeps.proposals import suggested
 from torchmomentum.experiments.sweeps.run import best_of, run_sweeps
 from torchmomentum.experiments.sweeps.space import parse
 from torchmomentum.experiments.sweeps.storage import opened
@@ -135,6 +137,45 @@ def test_what_no_training_can_have_is_told_before_any(space, message, tmp_path):
     assert not [*tmp_path.glob("runs/*/recipe.json")]
 
 
+def test_combinations_that_no_training_has_are_told_before_any(tmp_path):
+    """Each value alone is one that a training has."""
+    settings = {**SETTINGS, "model": "lstm", "optimizer": "sgd"}
+    space = parse(["optimizer=sgd,adam", "momentum=0.0,0.9"])
+    with pytest.raises(UsageError, match="lstm has no momentum"):
+        _run(sweep_of(settings, space, trials=None, sampler="grid"), tmp_path)
+    assert not list(tmp_path.glob("runs/*/recipe.json"))
+
+
+def test_a_trial_that_cannot_run_is_named_and_not_taken_up_again(tmp_path):
+    settings = {**SETTINGS, "model": "lstm", "optimizer": "sgd"}
+    sweep = sweep_of(settings, parse(["optimizer=sgd,adam", "momentum=0.0,0.9"]), trials=6)
+    told = []
+    for _ in range(6):
+        try:
+            found = _run(sweep, tmp_path)
+            break
+        except UsageError as error:
+            told.append(str(error))
+    assert told
+    assert all("optimizer=adam" in each and "has no momentum" in each for each in told)
+    assert len({each.split(",")[0] for each in told}) == len(told)  # each of another trial
+    assert sum(not trial.is_whole for trial in found) == len(told)
+    study = study_of(sweep, found)
+    assert all(arm["optimizer"] == "sgd" for arm in study.arms)
+
+
+def test_a_trial_whose_process_died_amid_its_values_has_the_same(tmp_path):
+    space = parse(["lr=1e-4:1e-1:log", "mu=0:0.99"])
+    with opened(str(tmp_path / "journal")) as storage:
+        study = optuna.create_study(storage=storage)
+        whole = suggested(space, study.ask(), "random")
+        study = optuna.create_study(storage=storage)
+        first = study.ask()
+        assert suggested({"lr": space["lr"]}, first, "random") == {"lr": whole["lr"]}
+        again = optuna.trial.Trial(study, first._trial_id)
+        assert suggested(space, again, "random") == whole
+
+
 def test_neighbouring_trials_are_unlike(tmp_path):
     found = [trial.values["mu"] for trial in _run(_sweep(5), tmp_path)][1:]
     assert max(found) - min(found) > 0.3
@@ -206,7 +247,7 @@ def test_workers_are_started_again_as_long_as_trials_end(tmp_path, monkeypatch):
         run_sweeps([sweep], place, journal, jobs=2, quiet=True)
     assert ends == []
     with opened(journal) as storage:
-        assert len(module._ended(module._study(sweep, storage))) == 2
+        assert len(module._ended(module._study(sweep, storage), sweep)) == 2
 
 
 def test_what_is_behind_is_pruned_and_may_go_on_later(tmp_path, monkeypatch):

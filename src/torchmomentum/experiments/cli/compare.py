@@ -123,6 +123,8 @@ def _search(options: argparse.Namespace) -> Any:
     from torchmomentum.experiments.studies.search import Search
     from torchmomentum.experiments.sweeps.space import parse
 
+    if "=" in options.tune and options.sampler not in ("tpe", "grid"):
+        raise UsageError(f"--tune {options.tune} tries all values; --sampler is for --tune N")
     if "=" in options.tune:
         return Search(None, parse([options.tune, *options.space]), seeds=options.tuning_seeds)
     try:
@@ -148,8 +150,10 @@ def _tuned(study: Study, search: Any, options: argparse.Namespace, place: Place,
 def run(options: argparse.Namespace) -> None:
     """Trains several models over several seeds and prints which is better."""
     need_extra()
-    if options.space and not options.tune:
-        raise UsageError("--space says what --tune tries; give --tune N too")
+    if not options.tune:
+        for name, default in (("space", []), ("sampler", "tpe"), ("storage", None)):
+            if getattr(options, name) != default:
+                raise UsageError(f"--{name} is how --tune tries; give --tune N too")
     tasks = names_of(options.task)
     if len(tasks) > 1:
         _run_several(options, tasks)

@@ -62,7 +62,7 @@ def _shown_as(path: Path, results: Results) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         kind = type(error).__name__
         raise UsageError(f"{path} cannot be shown as {results.table}: {kind} {error}") from error
 

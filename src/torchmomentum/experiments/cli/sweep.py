@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
     if out.is_file():
         raise UsageError(f"{out} is a file; give another --out")
     if place.runs.exists() and not options.resume:
-        raise UsageError(f"{place.runs} holds runs already; give --resume, or another --out")
+        raise UsageError(f"{place.runs} holds runs already; give --resume, or other --runs")
     if (out / RESULTS).exists() and load_results(out).view.get("search") != sweep.title:
         raise UsageError(f"{out} holds results of another search; give another --out")
     storage = storage_of(options, place)

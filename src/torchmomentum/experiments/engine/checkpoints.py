@@ -79,10 +79,15 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def save_checkpoint(folder: Path, step: int, values: dict[str, Any]) -> None:
-    """Writes a checkpoint, and removes those that are no longer needed."""
+    """Writes a checkpoint, and removes those that are no longer needed.
+
+    Those of later steps are damaged: the run has gone back behind them.
+    """
     # not to the file at once: on a full disk torch.save hides what is wrong
     content = io.BytesIO()
     torch.save(values, content)
     write_bytes(folder / f"step-{step:09d}.ckpt", content.getvalue())
-    for old in checkpoints(folder)[_KEPT:]:
-        old.unlink()
+    found = checkpoints(folder)
+    own = [path for path in found if int(path.stem.removeprefix("step-")) <= step]
+    for old in {*found} - {*own[:_KEPT]}:
+        old.unlink(missing_ok=True)

@@ -57,6 +57,8 @@ def of_other_devices(recipe: Recipe, place: Place) -> tuple[Checkpoint | None, s
     same = {**recipe.to_dict(), **dict.fromkeys(_HOW)}
     found: list[tuple[str, Checkpoint, str]] = []
     for path in place.runs.glob(f"{glob.escape(recipe.label)}-*/{RECIPE}"):
+        if path.parent == folder_of(recipe, place):
+            continue
         held = read_json(path)
         if isinstance(held, dict) and {**held, **dict.fromkeys(_HOW)} == same:
             newest = newest_checkpoint(path.parent)

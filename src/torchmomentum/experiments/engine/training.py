@@ -30,7 +30,9 @@ from torchmomentum.experiments.models import build_model, check_model
 from torchmomentum.experiments.recipe import ON_NONFINITE, Training
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.tasks import task_of
+from torchmomentum.ops import available
 
+_WITH_KERNELS = ("torchmomentum.nn.", "torchmomentum.optim.")
 _EXPLODED = 100.0  # times the first batch's loss
 
 
@@ -90,6 +92,8 @@ def _fit(run: TrainingRun, place: Place, tell: Tell) -> None:
         Log(run.recipe, folder, run.history, place.logs, writes) as log,
         stopping.until_next_step(),
     ):
+        if run.history:  # it may have ended before others heard of its last epoch
+            tell.recorded(run.history[-1])
         while run.epoch < run.recipe.epochs:
             _epoch(run, folder, place.checkpoint_every, tell, words)
             record = run.end_epoch()
@@ -146,6 +150,13 @@ def setup(recipe: Training, place: Place) -> tuple[Data, nn.Module]:
     return data, build_model(recipe, data)
 
 
+def _build_kernels(run: TrainingRun) -> None:
+    """Builds the CPU kernels of what has some: else the first run's time would have it within."""
+    parts = [run.optimizer, *run.model.module.modules()]
+    if any(type(each).__module__.startswith(_WITH_KERNELS) for each in parts):
+        available()
+
+
 def _go_on(run: TrainingRun, place: Place) -> None:
     """Goes on from the newest checkpoint, where there is one: the first process reads it for all.
 
@@ -178,6 +189,7 @@ def trained(
         data, model = setup(recipe, place)
         try:
             run = TrainingRun(recipe, data, model, fabric, watch)
+            _build_kernels(run)
             _go_on(run, place)
             _fit(run, place, tell)
         except Diverged as error:

@@ -106,9 +106,9 @@ def seeds_needed(difference: Difference, level: float = 0.05) -> int | None:
 
     many = 2
     while power(many) < _POWER:  # from below: scipy's distribution fails far out
-        many *= 2
-        if many > _MOST_SEEDS:
+        if many == _MOST_SEEDS:
             return None
+        many = min(2 * many, _MOST_SEEDS)
     few = many // 2
     while few < many:
         middle = (few + many) // 2

@@ -51,9 +51,14 @@ def _how(results: Results) -> str:
     if "tuned" in view:
         tried = ", ".join(map(str, view["tried"]))
         return f"Each model has the best {view['tuned']} for it of {tried}, on validation samples"
-    searched = view["searched"].values()
-    counts = dict.fromkeys(str(len(each["trials"])) for each in searched if each["trials"])
-    return f"Each model has the best values of {' or '.join(counts)} trials, on validation samples"
+    arms = [(_split(results, arm)[0], arm_key(arm)) for arm in results.arms()]
+    trials: dict[str, list[Any]] = {name: view["searched"][key]["trials"] for name, key in arms}
+    count = words.counted(max(map(len, trials.values())), "trial")
+    untuned = [name for name, tried in trials.items() if not tried]
+    but = f" but {', '.join(untuned)}, which has nothing of what was tried," if untuned else ""
+    lost = [n for n, t in trials.items() if t and all(score is None for _, score, _ in t)]
+    none = f"No trial of {', '.join(lost)} came to its end. " if lost else ""
+    return f"{none}Each model{but} has the best values of {count}, on validation samples"
 
 
 def untuned_name(results: Results, arm: dict[str, Any]) -> str:

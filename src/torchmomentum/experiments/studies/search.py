@@ -38,13 +38,13 @@ class Search:
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
-            raise UsageError(f"tuning needs at least 1 seed, got {self.seeds}")
+            raise UsageError(f"tuning seeds must be at least 1, got {self.seeds}")
         if self.trials is None and self.space is None:
             raise UsageError("a grid needs values to try")
         if self.trials is not None and type(self.trials) is not int:
-            raise UsageError(f"trials must be a whole number, got {self.trials!r}")
+            raise UsageError(f"tune must be a whole number of trials, got {self.trials!r}")
         if self.trials is not None and self.trials < 1:
-            raise UsageError(f"trials must be at least 1, got {self.trials}")
+            raise UsageError(f"tune must be at least 1 trial, got {self.trials}")
 
     def of(self, study: Study, run: Run) -> Sweep | None:
         """The trials of one arm; None where it takes nothing of what is tried."""
@@ -109,14 +109,19 @@ def searched(
     trials = iter(run_sweeps(tried, place, storage, jobs=jobs, quiet=quiet))
     kept, view, called = [], dict[str, Any](), dict(study.settings.get("models", {}))
     names: list[str] = []  # of the trials' runs
+    taken = {arm_key(run.arm) for run in arms}
     for run, sweep in zip(arms, sweeps, strict=True):
         arm, found = {**run.arm}, [] if sweep is None else next(trials)
         if sweep is not None:
             best = best_of(found, sweep.higher_is_better)
             suffix = "".join(f"@{key}={value}" for key, value in best.values.items())
+            model = called.get(arm["model"], arm["model"]) + suffix
             arm["model"] += suffix
-            if run.arm["model"] in called:
-                called[arm["model"]] = called[run.arm["model"]] + suffix
+            if arm_key(arm) in taken:  # that of another arm, whose name fixes these values
+                arm["model"] += " tuned"
+            if arm["model"] != model:
+                called[arm["model"]] = model
+        taken.add(arm_key(arm))
         kept.append(arm)
         names += [name for trial in found for name in trial.runs]
         view[arm_key(arm)] = _told(run, sweep, found)

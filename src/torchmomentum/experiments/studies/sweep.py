@@ -75,9 +75,9 @@ def study_of(sweep: Sweep, trials: Sequence[Trial]) -> Study:
     Raises:
         UsageError: All were.
     """
-    whole = [t for t in trials if t.score is not None or not t.said.startswith("pruned")]
+    whole = [trial for trial in trials if trial.is_whole]
     if not whole:
-        raise UsageError("all trials were ended early")
+        raise UsageError("no trial was trained to its end")
     task = task_of(sweep.settings["task"])
     return Study(
         name=f"sweep-{task_name(sweep.settings['task'])}",

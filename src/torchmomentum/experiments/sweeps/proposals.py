@@ -16,10 +16,19 @@ _SEED = 0  # of all searches
 _AT_RANDOM = 5  # trials before TPE has a model of them
 
 
-def suggested(space: Space, trial: Any) -> dict[str, Any]:
-    """A trial's values: those that it has, and for the others what its sampler proposes."""
+def suggested(space: Space, trial: Any, sampler: str) -> dict[str, Any]:
+    """A trial's values: those that it has, and for the others what a sampler proposes.
+
+    Each value is drawn by itself: a trial whose process died amid them goes on with the same.
+
+    Args:
+        space: What is tried.
+        trial: Optuna's.
+        sampler: One of :data:`SAMPLERS`.
+    """
     found: dict[str, Any] = {}
-    for name, of in space.items():
+    for index, (name, of) in enumerate(space.items()):
+        trial.study.sampler = sampler_of(sampler, trial.number, index)
         if isinstance(of, Values):
             found[name] = trial.suggest_categorical(name, of.values)
         elif of.whole:
@@ -29,16 +38,17 @@ def suggested(space: Space, trial: Any) -> dict[str, Any]:
     return found
 
 
-def sampler_of(name: str, number: int) -> Any:
-    """A sampler for one trial: what it proposes depends on its number and on the trials before.
+def sampler_of(name: str, number: int, index: int) -> Any:
+    """A sampler for one value of one trial: it knows no more than these and the trials before.
 
     Args:
         name: One of :data:`SAMPLERS`; a grid's values are queued, so that nothing is drawn.
         number: The trial's.
+        index: The value's, in the order of the space.
     """
     from optuna.samplers import RandomSampler, TPESampler
 
-    drawn = int(np.random.SeedSequence((_SEED, number)).generate_state(1)[0])
+    drawn = int(np.random.SeedSequence((_SEED, number, index)).generate_state(1)[0])
     if name == "tpe":
         return TPESampler(seed=drawn, n_startup_trials=_AT_RANDOM)
     return RandomSampler(seed=drawn)

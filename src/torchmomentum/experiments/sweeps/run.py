@@ -76,6 +76,8 @@ def _check(sweep: Sweep, place: Place) -> None:
     for name, of in sweep.space.items():
         for value in of.values if isinstance(of, Values) else (of.low, of.high):
             sweep.recipes({name: value})[0].check(place)
+    for values in sweep.first:  # all that there are of a grid
+        sweep.recipes(values)[0].check(place)
 
 
 def best_of(trials: Sequence[Trial], higher_is_better: bool) -> Trial:

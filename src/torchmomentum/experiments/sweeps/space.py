@@ -11,6 +11,7 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import setting
 from torchmomentum.experiments.recipe import Training
 
+_NOT_TRIED = ("task", "model", "models", "seed", "scale", "shared", "own_rates")
 _DIGITS = 3  # of a value from a range: a difference that nobody tunes is not written either
 
 
@@ -85,6 +86,8 @@ def parse(texts: Sequence[str]) -> dict[str, Values | Range]:
             raise UsageError(f"what to try is NAME=X,X,... or NAME=LOW:HIGH[:log], got {text}")
         if name in found:
             raise UsageError(f"{name} is given twice")
+        if name in _NOT_TRIED:
+            raise UsageError(f"{name} cannot be tried: it is what the trials have in common")
         try:
             found[name] = _range(name, given) if ":" in given else _values(name, given)
         except UsageError as error:

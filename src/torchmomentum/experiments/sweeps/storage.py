@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import time
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +17,10 @@ from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.provenance import without_passwords
 from torchmomentum.experiments.errors import UsageError
 
+_log = logging.getLogger(__name__)
 _JOURNAL = "trials.journal"
 _GRPC, _PORT = "grpc", 13000
+_WAIT = 60  # seconds for a file that another process writes to
 _TRIES, _PAUSE = 5, 0.5  # of opening a database; seconds between
 
 
@@ -48,6 +53,13 @@ def opened(where: str) -> Iterator[Any]:
     storage = _open(where)
     try:
         yield storage
+    except Exception as error:
+        if not _is_optunas(error):
+            raise
+        shown = without_passwords(where)
+        raise UsageError(
+            f"storage {shown} failed: {_first_line(error)}; give --resume once it is mended"
+        ) from error
     finally:
         if hasattr(storage, "engine"):  # a database's
             storage.remove_session()
@@ -80,12 +92,48 @@ def _opened(where: str) -> Any:
         if scheme == _GRPC:
             return _proxy(optuna, where)
         if scheme:
-            return storages.RDBStorage(where, engine_kwargs={"pool_pre_ping": True})
+            options: dict[str, Any] = {"pool_pre_ping": True}
+            if scheme == "sqlite":
+                options["connect_args"] = {"timeout": _WAIT}
+            return storages.RDBStorage(where, engine_kwargs=options)
+        _drop_what_was_cut_off(where, storages.journal.JournalFileSymlinkLock(where))
         return storages.JournalStorage(storages.journal.JournalFileBackend(where))
     except Exception as error:  # whatever a database's driver raises
-        words = (str(error) or type(error).__name__).splitlines()[0]
         shown = without_passwords(where)
-        raise UsageError(f"storage {shown} cannot be opened: {words}") from error
+        raise UsageError(f"storage {shown} cannot be opened: {_first_line(error)}") from error
+
+
+def _is_optunas(error: Exception) -> bool:
+    """Whether an error came up in Optuna, which calls nothing of ours."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__", "").startswith("optuna.") for frame, _ in frames)
+
+
+def _drop_what_was_cut_off(where: str, lock: Any) -> None:
+    """Removes the last line of a journal that a full disk or a kill has cut off."""
+    path = Path(where)
+    if _is_whole(path):
+        return
+    lock.acquire()
+    try:
+        if not _is_whole(path):
+            with path.open("rb+") as file:
+                file.truncate(path.read_bytes().rfind(b"\n") + 1)
+            _log.warning("storage %s: its last line was cut off, and is dropped", where)
+    finally:
+        lock.release()
+
+
+def _is_whole(path: Path) -> bool:
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _proxy(optuna: Any, where: str) -> Any:

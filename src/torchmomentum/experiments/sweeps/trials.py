@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,12 +26,13 @@ from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.recipe import Recipe
 from torchmomentum.experiments.registry import attribute
 from torchmomentum.experiments.result import Result, validation_of
-from torchmomentum.experiments.sweeps.proposals import SAMPLERS, sampler_of, suggested
+from torchmomentum.experiments.sweeps.proposals import SAMPLERS, suggested
 from torchmomentum.experiments.sweeps.space import Space
 from torchmomentum.experiments.sweeps.storage import opened
 
 LOCKS = ".trials"  # below the folder of runs
 FAILED, VALUES, RUNS = "failed", "values", "runs"  # what a storage is told of a trial besides
+PRUNED, REJECTED = "pruned", "rejected"  # the first words of why a trial has not trained to its end
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Trial(NamedTuple):
         number: Its place in the order of proposals.
         values: What was tried.
         score: The mean of the validation metric at its best epoch; None where it has none.
-        said: Why it has none: diverged, or pruned.
+        said: Why it has none: diverged, pruned, or values that no training has.
         runs: The folders of its runs.
     """
 
@@ -101,6 +103,11 @@ class Trial(NamedTuple):
     score: float | None
     said: str = ""
     runs: Sequence[str] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its runs came to their end, though they diverged."""
+        return not self.said.startswith((PRUNED, REJECTED))
 
 
 class _Pruned(Exception):
@@ -152,13 +159,11 @@ def _take(sweep: Sweep, study: Any, folder: Path) -> tuple[Any, FileLock] | None
                 continue
             lock = _locked(folder, each.number)
             if lock is not None and _is_running(study, each.number):  # still, now that it is ours
-                study.sampler = sampler_of(sweep.sampler, each.number)
                 return optuna.trial.Trial(study, each._trial_id), lock
             if lock is not None:
                 lock.release()
         if len(begun) >= sweep.trials:
             return None
-        study.sampler = sampler_of(sweep.sampler, len(begun))
         trial = study.ask()
         lock = _locked(folder, trial.number)
         if lock is None:
@@ -197,9 +202,11 @@ class _Watched(Tell):
             _Pruned: It is.
         """
         if "validation_metric" in record:
-            self._trial.report(record["validation_metric"], int(record["epoch"]))
+            with warnings.catch_warnings():  # of an epoch that was told before the process died
+                warnings.simplefilter("ignore", UserWarning)
+                self._trial.report(record["validation_metric"], int(record["epoch"]))
             if self._trial.should_prune():
-                raise _Pruned(f"pruned after epoch {int(record['epoch'])}")
+                raise _Pruned(f"{PRUNED} after epoch {int(record['epoch'])}")
 
 
 def _computed(recipe: Recipe, place: Place, tell: Tell) -> Result:
@@ -215,13 +222,14 @@ def _try(sweep: Sweep, study: Any, trial: Any, place: Place, bars: Bars) -> None
     """Computes a trial's runs, and tells the storage what they gave."""
     import optuna
 
-    values = {**suggested(sweep.space, trial), **trial.user_attrs.get(VALUES, {})}
+    proposed = suggested(sweep.space, trial, sweep.sampler)
+    values = {**proposed, **trial.user_attrs.get(VALUES, {})}
     name = f"{sweep.name} {_words(values)}-{trial.number}"
-    recipes = sweep.recipes(values)
     trial.set_user_attr(VALUES, values)
-    trial.set_user_attr(RUNS, [recipe.folder for recipe in recipes])
     results = []
     try:
+        recipes = sweep.recipes(values)
+        trial.set_user_attr(RUNS, [recipe.folder for recipe in recipes])
         for index, recipe in enumerate(recipes):
             recipe.check(place)
             at = partial(bars.update, name)
@@ -231,10 +239,10 @@ def _try(sweep: Sweep, study: Any, trial: Any, place: Place, bars: Bars) -> None
         score = validation_of(results)
     except _Pruned as reason:
         score, said = None, str(reason)
-    except UsageError as error:  # the search goes on without it
-        trial.set_user_attr(FAILED, str(error))
+    except UsageError as error:  # given again, the command goes on without this trial
+        trial.set_user_attr(FAILED, f"{REJECTED}: {error}")
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        raise
+        raise UsageError(f"trial {trial.number}, {_words(values)}: {error}") from error
     else:
         said = next((r.failed for r in results if r.failed is not None), None) or ""
     if score is None:
@@ -279,30 +287,32 @@ def _step(searches: Sequence[tuple[Sweep, Any, Path]], place: Place, bars: Bars)
                 _try(sweep, study, trial, place, bars)
             finally:
                 lock.release()
-    if not taken and any(_count(study) < sweep.trials for sweep, study, _ in searches):
+    if not taken and any(_count(study, sweep) < sweep.trials for sweep, study, _ in searches):
         time.sleep(LOOKED_EVERY)  # others are at the last ones, and may die
         return False
     return not taken
 
 
-def _count(study: Any) -> int:
+def _count(study: Any, sweep: Sweep) -> int:
     """How many trials have ended, those included that others told of without our words."""
-    return sum(each.state.is_finished() for each in _proposed(study))
+    return sum(each.state.is_finished() for each in _proposed(study)[: sweep.trials])
 
 
 def trials_of(sweeps: Sequence[Sweep], storage: str) -> list[list[Trial]]:
     """The trials of each search that have ended, in the order of their numbers.
 
+    Those beyond a search's number are left out: another command may have asked for more.
+
     Raises:
         UsageError: No storage.
     """
     with opened(storage) as held:
-        return [_ended(_study(sweep, held)) for sweep in sweeps]
+        return [_ended(_study(sweep, held), sweep) for sweep in sweeps]
 
 
-def _ended(study: Any) -> list[Trial]:
+def _ended(study: Any, sweep: Sweep) -> list[Trial]:
     found = []
-    for each in _proposed(study):
+    for each in _proposed(study)[: sweep.trials]:
         if each.state.is_finished() and VALUES in each.user_attrs:
             said = each.user_attrs.get(FAILED, "")
             score = None if said else each.value  # Optuna's own has what was told before the end
