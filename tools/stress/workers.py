@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -42,27 +41,46 @@ def _begun(out: Path) -> list[Path]:
     return [f for f in folders if checkpoints(f) and not (f / "result.json").exists()]
 
 
+def _check(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a worker goes on; ends where it has ended by a fault."""
+    if process.poll() is None:
+        return True
+    _, said = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"a worker failed: {said.decode()}")
+    return False
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
 def _disturb(out: Path, storage: str, trials: int, workers: int, kills: int, seed: int) -> int:
-    """Lets workers compute all trials, killing some; returns how many died amid a training."""
+    """Lets workers compute all trials, killing some; returns how many kills were left."""
     drawn, left, amid = random.Random(seed), kills, 0
     running = [_start(out, storage, trials) for _ in range(workers)]
-    while left and _done(out) < trials:
-        time.sleep(drawn.uniform(0.5, 5.0))
-        running = [process for process in running if process.poll() is None]
-        if not running or not _begun(out):
-            running += [_start(out, storage, trials) for _ in range(workers - len(running))]
-            continue
-        doomed = drawn.choice(running)
-        doomed.send_signal(signal.SIGKILL)
-        doomed.communicate()
-        amid += bool(_begun(out))
-        left -= 1
-        running.remove(doomed)
-        running.append(_start(out, storage, trials))
-    for process in running:
-        _, said = process.communicate()
-        if process.returncode:
-            raise SystemExit(f"a worker failed: {said.decode()}")
+    try:
+        while left and _done(out) < trials:
+            time.sleep(drawn.uniform(0.5, 5.0))
+            running = [process for process in running if _check(process)]
+            if not running or not _begun(out):
+                running += [_start(out, storage, trials) for _ in range(workers - len(running))]
+                continue
+            doomed = drawn.choice(running)
+            _kill(doomed)
+            amid += bool(_begun(out))
+            left -= 1
+            running.remove(doomed)
+            running.append(_start(out, storage, trials))
+        for process in running:
+            process.wait()
+            _check(process)
+    finally:
+        for process in running:
+            _kill(process)
     print(f"{kills - left} workers killed, {amid} amid a training")
     return left
 
@@ -78,13 +96,15 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shared, alone = Path(folder) / "shared", Path(folder) / "alone"
+        for out in (shared, alone):
+            out.mkdir()  # where its journal lies
         storage = options.storage or str(shared / "trials.journal")
         left = _disturb(
             shared, storage, options.trials, options.workers, options.kills, options.seed
         )
         process = _start(alone, str(alone / "trials.journal"), options.trials)
-        if process.wait():
-            raise SystemExit("the undisturbed worker failed")
+        process.wait()
+        _check(process)
         found, expected = (_numbers(out) for out in (shared, alone))
     if found != expected:
         raise SystemExit(f"the trials differ: {found} and {expected}")
