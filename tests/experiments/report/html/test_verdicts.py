@@ -44,7 +44,7 @@ def test_a_comparison_in_sentences(higher, good, bad):
         "accuracy 0.7100 ± 0.0100 against 0.5100 ± 0.0100; difference +0.2000 [+0.1752, +0.2248], "
         "the 95 % interval over 3 pairs of seeds; p = 0.0025 after Holm's correction"
     )
-    assert found["same"].words.endswith("correction; more than 10,000 seeds would tell")
+    assert found["same"].words.endswith("correction; about 8,515 seeds would tell")
 
 
 def test_what_went_wrong_comes_first():
