@@ -90,7 +90,7 @@ stress: setup
 	$(BIN)/python -m tools.stress.fuzz --mutations 2000
 	$(BIN)/python -m tools.stress.builds --processes 8
 	$(BIN)/python -m tools.stress.kill --times 50
-	$(BIN)/python -m tools.stress.workers --workers 4 --kills 10 --trials 200
+	$(BIN)/python -m tools.stress.workers --workers 4 --kills 10 --trials 250
 
 # which small changes of the code no test notices: make mutants MUTANTS=40 MODULES="optim sampling"
 SEED ?= 0
