@@ -106,3 +106,15 @@ def test_a_rule_that_changes_a_step_is_not_the_kernels():
     expected = cell(x)[0].detach()
     with torch.no_grad():
         torch.testing.assert_close(cell(x)[0], expected)
+
+
+@pytest.mark.parametrize("name", ["weight_ih", "weight_hh", "bias_ih", "bias_hh"])
+def test_a_weight_that_was_replaced_by_one_of_another_shape_is_named(name):
+    cell, layer = tnn.LSTMCell(3, 5, momentum=tnn.Momentum()), tnn.LSTM(3, 5)
+    for module, own in ((cell, name), (layer, f"{name}_l0")):
+        setattr(module, own, torch.nn.Parameter(getattr(module, own).detach()[:4].clone()))
+    with torch.no_grad():
+        with pytest.raises(ValueError, match=f"{name} must have shape"):
+            cell(torch.randn(2, 3))
+        with pytest.raises(ValueError, match=f"{name} must have shape"):
+            layer(torch.randn(1, 2, 3))

@@ -105,3 +105,32 @@ def test_it_is_one_call():
     with timed() as seconds:
         step(LSTM, x, state, ih, hh, bias_ih, bias_hh, _rule("moments", *moments))
     assert [*seconds] == ["cell_step"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        (0, "x"),
+        (1, "state"),  # h says how many rows there are
+        (2, "state"),
+        (3, "weight_ih"),
+        (4, "weight_hh"),
+        (5, "bias_ih"),
+        (6, "bias_hh"),
+        *((n, "moments") for n in (7, 8)),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_named_not_read_past(wrong, name):
+    x, state, weights, moments = _drawn(LSTM, 3, 5, 6)
+    given = [x, *state, *weights, *moments]
+    given[wrong] = given[wrong][:-1]
+    x, h, c, ih, hh, bias_ih, bias_hh, *moments = given
+    with pytest.raises(ValueError, match=f"{name} must have shape"):
+        step(LSTM, x, (h, c), ih, hh, bias_ih, bias_hh, _rule("moments", *moments))
+
+
+def test_what_a_rule_made_is_of_the_gates_width():
+    _, state, (_, hh, _, bias_hh), _ = _drawn(LSTM, 3, 5, 6)
+    for y in (torch.randn(1, 24), torch.randn(3, 23)):
+        with pytest.raises(ValueError, match="x must have shape"):
+            step(LSTM, y, state, None, hh, None, bias_hh)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from torchmomentum._checks import check_tensors
 from torchmomentum.ops._problem import Moments
 from torchmomentum.ops.cells import Cell, State
 from torchmomentum.ops.cpu.library import call
@@ -53,6 +54,9 @@ def step(
 
     Returns:
         The state, and with a rule its new velocity and, of moments, the new root.
+
+    Raises:
+        ValueError: A shape that does not fit the others: the kernel reads memory by them.
     """
     velocity: Tensor | None
     rms: Tensor | None
@@ -63,10 +67,25 @@ def step(
         velocity, rms = rule.velocity, rule.rms
         numbers = float(rule.mu), float(rule.gain), float(rule.beta), float(rule.eps)
     h, c = state if len(state) == 2 else (state[0], None)
+    (batch, hidden), inputs = h.shape, x.shape[1]
+    width = cell.gates * hidden
+    check_tensors(
+        [
+            ("state", c, (batch, hidden), None),
+            ("weight_hh", weight_hh, (width, hidden), None),
+            ("weight_ih", weight_ih, (width, inputs), None),
+            ("x", x, (batch, width if weight_ih is None else inputs), None),
+            ("bias_ih", bias_ih, (width,), None),
+            ("bias_hh", bias_hh, (width,), None),
+            ("moments", velocity, (batch, width), None),
+            ("moments", rms, (batch, width), None),
+        ],
+        x.dtype,
+    )
     held = [_whole(each) for each in (h, c, velocity, rms)]
     new = [None if each is None else torch.empty_like(each) for each in held]
     weights = [_whole(each) for each in (weight_ih, bias_ih, weight_hh, bias_hh)]
-    sizes = STEPPED[cell.key], *x.shape, h.shape[1], torch.get_num_threads()
+    sizes = STEPPED[cell.key], batch, inputs, hidden, torch.get_num_threads()
     call("cell_step", *sizes, x.contiguous(), *weights, *held, *new, *numbers)
     return tuple([each for each in new if each is not None])
 
