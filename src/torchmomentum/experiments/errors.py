@@ -10,6 +10,11 @@ class UsageError(Exception):
     """A wrong name, value or file. The command line prints its one line and exits with 2."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in its first line; its kind where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Returns ``name`` if it is known.
 

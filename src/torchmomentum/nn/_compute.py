@@ -28,7 +28,6 @@ from torchmomentum.ops import (
 )
 from torchmomentum.ops.cells import Weights
 
-_FEW = 2**16  # numbers of a step's gates up to which a layer calls the kernel of one step
 State: TypeAlias = "tuple[Tensor, ...]"  # each (B, H)
 
 
@@ -194,14 +193,8 @@ def _recur(
     """The recurrence over an input: outputs, last state and, with ``moments``, their last."""
     if weights.norm_ih is not None or cell.scan is not None:
         return _recur_drive(cell, _drive(x, weights), state, weights, modifiers, batch)
-    ih, hh, bias_ih, bias_hh, extra, _ = weights
-    few = x.shape[0] == 1 and x.shape[1] * ih.shape[0] <= _FEW
-    if few and batch.lengths is None and modifiers.is_plain() and not extra:
-        held = () if moments is None else moments[:2]
-        if compiled_step_serves(cell, (x, *state, ih, hh, bias_ih, bias_hh, *held)):
-            found = compiled_step(cell, x[0], state, ih, hh, bias_ih, bias_hh, moments)
-            return found[0].unsqueeze(0), *found
     sizes = None if batch.packed is None else batch.packed.batch_sizes
+    ih, hh, bias_ih, bias_hh, extra, _ = weights
     return run(
         Problem(
             *(cell, x, state, hh, ih, bias_ih, bias_hh, extra),

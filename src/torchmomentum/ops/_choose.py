@@ -22,6 +22,7 @@ from torchmomentum.ops.cpu.step import STEPPED
 _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
 _FEW = 64  # units up to which ours train faster than PyTorch's without AVX2 too, but an LSTM
 _ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512
+_STEPPED_NUMBERS = 2**16  # of a step's gates, up to which the kernel of one step is a layer's
 _MANY = 256  # units beyond which PyTorch's large product evaluates packed input faster
 _SLOW = ("v2", "neon", "generic")  # instruction sets for which PyTorch's layers have faster kernels
 _TRITONS = {  # units of an LSTM that trains faster on Triton than on cuDNN
@@ -185,6 +186,19 @@ def compiled_step_serves(cell: Cell, tensors: Sequence[Tensor | None]) -> bool:
         if t is not None and (t.dtype != torch.float32 or not t.is_cpu or type(t) not in _PLAIN):
             return False
     return available()
+
+
+def compiled_step_serves_layer(problem: Problem) -> bool:
+    """Whether a layer is one step of few rows, for the compiled kernel of one step."""
+    time, batch, _ = problem.x.shape
+    hh, moments = problem.weight_hh, problem.moments
+    if time != 1 or batch * hh.shape[0] > _STEPPED_NUMBERS or problem.weight_ih is None:
+        return False
+    if problem.lengths is not None or problem.extra or not problem.modifiers.is_plain():
+        return False
+    weights = problem.weight_ih, hh, problem.bias_ih, problem.bias_hh
+    held = () if moments is None else moments[:2]
+    return compiled_step_serves(problem.cell, (problem.x, *problem.state, *weights, *held))
 
 
 def choose(problem: Problem, backend: str | None = None) -> Backend:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from torchmomentum._checks import check_choice
-from torchmomentum.ops._choose import choose
+from torchmomentum.ops._choose import choose, compiled_step_serves_layer
 from torchmomentum.ops._definition import named_weights
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
 from torchmomentum.ops._precision import autocast
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cells import Cell, State, find
+from torchmomentum.ops.cpu.step import step
 
 
 def run(problem: Problem, backend: str | None = None) -> State:
@@ -39,6 +40,10 @@ def run(problem: Problem, backend: str | None = None) -> State:
         >>> out.shape
         torch.Size([5, 2, 3])
     """
+    if backend is None and compiled_step_serves_layer(problem):
+        weights = problem.weight_ih, problem.weight_hh, problem.bias_ih, problem.bias_hh
+        found = step(problem.cell, problem.x[0], problem.state, *weights, problem.moments)
+        return found[0].unsqueeze(0), *found
     problem.check_devices()
     problem = autocast(problem)
     if problem.lengths is not None or not problem.modifiers.is_plain():

@@ -24,7 +24,7 @@ from torchmomentum.experiments.cli import (
 from torchmomentum.experiments.cli.options import Parser
 from torchmomentum.experiments.engine import stopping
 from torchmomentum.experiments.engine.processes import is_first_process
-from torchmomentum.experiments.errors import UsageError, check_name
+from torchmomentum.experiments.errors import UsageError, check_name, first_line
 from torchmomentum.experiments.registry import CELLS, RULES, TASKS, load_used, use
 
 _COMMANDS: dict[str, ModuleType] = {
@@ -117,15 +117,11 @@ def _code_of(error: BaseException) -> int | None:
     if _memory_is_short(error):
         return _fail(exits.NO_RESOURCES, "not enough memory", "make the model smaller")
     if isinstance(error, BrokenExecutor):
-        return _fail(exits.NO_RESOURCES, _first_line(error), "give --resume to go on")
+        return _fail(exits.NO_RESOURCES, first_line(error), "give --resume to go on")
     if isinstance(error, OSError):
         code, advice = exits.of_error(error)
-        return _fail(code, _first_line(error), advice)
+        return _fail(code, first_line(error), advice)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _mute() -> None:

@@ -86,8 +86,9 @@ def save_checkpoint(folder: Path, step: int, values: dict[str, Any]) -> None:
     # not to the file at once: on a full disk torch.save hides what is wrong
     content = io.BytesIO()
     torch.save(values, content)
-    write_bytes(folder / f"step-{step:09d}.ckpt", content.getvalue())
+    path = folder / f"step-{step:09d}.ckpt"
+    write_bytes(path, content.getvalue())
     found = checkpoints(folder)
-    own = [path for path in found if int(path.stem.removeprefix("step-")) <= step]
-    for old in {*found} - {*own[:_KEPT]}:
-        old.unlink(missing_ok=True)
+    at = found.index(path)
+    for old in (*found[:at], *found[at + _KEPT :]):
+        old.unlink()

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.provenance import without_passwords
-from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.errors import UsageError, first_line
 
 _log = logging.getLogger(__name__)
 _JOURNAL = "trials.journal"
@@ -58,7 +58,7 @@ def opened(where: str) -> Iterator[Any]:
             raise
         shown = without_passwords(where)
         raise UsageError(
-            f"storage {shown} failed: {_first_line(error)}; give --resume once it is mended"
+            f"storage {shown} failed: {first_line(error)}; give --resume once it is mended"
         ) from error
     finally:
         if hasattr(storage, "engine"):  # a database's
@@ -100,7 +100,7 @@ def _opened(where: str) -> Any:
         return storages.JournalStorage(storages.journal.JournalFileBackend(where))
     except Exception as error:  # whatever a database's driver raises
         shown = without_passwords(where)
-        raise UsageError(f"storage {shown} cannot be opened: {_first_line(error)}") from error
+        raise UsageError(f"storage {shown} cannot be opened: {first_line(error)}") from error
 
 
 def _is_optunas(error: Exception) -> bool:
@@ -130,10 +130,6 @@ def _is_whole(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read() == b"\n"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _proxy(optuna: Any, where: str) -> Any:

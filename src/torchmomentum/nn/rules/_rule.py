@@ -98,10 +98,9 @@ class Rule(nn.Module):
         changed = min(depth["step"], depth["scan"])
         if changed < depth["linear"]:
             cls.linear = False
-        if changed < depth["moments"]:
-            cls.moments = Rule.moments  # type: ignore[method-assign]
-        if changed < depth["velocity"]:
-            cls.velocity = Rule.velocity  # type: ignore[method-assign]
+        for name in ("moments", "velocity"):  # what kernels compute of the rule as it was
+            if changed < depth[name]:
+                setattr(cls, name, getattr(Rule, name))
 
     @abstractmethod
     def initial_state(
