@@ -109,6 +109,7 @@ def test_a_wrong_number_of_trials_is_named(tune, tmp_path, capsys):
         (["pdigits", "--space", "lr=0.1,0.2"], "--space is how --tune tries; give --tune N too"),
         (["pdigits", "--tune", "2", "--space", "no=1,2", "--space", "lr=1,2"], "has no to tune"),
         (["pdigits,pdigits"], "tasks lists pdigits twice"),
+        (["pdigits", "--tune", "3", "--sampler", "grid"], "a grid tries all values"),
     ],
 )
 def test_what_a_comparison_cannot_mean_is_told(arguments, message, tmp_path, capsys):

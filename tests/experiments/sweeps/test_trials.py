@@ -319,6 +319,11 @@ def test_mistakes_are_named(changes, message):
         _sweep(**{"trials": 2, **changes})
 
 
+def test_a_grid_has_its_own_number_of_trials():
+    with pytest.raises(UsageError, match="a grid tries all its 2 combinations"):
+        sweep_of(SETTINGS, parse(["lr=0.1,0.2"]), trials=3, sampler="grid")
+
+
 def test_a_setting_that_the_training_has_not_is_named():
     with pytest.raises(UsageError, match="a training of momentum-lstm has no beta"):
         sweep_of(SETTINGS, parse(["beta=0.1,0.2"]), trials=2)

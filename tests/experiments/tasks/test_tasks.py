@@ -275,6 +275,13 @@ def test_smoke_takes_seconds(task):
     assert recipe.task_options.get("steps_per_epoch", 5) == 5
 
 
+@pytest.mark.parametrize(("optimizer", "lr"), [("rmsprop", 1e-3), ("sgd", 0.1), ("adam", 1e-3)])
+def test_an_optimizer_that_is_not_the_tasks_has_its_own_rate(optimizer, lr):
+    given = {"task": "pdigits", "model": "lstm", "optimizer": optimizer}
+    assert training_recipe(given, 0).optimizer_options["lr"] == lr
+    assert training_recipe({**given, "lr": 0.5}, 0).optimizer_options["lr"] == 0.5
+
+
 def test_mnist_asks_for_its_files(monkeypatch, tmp_path):
     """What the caller said of downloads reaches the loader and the check."""
     found = []

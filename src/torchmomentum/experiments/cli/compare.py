@@ -133,9 +133,7 @@ def _search(options: argparse.Namespace) -> Any:
         raise UsageError(
             f"tune must be a number of trials or NAME=X,X,..., got {options.tune}"
         ) from None
-    space = parse(options.space) or None
-    trials_or_all = None if options.sampler == "grid" else trials
-    return Search(trials_or_all, space, options.sampler, options.tuning_seeds)
+    return Search(trials, parse(options.space) or None, options.sampler, options.tuning_seeds)
 
 
 def _tuned(study: Study, search: Any, options: argparse.Namespace, place: Place, jobs: int) -> Any:

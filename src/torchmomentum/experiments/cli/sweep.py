@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
     sweep.add_argument("--model", required=True, metavar="NAME", help="or FILE.py:MODEL")
     group = sweep.add_argument_group("search")
     add_search_options(group)
-    group.add_argument("--trials", type=int, metavar="N", help="in all; a grid has its own number")
+    group.add_argument("--trials", type=int, metavar="N", help="in all; not for a grid")
     group.add_argument(
         "--seeds", type=int, default=1, metavar="N", help="trainings of a trial: 0 to N-1"
     )

@@ -134,7 +134,6 @@ def comparison(
             "scale": scale,
             "shared": tuple(given),
             "models": {called: model for called, model in models.items() if called != model},
-            "own_rates": True,
             **given,
         },
         seeds=seeds,

@@ -45,6 +45,8 @@ class Search:
             raise UsageError(f"tune must be a whole number of trials, got {self.trials!r}")
         if self.trials is not None and self.trials < 1:
             raise UsageError(f"tune must be at least 1 trial, got {self.trials}")
+        if self.trials is not None and self.sampler == "grid":
+            raise UsageError(f"a grid tries all values, --tune NAME=X,X,..., not {self.trials}")
 
     def of(self, study: Study, run: Run) -> Sweep | None:
         """The trials of one arm; None where it takes nothing of what is tried."""

@@ -48,6 +48,8 @@ def sweep_of(
     if unknown:
         raise UsageError(f"a training of {settings['model']} has no {unknown[0]}")
     grid = grid_of(tried) if sampler == "grid" else []
+    if grid and trials is not None:
+        raise UsageError(f"a grid tries all its {len(grid)} combinations; leave out trials")
     if not grid and trials is None:
         raise UsageError("trials must be given, except for a grid")
     return Sweep(

@@ -138,8 +138,8 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
             ``like`` holds sizes, such as ``hidden_size``, whose published hyperparameters a
             smaller model is to have. ``shared`` names the settings that were given for all models:
             a model that does not have one of them is trained without. ``models`` are the models
-            that arms have other names for. With ``own_rates`` an optimizer that is not the
-            recipe's has its own defaults, not the recipe's learning rate.
+            that arms have other names for. An optimizer that is not the recipe's has its own
+            defaults, not the recipe's learning rate.
         seed: For order and initialization, where the settings have none for them.
 
     Raises:
@@ -154,12 +154,11 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     cell = (parts_of(name) or (None, None))[1]
     values = defaults(task, scale, cell, {**given, **own, **like})
     values |= {"seed": seed, "order_seed": seed, "init_seed": seed}
-    own_rates = given.pop("own_rates", False)
     optimizer_name = own.get(
         "optimizer", given.get("optimizer", values.get("optimizer", _OPTIMIZER))
     )
     optimizer = optimizer_of(optimizer_name)
-    if own_rates and optimizer_name != values.get("optimizer"):
+    if optimizer_name != values.get("optimizer"):
         values = {k: v for k, v in values.items() if k not in optimizer.options}
     known = _known(model, optimizer, task)
     for key in list(given):

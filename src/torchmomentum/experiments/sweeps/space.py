@@ -11,7 +11,7 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import setting
 from torchmomentum.experiments.recipe import Training
 
-_NOT_TRIED = ("task", "model", "models", "seed", "scale", "shared", "own_rates")
+_NOT_TRIED = ("task", "model", "models", "seed", "scale", "shared")
 _DIGITS = 3  # of a value from a range: a difference that nobody tunes is not written either
 
 
