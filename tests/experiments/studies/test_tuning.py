@@ -130,6 +130,19 @@ def test_the_table_corrects_over_all_models():
     assert found.rows[2][5:] == ["0.074", "not separable"]
 
 
+def test_differences_from_several_references():
+    level = {"a": 1.0, "b": 1.5, "c": 3.0}
+    runs = [_run(m, s, of + s * i) for i, (m, of) in enumerate(level.items()) for s in range(3)]
+    view = {"references": ["b", "a"], "tuned": "lr", "tried": [1], "tuning_seeds": 2}
+    models = {"model": [f"{m}@lr=1" for m in "abc"]}
+    head, rows, *_ = tuned_table(_results(runs, models, view=view, higher_is_better=True))
+    columns = [i for i, name in enumerate(head) if name.startswith("difference")]
+    named = [f"difference from {name} [95 % interval]" for name in ("b", "a")]
+    assert [head[i] for i in columns] == named
+    told = [[row[i].split()[0] for i in columns] for row in rows]
+    assert told == [["-1.5000", "reference"], ["reference", "+1.5000"], ["+2.5000", "+4.0000"]]
+
+
 def test_what_diverged_is_no_reference():
     runs = [_run("a", s, 1.0 + s) for s in range(3)]
     runs += [replace(_run("b", s, 0.0), values={}, failed="diverged") for s in range(3)]
