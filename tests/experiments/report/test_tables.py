@@ -14,7 +14,7 @@ from torchmomentum.experiments.report.iterations import curve, rates
 from torchmomentum.experiments.report.judgement import baseline_of, difference
 from torchmomentum.experiments.report.named import draw, table
 from torchmomentum.experiments.report.timings import fraction
-from torchmomentum.experiments.report.words import arm_name, signed, trained
+from torchmomentum.experiments.report.words import arm_name, signed
 from torchmomentum.experiments.result import Result, Results
 from torchmomentum.experiments.studies.images import published
 from torchmomentum.experiments.studies.run import load_results
@@ -394,11 +394,3 @@ def test_another_form_is_refused():
             match=r"^here (holds results of another form|is not a torchmomentum results file)",
         ):
             Results.from_dict(wrong, "here")
-
-
-@pytest.mark.parametrize(
-    ("epochs", "told"), [((1,), "1 epoch"), ((2,), "2 epochs"), ((1, 3), "1, 3 epochs")]
-)
-def test_seeds_and_epochs_in_words(epochs, told):
-    runs = [_run("a", seed, [0.5] * count) for seed in (0, 1) for count in epochs]
-    assert trained(_results(runs, {"model": ["a"]})) == f"Seeds 0, 1; {told}"

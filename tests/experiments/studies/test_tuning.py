@@ -7,6 +7,7 @@ import pytest
 from tests.experiments.report.test_tables import _results
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.engine.training import setup
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import STUDIES
 from torchmomentum.experiments.report.named import table
@@ -15,7 +16,9 @@ from torchmomentum.experiments.report.tuned import tuned as tuned_table
 from torchmomentum.experiments.result import Result
 from torchmomentum.experiments.studies.compare import comparison
 from torchmomentum.experiments.studies.run import run_study
+from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.studies.tuning import Tuning, tuned
+from torchmomentum.experiments.tasks import task_of
 from torchmomentum.experiments.tasks.digits import PermutedDigits
 
 SMALL = {"threads": 1, "hidden_size": 8, "epochs": 3, "train_limit": 256}
@@ -153,6 +156,13 @@ def test_what_diverged_is_no_reference():
 
 
 NAMES = [name for name in STUDIES if name.startswith("findings-")]
+MORE = {  # arms besides those of every finding
+    "findings-digits": 1,
+    "findings-adding": 4,
+    "findings-copying": 4,
+    "findings-mnist": 5,
+    "findings-speech": 5,
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -172,12 +182,33 @@ def test_every_arm_of_a_finding_gets_the_same_trials(name):
     assert len(study.tuning.values) == 4
     for scale in ("smoke", "desk"):
         runs = study.plan(scale, seeds=1)
-        assert len(runs) == 12 + (name != "findings-words") + (name == "findings-mnist")
+        assert len(runs) == 12 + MORE.get(name, 0)
         assert len({(r.recipe.epochs, r.recipe.batch_size, r.recipe.task) for r in runs}) == 1
     momentum = next(r.recipe for r in runs if "step_size=3.2" in r.arm["model"])
     gain = next(r.recipe for r in runs if r.arm["model"].startswith("gain"))
     rule = momentum.model_options["rule"]
     assert rule["step_size"] / (1 - rule["mu"]) == pytest.approx(gain.model_options["rule"]["gain"])
+
+
+@pytest.mark.parametrize(("name", "bias"), [("adding", 2.0), ("copying", 2.0), ("mnist", 2.0)])
+def test_the_forget_gate_of_equal_bias(name, bias):
+    """What the gate begins with when nothing moves: the drive's half comes times the gain."""
+
+    def begins(model, gain):
+        settings = {"task": "pdigits", "init": "paper", "forget_bias": bias, "hidden_size": 4}
+        recipe = training_recipe({**settings, "model": model, "scale": "smoke"}, 0)
+        _, made = setup(recipe, Place("nowhere"))
+        return (gain * made.layer.bias_ih_l0 + made.layer.bias_hh_l0)[4:8].mean().item()
+
+    models = STUDIES.find(f"findings-{name}").axes["model"]
+    (plain,) = [m for m in models if m.startswith("lstm@forget_bias")]
+    gain, momentum = [m for m in models if "forget_bias" in m and m != plain]
+    rule = task_of("pmnist" if name == "mnist" else name).rule_options("momentum", {})
+    own = rule["step_size"] / (1 - rule["mu"])
+    assert begins(plain, 1.0) == pytest.approx(begins("momentum-lstm", own), rel=1e-3)
+    for kept in (gain, momentum):
+        assert begins(kept, 8.0) == pytest.approx(begins("lstm", 1.0), rel=1e-3)
+        assert begins(kept.partition("@forget")[0], 8.0) == pytest.approx(4.5 * bias)
 
 
 def test_mistakes_are_told_before_anything_is_trained(tmp_path, capsys):
