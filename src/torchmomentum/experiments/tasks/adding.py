@@ -1,4 +1,4 @@
-"""The adding problem, section 4.4 of the MomentumRNN paper."""
+"""The adding problem, section 3.3 of the MomentumRNN paper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The copying task, section 4.4 of the MomentumRNN paper."""
+"""The copying task, section 3.3 of the MomentumRNN paper."""
 
 from __future__ import annotations
 

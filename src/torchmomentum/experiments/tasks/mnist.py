@@ -1,4 +1,4 @@
-"""MNIST pixel by pixel, sections 4.1 and A.1 of the MomentumRNN paper."""
+"""MNIST pixel by pixel, sections 3.1 and A.1 of the MomentumRNN paper."""
 
 from __future__ import annotations
 
