@@ -42,7 +42,8 @@ class Adam(ScaledRule):
         eps: What is added to the root, at least 1e-16: its inverse bounds the gradient.
         learnable: Trains ``mu`` and ``step_size``, see :class:`Momentum`.
         space: ``"hidden"`` for Remark 4: the gates get :math:`U y_t`. With
-            ``step_size=s * (1 - mu)`` this is equation (14) as it stands.
+            ``step_size=s * (1 - mu)`` this is equation (14), with the sign of (8) and :math:`m_t`
+            where (14) prints :math:`r_t`.
 
     Raises:
         ValueError: A hyperparameter is out of its range or not finite.
