@@ -190,7 +190,9 @@ def test_every_arm_of_a_finding_gets_the_same_trials(name):
     assert rule["step_size"] / (1 - rule["mu"]) == pytest.approx(gain.model_options["rule"]["gain"])
 
 
-@pytest.mark.parametrize(("name", "bias"), [("adding", 2.0), ("copying", 2.0), ("mnist", 2.0)])
+@pytest.mark.parametrize(
+    ("name", "bias"), [("adding", 2.0), ("copying", 2.0), ("mnist", 2.0), ("speech", -8.0)]
+)
 def test_the_forget_gate_of_equal_bias(name, bias):
     """What the gate begins with when nothing moves: the drive's half comes times the gain."""
 
@@ -200,10 +202,11 @@ def test_the_forget_gate_of_equal_bias(name, bias):
         _, made = setup(recipe, Place("nowhere"))
         return (gain * made.layer.bias_ih_l0 + made.layer.bias_hh_l0)[4:8].mean().item()
 
-    models = STUDIES.find(f"findings-{name}").axes["model"]
+    study = STUDIES.find(f"findings-{name}")
+    models = study.axes["model"]
     (plain,) = [m for m in models if m.startswith("lstm@forget_bias")]
     gain, momentum = [m for m in models if "forget_bias" in m and m != plain]
-    rule = task_of("pmnist" if name == "mnist" else name).rule_options("momentum", {})
+    rule = task_of(study.settings["task"]).rule_options("momentum", {})
     own = rule["step_size"] / (1 - rule["mu"])
     assert begins(plain, 1.0) == pytest.approx(begins("momentum-lstm", own), rel=1e-3)
     for kept in (gain, momentum):

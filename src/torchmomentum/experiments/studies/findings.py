@@ -9,10 +9,11 @@ from torchmomentum.experiments.studies.tuning import Tuning
 from torchmomentum.experiments.study import Scale, Study
 from torchmomentum.experiments.tasks import task_of
 
+_GAIN = 8  # of the control, and of momentum at 3.2 / (1 - 0.6)
 # what has no momentum and no adaptation in time, but another scale of the drive
 CONTROLS = (
-    "gain-{}@gain=8",
-    "learned-gain-{}@gain=8",
+    f"gain-{{}}@gain={_GAIN}",
+    f"learned-gain-{{}}@gain={_GAIN}",
     "standardized-{}",
     "rms-{}",
     "layer-norm-{}",
@@ -22,7 +23,6 @@ RULES = (
     *("momentum-{}", "momentum-{}@mu=0.6@step_size=3.2", "adam-{}", "rmsprop-{}", "sr-{}"),
     "released-sr-{}",
 )
-_GAIN = 8  # of the control, and of momentum at 3.2 / (1 - 0.6)
 _POOLED = {"pooled": True, "train_limit": 10_000, "held_out": 5000}
 _OPTIONS = ("epochs", "train_limit", "hidden_size", "compile", "device", "precision", "threads")
 
@@ -39,8 +39,8 @@ def _biases(bias: float, gain: float) -> tuple[str, ...]:
     kept = f"@forget_bias={2 * bias / (1 + _GAIN):.4g}"  # times (1 + gain) / 2: the plain cell's
     return (
         f"{{}}@forget_bias={bias * (1 + gain) / 2:.4g}",
-        f"gain-{{}}@gain={_GAIN}{kept}",
-        f"momentum-{{}}@mu=0.6@step_size=3.2{kept}",
+        f"{CONTROLS[0]}{kept}",
+        f"{RULES[1]}{kept}",
     )
 
 
