@@ -170,6 +170,24 @@ def _states():
     return layer, x, layer(x)[0].detach(), drive.detach()
 
 
+@pytest.mark.parametrize("mu", [0.0, 0.6])
+def test_equations_16_and_17_are_what_backpropagation_through_time_computes(mu):
+    """Of the loss summed over steps, with respect to U: momentum changes the states alone."""
+    layer = tnn.MomentumRNN(3, 4, mu=mu, step_size=0.9, dtype=torch.float64)
+    x, c = torch.randn(6, 1, 3).double(), torch.randn(6, 4).double()
+    h = layer(x)[0][:, 0]
+    (h.sin() * c).sum().backward()  # L = sum of L_t, L_t = c_t sin(h_t)
+    h, u = h.detach(), layer.weight_hh_l0.detach()
+    slopes, states = c * h.cos(), torch.cat([torch.zeros(1, 4).double(), h])
+    d, expected = [torch.diag(1 - each**2) for each in h], torch.zeros(4, 4).double()
+    for t in range(6):
+        passed = slopes[t]  # dL_t/dh_t, and on to dL_t/dh_k
+        for k in range(t, -1, -1):
+            expected += torch.outer(d[k] @ passed, states[k])
+            passed = u.T @ (d[k] @ passed)
+    torch.testing.assert_close(layer.weight_hh_l0.grad, expected, rtol=0, atol=1e-12)
+
+
 def test_equation_12_holds():
     """h_t = sigma(U (h_{t-1} - mu h_{t-2}) + mu sigma^{-1}(h_{t-1}) + s W x_t): a minus."""
     layer, _, h, drive = _states()

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.experiments.report.test_tables import _results
+from torchmomentum.experiments.published import momentumrnn
 from torchmomentum.experiments.report.beside import beside, verdict
 from torchmomentum.experiments.report.convergence import convergence
 from torchmomentum.experiments.report.statistics import paired_difference
@@ -49,25 +50,25 @@ AXES = {"task": ["mnist"], "N": [128], "model": ["lstm", "sr-lstm", "adam-lstm"]
 
 
 def _view(runs, **changes):
-    arms = [{"task": "mnist", "N": 128, "model": model} for model in AXES["model"]]
     column = {"title": "accuracy, %", "value": "best", "unit": 100, "digits": 1, "from": "X"}
-    values = [{"X": [98.0, None]}, {"X": [99.0, 0.5]}, {}]
     view = {
         "baseline": ["model"],
         "columns": [column],
-        "published": [list(pair) for pair in zip(arms, values, strict=True)],
         "note": "10 images",
-        "faster": {"mnist": ["sr-lstm"]},
     }
     return _results(runs, AXES, view={**view, **changes})
 
 
-def test_published_and_measured_stand_side_by_side():
+def test_published_and_measured_stand_side_by_side(monkeypatch):
+    values = {("mnist", 128, "lstm"): (98.0, None), ("mnist", 128, "sr-lstm"): (99.0, 0.5)}
+    monkeypatch.setattr(momentumrnn, "X", values, raising=False)
+    monkeypatch.setattr(momentumrnn, "CITED", {"X": {("mnist", 128, "lstm"): 97.5}})
     runs = [_run("lstm", s, b) for s, b in enumerate((0.90, 0.91, 0.92))]
     runs += [_run("sr-lstm", s, b) for s, b in enumerate((0.95, 0.96, 0.98))]
     runs += [_run("adam-lstm", 0, 0.5), _run("adam-lstm", 1, 0, failed="diverged")]
     found = beside(_view(runs))
     assert found.head[3:] == [
+        "parameters, published",
         "parameters",
         "accuracy, %, published",
         "accuracy, %, measured",
@@ -76,16 +77,17 @@ def test_published_and_measured_stand_side_by_side():
         "verdict",
     ]
     first, second, third = (row[3:] for row in found.rows)
-    assert first == ["1,234", "98.00", "91.0 ± 1.0", "", "baseline", ""]
+    about = "about 68,000"
+    assert first == [about, "1,234", "98.00 (cited: 97.50)", "91.0 ± 1.0", "", "baseline", ""]
     # differences 5, 5 and 6 points: 5.333 and 4.303 standard errors of a third
-    assert second[1:] == [
+    assert second[2:] == [
         "99.00 ± 0.50",
         "96.3 ± 1.5",
         "+1.00",
         "+5.3 [+3.9, +6.8]",
         "reproduced: better",
     ]
-    assert third[1:3] == ["-", "50.0"]
+    assert third[2:4] == ["-", "50.0"]
     assert third[-1] == "(diverged: 1 of 2)"
     assert "whose values are not the paper's: 10 images." in found.caption
 
@@ -95,10 +97,17 @@ def test_convergence_is_the_mean_of_the_training_loss():
     runs += [_run("sr-lstm", s, 0.5, losses=(2.0, 1.0 + s / 2)) for s in range(3)]
     found = convergence(_view(runs))
     lstm, restarted = (row[3:] for row in found.rows)
-    assert lstm == ["3.5000 ± 0.5000", "3.0000 ± 1.0000", "1.0000 ± 0.0000", "baseline", "", ""]
+    assert lstm == ["3.5000 ± 0.5000", "3.0000 ± 1.0000", "1.0000 ± 0.0000", "baseline"]
     # means 1.5, 1.75 and 2 against 3, 3.5 and 4
     assert restarted[0] == "1.7500 ± 0.2500"
     assert restarted[3] == "-1.7500 [-2.3710, -1.1290]"
-    assert restarted[4:] == ["faster", "reproduced: faster"]
-    slower = convergence(_view([*runs[3:], *runs[:3]], faster={}))
-    assert slower.rows[0][-1] == ""
+
+
+def test_last_losses_stand_beside_those_that_the_paper_tells():
+    runs = [_run(model, s, 0.5) for model in ("lstm", "momentum-lstm", "sr-lstm") for s in (0, 1)]
+    for run in runs:
+        run.arm = {"task": "copying", "length": 2000, "N": 190, "model": run.arm["model"]}
+    axes = {"task": ["copying"], "length": [2000], "N": [190], "model": ["lstm"]}
+    found = convergence(_results(runs, axes, view={"baseline": ["model"]}))
+    at = found.head.index("training loss, last, published")
+    assert [row[at] for row in found.rows] == ["0.01", "0.009", ""]

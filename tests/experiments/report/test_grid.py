@@ -67,16 +67,36 @@ def test_costs_stand_beside_the_published():
     }
     view = {
         "columns": ["training time"],
+        "ratio": "training time",
         "unit": "us",
         "published": {"LSTM": [6.18], "SRLSTM": [8.34]},
     }
     run = Result(recipe={"device": "cpu"}, values=ours, arm={"item": "1, 2, 3, 4"})
     found = costs(_results([run], {"item": ["1, 2, 3, 4"]}, view=view))
     assert found.rows == [
-        ["nn.LSTM", "6.18", "10.00", "1.00", "1.00"],
-        ["LookaheadSRLSTM", "8.34", "5.00", "1.35", "0.50"],
+        ["nn.LSTM", "6.18", "10.00", "1.00", "1.00", ""],
+        ["LookaheadSRLSTM", "8.34", "5.00", "1.35", "0.50", "not reproduced (more): the contrary"],
     ]
     assert "measured on a CPU" in found.caption
+
+
+@pytest.mark.parametrize(
+    ("ratio", "quartiles", "verdict"),
+    [
+        (1.3, (1.2, 1.4), "reproduced: more"),
+        (1.3, (0.9, 1.4), "not reproduced (more): as much"),
+        (1.01, None, "not reproduced (more): as much"),
+        (0.8, None, "not reproduced (more): the contrary"),
+    ],
+)
+def test_the_verdict_on_a_cost(ratio, quartiles, verdict):
+    ours = {"us": 5.0, "ratio": ratio} | ({"ratio_quartiles": quartiles} if quartiles else {})
+    values = {"nn.LSTM": {"t": {"us": 5.0, "ratio": 1.0}}, "MomentumLSTM": {"t": ours}}
+    published = {"LSTM": [6.0], "MomentumLSTM": [7.0]}
+    view = {"columns": ["t"], "ratio": "t", "unit": "us", "published": published}
+    run = Result(recipe={"device": "cpu"}, values=values, arm={"item": "1, 2, 3, 4"})
+    found = costs(_results([run], {"item": ["1, 2, 3, 4"]}, view=view))
+    assert [row[-1] for row in found.rows] == ["", verdict]
 
 
 @pytest.mark.parametrize(("reach", "expected"), [(0.9, ["2", "4.0", "1.00"]), (0.1, ["-"] * 3)])

@@ -96,7 +96,7 @@ def _comparison(**changes):
 
 def test_the_comparison_in_numbers():
     """b is chosen by validation: 0.8 and 0.7, beside a's 0.6 and 0.7."""
-    head, rows, caption, note, _ = comparison(_comparison())
+    head, rows, caption, note = comparison(_comparison())[:4]
     a, b = (dict(zip(head, row, strict=True)) for row in rows)
     assert a["difference [95 % interval]"] == "baseline"
     assert (a["best"], a["verdict"]) == ("0.6500 ± 0.0707", "")

@@ -62,6 +62,24 @@ def test_the_published_results(name, tasks, columns):
             row = found.setdefault((size, MODELS[model]), [None] * max(len(tasks), len(ours)))
             row[place] = value
     assert {key: tuple(row) for key, row in found.items()} == getattr(results, name)
+    for (size, model), row in found.items():
+        cited = results.CITED[name].get(size, ()) if model in ("LSTM", "DTRIV") else ()
+        for i in range(len(row)):
+            source = (columns or (name,))[i if columns else 0]
+            arm = {"task": tasks[i if columns is None else 0], "N": size, "model": model.lower()}
+            _, other = momentumrnn.printed(source, arm)
+            assert other == (cited[i] if cited else None), (name, arm)
+
+
+def test_the_published_numbers_of_parameters():
+    found = {}
+    for study in map(STUDIES.find, TRAINED):
+        for arm in study.arms:
+            thousands = momentumrnn.PARAMETERS.get((arm["task"], arm["N"]))
+            if thousands is not None:
+                kind = "LSTM" if "lstm" in arm["model"] else "DTRIV"
+                found.setdefault(kind, {})[arm["N"]] = thousands
+    assert found == results.PARAMETERS
 
 
 _MOMENTUM, _ADAM = ("mu", "step_size"), ("mu", "step_size", "beta")

@@ -184,20 +184,23 @@ def test_copying_repeats_the_first_ten():
 
     assert _score(data, copy) < 1e-6
     for x, y in (next(iter(data.train)), data.test[0]):
-        seen = x.argmax(-1)
-        start = data.input_size - 1  # a symbol of its own, where the answer begins
-        assert torch.equal((seen == start).sum(0), torch.ones(x.shape[1], dtype=torch.long))
-        assert (seen[-10] == start).all() or (seen[-11] == start).all()
+        # as Figure 8 has it: the characters, blanks, the start sign, blanks; blanks, the characters
+        seen, blank, start = x.argmax(-1), 0, data.input_size - 1
+        assert (seen[10:30] == blank).all()
+        assert (seen[30] == start).all()
+        assert (seen[31:] == blank).all()
+        assert len(seen) == len(y) == 40
+        assert (y[:30] == blank).all()
+        assert torch.equal(y[30:], seen[:10])
         assert set(seen[:10].unique().tolist()) == set(range(1, 9))
-        assert set(y[-10:].unique().tolist()) == set(range(1, 9))
 
-    def blank(x):  # knows where the ten are, and nothing of them
+    def blanks(x):  # knows where the ten are, and nothing of them
         scores = torch.zeros(*x.shape[:2], classes)
         scores[:-10, :, 0], scores[-10:, :, 0] = 30.0, -30.0
         return scores
 
     steps = 20 + 2 * 10
-    assert _score(data, blank) == pytest.approx(
+    assert _score(data, blanks) == pytest.approx(
         10 * torch.tensor(8.0).log().item() / steps, rel=1e-4
     )
 

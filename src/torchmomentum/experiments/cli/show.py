@@ -12,13 +12,13 @@ _WIDTH = 150  # at least: a narrow terminal or a pipe would break every cell
 
 
 def print_table(found: Table, title: str) -> None:
-    """Prints a table, and what may be concluded from it."""
+    """Prints a table, what may be concluded from it, and what stands below it."""
     from rich import table as rich_table
     from rich.console import Console
 
     shown = rich_table.Table(title=title, caption=found.caption)
     for number, name in enumerate(found.head):
-        words = number == 0 or name == "verdict"
+        words = number == 0 or name in ("verdict", "of", "statement", "note")
         shown.add_column(name, justify="left" if words else "right", overflow="fold")
     for row in found.rows:
         shown.add_row(*row)
@@ -26,6 +26,8 @@ def print_table(found: Table, title: str) -> None:
     Console(width=max(console.width, _WIDTH)).print(shown)
     if found.conclusion:
         print(found.conclusion)
+    if found.below is not None:
+        print_table(found.below, "what is said of it")
 
 
 def show(results: Results, out: Path | None = None) -> None:

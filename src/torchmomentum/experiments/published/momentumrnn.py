@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
-Values = Mapping[tuple[str, int, str], tuple[float, float | None]]  # mean, deviation
+Value = tuple[float, float | None]  # mean, deviation
+Values = Mapping[tuple[str, int, str], Value]
 
 # Tables 1 and 11: best test accuracy in percent
 TABLE_1_11: Values = MappingProxyType(
@@ -117,6 +119,64 @@ TABLE_5: Values = MappingProxyType(
         ("timit", 322, "momentum-dtriv"): (1.17, 0.05),
     }
 )
+# what Tables 1 to 5 and 13 cite beside their own LSTM and DTRIV, by the table's name here
+CITED: Mapping[str, Mapping[tuple[str, int, str], float]] = MappingProxyType(
+    {
+        "TABLE_1_11": {
+            ("mnist", 128, "lstm"): 97.30,
+            ("mnist", 256, "lstm"): 98.50,
+            ("pmnist", 128, "lstm"): 92.62,
+            ("pmnist", 256, "lstm"): 92.10,
+        },
+        "TABLE_2_12_VALIDATION": {
+            ("timit", 84, "lstm"): 15.42,
+            ("timit", 120, "lstm"): 13.93,
+            ("timit", 158, "lstm"): 13.66,
+        },
+        "TABLE_2_12": {
+            ("timit", 84, "lstm"): 14.30,
+            ("timit", 120, "lstm"): 12.95,
+            ("timit", 158, "lstm"): 12.62,
+        },
+        "TABLE_3": {("ptb", 1150, "lstm"): 58.80},
+        "TABLE_4_13": {
+            ("pmnist", 170, "dtriv"): 95.20,
+            ("pmnist", 360, "dtriv"): 96.50,
+            ("pmnist", 512, "dtriv"): 96.80,
+        },
+        "TABLE_5_VALIDATION": {("timit", 224, "dtriv"): 4.75, ("timit", 322, "dtriv"): 3.39},
+        "TABLE_5": {("timit", 224, "dtriv"): 4.71, ("timit", 322, "dtriv"): 3.76},
+    }
+)
+# thousands of parameters in Tables 1 to 5 and 11 to 13, by task and hidden units
+PARAMETERS: Mapping[tuple[str, int], int] = MappingProxyType(
+    {
+        ("mnist", 128): 68,
+        ("mnist", 256): 270,
+        ("pmnist", 128): 68,
+        ("pmnist", 256): 270,
+        ("timit", 84): 83,
+        ("timit", 120): 135,
+        ("timit", 158): 200,
+        ("ptb", 1150): 24_000,
+        ("pmnist", 170): 16,
+        ("pmnist", 360): 69,
+        ("pmnist", 512): 137,
+        ("timit", 224): 83,
+        ("timit", 322): 135,
+    }
+)
+# results that the paper gives without the hyperparameters of their model
+WITHOUT_SETTINGS = (("ptb", "adam-awd-lstm"), ("ptb", "rmsprop-awd-lstm"))
+# section 3.3: the last training loss, by task, length and model
+LAST_LOSS: Mapping[tuple[str, int, str], float] = MappingProxyType(
+    {
+        ("copying", 2000, "lstm"): 0.01,
+        ("copying", 2000, "momentum-lstm"): 0.009,
+        ("adding", 750, "lstm"): 0.162,
+        ("adding", 750, "momentum-lstm"): 0.162,
+    }
+)
 # Tables 14 to 16: permuted MNIST, 256 hidden units
 # what we call otherwise
 NAMES: Mapping[str, str] = MappingProxyType({"nn.LSTM": "LSTM", "LookaheadSRLSTM": "SRLSTM"})
@@ -165,3 +225,18 @@ FIGURE_7: Mapping[str, Panel] = MappingProxyType(
         ),
     }
 )
+
+
+def printed(table: str, arm: Mapping[str, Any]) -> tuple[Value | None, float | None]:
+    """What a table has for an arm of a study: its own value, and one that it cites beside.
+
+    The paper's SRLSTM is the released form, beside which the form that the paper prints stands with
+    the same numbers.
+
+    Args:
+        table: A name of this module.
+        arm: Task, ``N`` and model.
+    """
+    key = (arm["task"], arm["N"], arm["model"].removeprefix("released-").replace("awd-", ""))
+    values: Values = globals()[table]
+    return values.get(key), CITED.get(table, {}).get(key)

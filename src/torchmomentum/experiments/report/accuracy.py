@@ -53,6 +53,24 @@ def reached(run: Result, column: str, target: float, higher_is_better: bool) -> 
     return None
 
 
+def seconds_to_target(results: Results, run: Result) -> float:
+    """How long a run trained until it was as good as the target: its whole time, if it never was.
+
+    Whether it was, :func:`reaches_target` tells.
+    """
+    found = _first(results, run)
+    return float(run.curves["train_seconds"][-1]) if found is None else found.seconds
+
+
+def reaches_target(results: Results, run: Result) -> bool:
+    """Whether a run was ever as good as the target."""
+    return _first(results, run) is not None
+
+
+def _first(results: Results, run: Result) -> Reached | None:
+    return reached(run, _column(results), target_of(results), bool(results.higher_is_better))
+
+
 def _ended_at(results: Results, arm: dict[str, Any], target: float) -> list[Reached | None]:
     """When each run of an arm was as good as the target."""
     higher, column = bool(results.higher_is_better), _column(results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torchmomentum.experiments.published import momentumrnn
 from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.judgement import baseline_of, difference
 from torchmomentum.experiments.report.statistics import Difference
@@ -18,40 +19,26 @@ _READ = {
 }
 
 
-def _published(results: Results, arm: Mapping[str, Any], name: str) -> Any:
-    """The published mean and deviation of an arm, from the table of that name."""
-    for which, values_of in results.view.get("published", ()):
-        if which == arm:
-            return values_of.get(name)
-    return None
-
-
 def _claimed(results: Results, arm: dict[str, Any], name: str) -> float | None:
     """The published difference of an arm from its baseline."""
     first = baseline_of(results, arm)
-    ours, theirs = _published(results, arm, name), _published(results, first, name)
+    (ours, _), (theirs, _) = (momentumrnn.printed(name, each) for each in (arm, first))
     return None if ours is None or theirs is None or arm == first else ours[0] - theirs[0]
 
 
-def verdict(
-    found: Difference | None,
-    claimed: float | None,
-    higher_is_better: bool,
-    words: tuple[str, str] = ("better", "worse"),
-) -> str:
+def verdict(found: Difference | None, claimed: float | None, higher_is_better: bool) -> str:
     """Whether a published difference was found again: its sign, beyond what chance does.
 
     Args:
         found: The measured difference from the baseline.
         claimed: The published one.
         higher_is_better: Which way is better.
-        words: For the better and the worse side.
     """
     if claimed is None:
         return ""
     if found is None or found.low is None:
         return "not comparable: one seed" if found is not None else "not comparable: no pair ended"
-    told = words[(claimed > 0) != higher_is_better]
+    told = "better" if (claimed > 0) == higher_is_better else "worse"
     if not found.separable:
         return f"not reproduced ({told}): not separable"
     same = (found.mean > 0) == (claimed > 0)
@@ -60,8 +47,10 @@ def verdict(
 
 def _pair(results: Results, arm: dict[str, Any], column: Mapping[str, Any]) -> list[str]:
     """What was published of an arm, and what was measured."""
-    published = _published(results, arm, column["from"])
+    published, cited = momentumrnn.printed(column["from"], arm)
     told = "-" if published is None else words.printed(*published)
+    if cited is not None:
+        told += f" (cited: {cited:.2f})"
 
     def form(value: float) -> str:
         return f"{column['unit'] * value:.{column['digits']}f}"
@@ -73,16 +62,20 @@ def _pair(results: Results, arm: dict[str, Any], column: Mapping[str, Any]) -> l
 def _row(results: Results, arm: dict[str, Any]) -> list[str]:
     runs, last = results.of(arm), results.view["columns"][-1]
     first = arm == baseline_of(results, arm)
+    thousands = momentumrnn.PARAMETERS.get((arm["task"], arm["N"]))
     d, claimed = difference(results, arm, last["value"]), _claimed(results, arm, last["from"])
 
     def signed(value: float) -> str:
         return f"{last['unit'] * value:+.{last['digits']}f}"
 
     said, lost = verdict(d, claimed, bool(results.higher_is_better)), words.diverged(runs)
+    if (arm["task"], arm["model"]) in momentumrnn.WITHOUT_SETTINGS:
+        said = "not comparable: its hyperparameters are not published"
     if lost:
         said = f"{said} ({lost})".strip()
     return [
         *(str(arm[axis]) for axis in results.axes),
+        "" if thousands is None else f"about {1000 * thousands:,}",
         f"{runs[0].costs['parameters']:,}",
         *(cell for column in results.view["columns"] for cell in _pair(results, arm, column)),
         "" if claimed is None else f"{claimed:+.2f}",
@@ -103,7 +96,7 @@ def beside(results: Results) -> Table:
     )
     if "note" in view:
         caption += f" Scale {results.scale}, whose values are not the paper's: {view['note']}."
-    head = [*results.axes, "parameters"]
+    head = [*results.axes, "parameters, published", "parameters"]
     for column in view["columns"]:
         head += [f"{column['title']}, published", f"{column['title']}, measured"]
     head += ["published difference", "difference [95 % interval]", "verdict"]

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torchmomentum.experiments.published.momentumrnn import NAMES
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Results
+
+_ALIKE = 0.02  # a ratio so near to one is no difference
+
+
+def _side(ratio: float) -> str:
+    return "as much" if abs(ratio - 1) <= _ALIKE else "more" if ratio > 1 else "less"
+
+
+def _verdict(published: float, measured: Mapping[str, Any]) -> str:
+    """Whether a model costs more or less than the LSTM, as it is published to."""
+    claimed, found = _side(published), _side(measured["ratio"])
+    low, high = measured.get("ratio_quartiles", (1.0, 1.0))
+    if found != "as much" and low < 1 < high:
+        found = "as much"  # the middle half of the rounds lies on both sides
+    if found == claimed:
+        return f"reproduced: {claimed}"
+    contrary = "as much" not in (found, claimed)
+    return f"not reproduced ({claimed}): {'the contrary' if contrary else found}"
 
 
 def costs(results: Results) -> Table:
@@ -16,17 +37,21 @@ def costs(results: Results) -> Table:
         head += ["ratio, published", "ratio, measured"]
     for name, found in run.values.items():
         theirs, first = view["published"][NAMES.get(name, name)], view["published"]["LSTM"]
-        cells = [name]
+        cells, said = [name], ""
         for column, value, baseline in zip(view["columns"], theirs, first, strict=True):
             ours = found[column]
             cells += [f"{value:.2f}", f"{ours[view['unit']]:.2f}"]
             cells += [f"{value / baseline:.2f}", f"{ours['ratio']:.2f}"]
-        rows.append(cells)
+            if column == view["ratio"] and theirs is not first:
+                said = _verdict(value / baseline, ours)
+        rows.append([*cells, said])
+    head.append("verdict")
     device = "a CPU" if run.recipe["device"] == "cpu" else run.provenance.get("gpu", "a GPU")
     shape = run.arm["item"]
     caption = (
-        f"{results.title}, T, B, I, H = {shape}, measured on {device}. Only ratios to the LSTM "
-        "compare: the paper measured on another machine, with cells in Python; ours are kernels, "
-        "and its LSTM is nn.LSTM."
+        f"{results.title}, T, B, I, H = {shape}, measured on {device}. Only ratios to the LSTM, "
+        "which is nn.LSTM here, compare: the paper measured cells in Python on another machine, "
+        f"ours are kernels. The verdict is on whether the ratio of the {view['ratio']} is above or "
+        f"below one; within {100 * _ALIKE:g} % of it a model costs as much."
     )
     return Table(head, rows, caption)

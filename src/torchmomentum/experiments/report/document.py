@@ -20,6 +20,8 @@ def document(results: Results) -> str:
     said = [found.conclusion, ""] if found.conclusion else []
     origin = f"{note}{words.origin(results)}."
     lines = [command, "", *said, found.caption, "", *found.lines(), "", origin]
+    if found.below is not None:
+        lines += ["", found.below.caption, "", *found.below.lines()]
     return "\n".join(lines) + "\n"
 
 

@@ -150,8 +150,9 @@ def conclusion(
     if unknown:
         names = ", ".join(f"{name(u.arm)} ({needs(u)})" for u in unknown)
         told.append(
-            f"{words.seed_count(results)} do not tell from their baseline: {names}. The number of "
-            "seeds is what finds a difference as large as the one seen four times in five."
+            f"{words.seed_count(results)} cannot separate from the baseline: {names}. In brackets "
+            "is the number of seeds that would show a difference as large as the one seen, with a "
+            "probability of 80 %."
         )
     alike = [name(each.arm) for each in judgements if _cannot_tell(each)]
     if alike:
@@ -162,7 +163,7 @@ def conclusion(
 
 
 def needs(each: Judged) -> str:
-    """How many seeds would tell what is not separable."""
+    """How many seeds would separate what is not separable."""
     return "more than 10,000 seeds" if each.needed is None else f"about {each.needed:,} seeds"
 
 

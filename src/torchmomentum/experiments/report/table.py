@@ -25,6 +25,7 @@ class Table(NamedTuple):
         caption: What the numbers are.
         note: What else a reader should know: seeds, settings.
         conclusion: In sentences what may be concluded from it; empty where that is no question.
+        below: A table that stands below it; None for none.
     """
 
     head: list[str]
@@ -32,6 +33,7 @@ class Table(NamedTuple):
     caption: str
     note: str = ""
     conclusion: str = ""
+    below: Table | None = None
 
     def lines(self) -> list[str]:
         """The table in Markdown."""

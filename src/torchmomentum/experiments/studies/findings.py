@@ -10,7 +10,8 @@ from torchmomentum.experiments.study import Scale, Study
 from torchmomentum.experiments.tasks import task_of
 
 _GAIN = 8  # of the control, and of momentum at 3.2 / (1 - 0.6)
-# what has no momentum and no adaptation in time, but another scale of the drive
+# what has no momentum and no adaptation in time, but another scale of the drive; momentum's own
+# gain at the recipe's numbers comes to them
 CONTROLS = (
     f"gain-{{}}@gain={_GAIN}",
     f"learned-gain-{{}}@gain={_GAIN}",
@@ -58,9 +59,12 @@ def _study(
 ) -> Study:
     found = task_of(task)
     bias = found.recipe_of(cell, settings).get("forget_bias")
+    momentum = found.rule_options("momentum", {**found.recipe, **settings}, cell)
+    gain = momentum["step_size"] / (1 - momentum["mu"])
+    if momentum["mu"]:  # else it is a gain itself
+        controls = (f"gain-{{}}@gain={gain:.4g}", *controls)
     if bias:
-        momentum = found.rule_options("momentum", {**found.recipe, **settings}, cell)
-        controls = (*controls, *_biases(bias, momentum["step_size"] / (1 - momentum["mu"])))
+        controls = (*controls, *_biases(bias, gain))
     models = [each.format(cell) for each in ("{}", *CONTROLS, *controls, *RULES)]
     if cell == "lstm":  # the scale at the beginning alone
         models.insert(1 + len(CONTROLS), f"{cell}@init={found.recipe.get('init', 'torch')}-unit")
@@ -103,7 +107,6 @@ FINDINGS_MNIST = _study(
     {**_POOLED, "epochs": 10, "hidden_size": 64},
     "images of 14 x 14 pixels, 10,000 of the 60,000 to train on, 64 units, 10 epochs",
     stand_in="pdigits",
-    controls=("gain-{}@gain=2.5",),  # of momentum at the recipe's numbers, 1 / (1 - 0.6)
 )
 FINDINGS_ADDING = _study(
     "findings-adding",

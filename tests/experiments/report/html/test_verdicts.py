@@ -44,7 +44,7 @@ def test_a_comparison_in_sentences(higher, good, bad):
         "accuracy 0.7100 ± 0.0100 against 0.5100 ± 0.0100; difference +0.2000 [+0.1752, +0.2248], "
         "the 95 % interval over 3 pairs of seeds; p = 0.0025 after Holm's correction"
     )
-    assert found["same"].words.endswith("correction; about 8,515 seeds would tell")
+    assert found["same"].words.endswith("correction; about 8,515 seeds would separate them")
 
 
 def test_what_went_wrong_comes_first():
@@ -94,17 +94,24 @@ def test_the_verdicts_are_those_of_the_tables():
     seen = set()
     for file in sorted(RESULTS.glob("*/results.json")):
         results = load_results(file)
-        if results.table not in ("tuned", "beside", "convergence", "comparison", "grid"):
+        if results.table not in ("tuned", "beside", "convergence", "comparison", "costs", "grid"):
             continue
         seen.add(results.table)
         found = table(results)
         columns = [i for i, name in enumerate(found.head) if name == "verdict"]
-        theirs = sorted(row[i] for i in columns for row in found.rows if row[i])
+        theirs = [row[i] for i in columns for row in found.rows if row[i]]
+        if found.below is not None:
+            at = found.below.head.index("verdict")
+            theirs += [row[at] for row in found.below.rows]
         ours = [v.said for group in verdicts(results, found) for v in group.verdicts]
-        if results.table in ("beside", "convergence", "grid"):
-            theirs = sorted(each.partition(":")[0] for each in theirs)
-        assert sorted(ours) == theirs, file
-    assert seen == {"tuned", "beside", "convergence", "comparison", "grid"}
+        if results.table in ("beside", "convergence", "costs", "grid"):
+            theirs = [each.partition(":")[0] for each in theirs]
+        assert sorted(ours) == sorted(theirs), file
+        if found.below is not None:
+            said = " ".join(v.words for v in verdicts(results, found)[-1].verdicts)
+            at = found.below.head.index("weakest difference [95 % interval]")
+            assert all(row[at] in said for row in found.below.rows)
+    assert seen == {"tuned", "beside", "convergence", "comparison", "costs", "grid"}
 
 
 @pytest.mark.parametrize(
@@ -144,7 +151,8 @@ def test_a_table_of_ones_own_says_its_verdicts():
 
 
 def test_some_studies_ask_for_no_verdict():
-    assert _told(load_results(RESULTS / "figure2")) == []
+    results, own = _comparison(table="mine"), Table(["x", "value"], [["a", "1"]], "")
+    assert verdicts(results, own) == []
 
 
 def test_words():

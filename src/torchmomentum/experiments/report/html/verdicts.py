@@ -30,7 +30,7 @@ from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.report.tuned import references, untuned_name
 from torchmomentum.experiments.result import Results, ended, values
 
-_PUBLISHED = ("beside", "convergence", "grid")  # whose verdict is on what a paper says
+_PUBLISHED = ("beside", "costs", "grid")  # whose verdict is on what a paper says
 Way = Callable[[Results, Table], list[Group]]
 
 
@@ -58,7 +58,7 @@ def _words(results: Results, each: Judged, key: str) -> str:
     said = f"{said}, the 95 % interval over {number} of seeds"
     if each.p is not None:
         said += f"; p = {each.p:.2g} after Holm's correction"
-    return f"{said}; {needs(each)} would tell" if each.verdict == UNKNOWN else said
+    return f"{said}; {needs(each)} would separate them" if each.verdict == UNKNOWN else said
 
 
 def _judged(
@@ -99,15 +99,28 @@ def _stated(results: Results, table: Table) -> list[Group]:
             told = [f"{head} {cell}" for head, cell in cells if "difference" in head and cell]
             told = [why, *told] if why else told
             found.append(Verdict(name, said, kind_of(row[at]), "; ".join(told)))
-    return [_beside_published(found) if results.table in _PUBLISHED else Group("By row", "", found)]
+    published = results.table in _PUBLISHED
+    title = "Beside what was published"
+    return [_published(title, found) if published else Group("By row", "", found)]
 
 
-def _beside_published(found: list[Verdict]) -> Group:
+def _claimed(below: Table) -> Group:
+    """Each statement of the paper's."""
+    rows, found = (dict(zip(below.head, row, strict=True)) for row in below.rows), []
+    for row in rows:
+        said, _, why = row["verdict"].partition(": ")
+        told = filter(None, [why, row["weakest difference [95 % interval]"], row.get("note", "")])
+        name = f"{row['said in']}, {row['of']}: {row['statement']}"
+        found.append(Verdict(name, said, kind_of(row["verdict"]), "; ".join(told)))
+    return _published("What the paper says of the models", found)
+
+
+def _published(title: str, found: list[Verdict]) -> Group:
     good, bad = (sum(each.kind == kind for each in found) for kind in (GOOD, BAD))
     statements = words.counted(len(found), "published statement")
     lead = f"{good} of {statements} {'is' if good == 1 else 'are'} reproduced here"
     contrary = f"; {bad} came out the contrary" if bad else ""
-    return Group("Beside what was published", f"{lead}{contrary}.", found)
+    return Group(title, f"{lead}{contrary}.", found)
 
 
 def _reached(_: Results, table: Table) -> list[Group]:
@@ -170,8 +183,9 @@ def verdicts(results: Results, table: Table) -> list[Group]:
         results: The study's.
         table: Its table, for studies whose verdicts stand there alone.
     """
+    claimed = [] if table.below is None else [_claimed(table.below)]
     if results.table in _WAYS:
-        return _WAYS[results.table](results, table)
+        return [*_WAYS[results.table](results, table), *claimed]
     if "verdict" in table.head:
-        return _stated(results, table)
-    return _measured(results, table) if results.figure == "ratios" else []
+        return [*_stated(results, table), *claimed]
+    return _measured(results, table) if results.figure == "ratios" else claimed

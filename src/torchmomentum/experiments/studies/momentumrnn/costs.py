@@ -53,7 +53,6 @@ TABLE16 = replace(
     title="Table 16, training until the LSTM's accuracy",
     arms=_PMNIST,
     scales=scales(_PMNIST),
-    derive="",
     metric="test accuracy",
     table="time-to-accuracy",
     view={"minutes": dict(zip(LSTMS, [*_MINUTES.values(), _MINUTES["SRLSTM"]], strict=True))},

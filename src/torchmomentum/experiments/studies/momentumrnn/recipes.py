@@ -1,4 +1,4 @@
-"""The recipe of one training of the MomentumRNN paper, and what was published of it."""
+"""The recipe of one training of the MomentumRNN paper."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from torchmomentum.experiments.published import momentumrnn
 from torchmomentum.experiments.recipe import Recipe, Training
-from torchmomentum.experiments.result import Results
 from torchmomentum.experiments.studies.gradients import GradientNorms
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.studies.trivial import Trivial
@@ -62,18 +60,3 @@ def gradients(settings: Mapping[str, Any], seed: int) -> GradientNorms:
     every = given.pop("every")
     made = training(given, seed)
     return GradientNorms(**{f.name: getattr(made, f.name) for f in fields(made)}, every=every)
-
-
-def published(results: Results) -> dict[str, Any]:
-    """What the paper has of each arm, from tables of :mod:`~.published.momentumrnn`.
-
-    Its SRLSTM is the released form, beside which the form that the paper prints stands with the
-    same numbers.
-    """
-    names = [column["from"] for column in results.view["columns"]]
-    found = list[list[Any]]()
-    for arm in results.arms():
-        key = (arm["task"], arm["N"], arm["model"].removeprefix("released-").replace("awd-", ""))
-        tables: dict[str, momentumrnn.Values] = {n: getattr(momentumrnn, n) for n in names}
-        found.append([arm, {n: table[key] for n, table in tables.items() if key in table}])
-    return {"published": found}

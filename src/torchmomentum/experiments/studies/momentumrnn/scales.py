@@ -42,7 +42,7 @@ _DESK: Mapping[str, Mapping[str, Any]] = {
 }
 _PIXELS = (
     "images of 14 x 14 pixels (means of 2 x 2) and so 196 steps, 10,000 of the 60,000 to train on, "
-    "5,000 kept to choose the epoch on, 10 epochs of 150"
+    "5,000 held out, 10 epochs of 150"
 )
 _NOTES = {
     "mnist": _PIXELS,

@@ -30,7 +30,6 @@ def _study(
         name=name,
         title=title,
         recipe=f"{_HERE}:row",
-        derive=f"{_HERE}:published",
         arms=arms,
         seeds=5,
         scales=scales(arms),
