@@ -249,7 +249,7 @@ class NAG(Optimizer):
             done = 0
         if policy == "function" and self._rises(group, loss):
             done = 0
-        numbers = _numbers(group, done, max(done - 1, 0))
+        numbers = _numbers(group, done, nesterov_momentum(max(done - 1, 0)))
         climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
         take = _choose(group, params, grads, compiled)
         if numbers.momentum:
@@ -300,7 +300,8 @@ class NAG(Optimizer):
             if state.get("buffer_scale", 1.0) != 1.0:
                 buffer.mul_(state["buffer_scale"])
                 state["buffer_scale"] = 1.0
-        numbers = _numbers(group, done, (done - 1).clamp(min=0))
+        # one division less in each iteration of the compiler's loops over parameters
+        numbers = _numbers(group, done, torch.where(done == 0, 0.0, last_momentum))
         climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
         step_tensors(params, grads, buffers, numbers)
         last_momentum.copy_(numbers.momentum)
@@ -308,12 +309,12 @@ class NAG(Optimizer):
         iterations.add_(1)
 
 
-def _numbers(group: dict[str, Any], done: Any, before: Any) -> Step:
-    """Those of a step after ``done`` others of the cycle, and ``before`` before the last one."""
+def _numbers(group: dict[str, Any], done: Any, previous: Any) -> Step:
+    """Those of a step after ``done`` others of the cycle, the last with momentum ``previous``."""
     return Step(
         lr=group["lr"],
         momentum=nesterov_momentum(done),
-        previous=nesterov_momentum(before),
+        previous=previous,
         scale=1.0,
         weight_decay=group["weight_decay"],
         maximize=group["maximize"],
