@@ -18,14 +18,15 @@ namespace {
 
 #define KERNEL(name) {#name, reinterpret_cast<void *>(name)}
 const std::map<std::string, void *> KERNELS = {
-    KERNEL(packed_size),             KERNEL(pack_forward),
-    KERNEL(pack_backward),           KERNEL(matrix_product),
-    KERNEL(filter),                  KERNEL(complex_filter_forward),
-    KERNEL(complex_filter_backward), KERNEL(adam_rule_forward),
-    KERNEL(adam_rule_backward),      KERNEL(lstm_forward),
-    KERNEL(lstm_backward),           KERNEL(gru_forward),
-    KERNEL(gru_backward),            KERNEL(rnn_forward),
-    KERNEL(rnn_backward),            KERNEL(cell_step),
+    KERNEL(packed_size),            KERNEL(pack_forward),
+    KERNEL(pack_backward),          KERNEL(matrix_product),
+    KERNEL(filter),                 KERNEL(filter_gradient),
+    KERNEL(complex_filter_forward), KERNEL(complex_filter_backward),
+    KERNEL(adam_rule_forward),      KERNEL(adam_rule_backward),
+    KERNEL(lstm_forward),           KERNEL(lstm_backward),
+    KERNEL(gru_forward),            KERNEL(gru_backward),
+    KERNEL(rnn_forward),            KERNEL(rnn_backward),
+    KERNEL(cell_step),
 };
 constexpr int MOST = 32; // arguments that are no doubles
 

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,16 +25,17 @@ def _tensors(time, batch, width, decay_shape):
     kind=st.sampled_from(["shared", "batch", "full", "number"]),
     reverse=st.booleans(),
     gain=st.sampled_from([1.0, 0.3]),
+    bound=st.sampled_from([math.inf, 0.8]),
 )
-def test_equals_its_definition(time, batch, width, kind, reverse, gain):
+def test_equals_its_definition(time, batch, width, kind, reverse, gain, bound):
     shape = {"shared": (time, 1, 1), "batch": (time, batch, 1), "full": (time, batch, width)}
     x, decay, initial = _tensors(time, batch, width, shape.get(kind, (time, 1, 1)))
     given_decay = decay
     if kind == "number":
         given_decay = 0.7
         decay = torch.full((time, 1, 1), 0.7, dtype=torch.float64, requires_grad=True)
-    found = linear_scan(x, given_decay, initial, gain=gain, reverse=reverse)
-    expected = linear_scan_definition(x, decay, initial, gain, reverse)
+    found = linear_scan(x, given_decay, initial, gain=gain, bound=bound, reverse=reverse)
+    expected = linear_scan_definition(x, decay, initial, gain, bound, reverse)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     weights = torch.randn_like(found)
     inputs = [x, initial] + ([] if kind == "number" else [decay])
@@ -46,11 +49,12 @@ def test_equals_its_definition(time, batch, width, kind, reverse, gain):
 
 @pytest.mark.parametrize("shape", [(4, 1, 1), (4, 2, 1), (4, 2, 3)])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_both_orders_of_gradients(shape, reverse):
+@pytest.mark.parametrize("bound", [math.inf, 0.7])
+def test_both_orders_of_gradients(shape, reverse, bound):
     tensors = _tensors(4, 2, 3, shape)
 
     def run(*args):
-        return linear_scan(*args, gain=0.5, reverse=reverse)
+        return linear_scan(*args, gain=0.5, bound=bound, reverse=reverse)
 
     assert torch.autograd.gradcheck(run, tensors)
     assert torch.autograd.gradgradcheck(run, tensors)
@@ -93,8 +97,9 @@ def test_states_of_another_type():
 
 @pytest.mark.skipif(not available(), reason="no C++ compiler here")
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("decay", [0.7, (9, 1, 1), (9, 5, 1), (9, 1, 37), (9, 5, 37)])
-def test_the_compiled_filter(decay, reverse, monkeypatch):
+@pytest.mark.parametrize("decay", [0.7, (1, 1, 37), (9, 1, 1), (9, 5, 1), (9, 1, 37), (9, 5, 37)])
+@pytest.mark.parametrize("bound", [math.inf, 0.8])
+def test_the_compiled_filter(decay, reverse, bound, monkeypatch):
     """In both directions, each step or channel of its own decay, and nothing around it read."""
     called, call = [], filters.call
     monkeypatch.setattr(filters, "call", lambda name, *a: (called.append(name), call(name, *a))[1])
@@ -102,11 +107,46 @@ def test_the_compiled_filter(decay, reverse, monkeypatch):
     x, initial = around[1:10], torch.randn(5, 37)
     x.normal_()
     decay = decay if isinstance(decay, float) else torch.rand(decay)
-    found = linear_scan(x, decay, initial, gain=0.5, reverse=reverse)
-    assert called == ["filter"]
+    inputs = x.requires_grad_(), initial.requires_grad_()
+    found = linear_scan(x, decay, initial, gain=0.5, bound=bound, reverse=reverse)
+    weights = torch.randn_like(found)
+    gradients = torch.autograd.grad((found * weights).sum(), inputs)
+    assert called == ["filter", "filter_gradient"]  # one pass for the gradients of both
     exact = decay if isinstance(decay, float) else decay.double()
-    expected = linear_scan_definition(x.double(), exact, initial.double(), 0.5, reverse)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, check_dtype=False)
+    doubles = [each.detach().double().requires_grad_() for each in inputs]
+    expected = linear_scan_definition(doubles[0], exact, doubles[1], 0.5, bound, reverse)
+    theirs = torch.autograd.grad((expected * weights).sum(), doubles)
+    for a, b in zip((found, *gradients), (expected, *theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5, check_dtype=False)
+    # what is differentiated again, or with respect to the decay, goes the other way
+    again = linear_scan(x, decay, initial, gain=0.5, bound=bound, reverse=reverse)
+    other = torch.autograd.grad((again * weights).sum(), inputs, create_graph=True)
+    assert called[2:] == ["filter", "filter"]
+    torch.testing.assert_close(other, gradients)
+
+
+def test_a_bound_holds_infinity_and_lets_nan_through():
+    x = torch.tensor([math.inf, -math.inf, math.nan, 1.0], requires_grad=True)
+    for dtype in (torch.float32, torch.float64):
+        drives = x.to(dtype).view(1, 1, 4)
+        found = linear_scan(drives, 0.5, torch.zeros(1, 4, dtype=dtype), gain=2.0, bound=3.0)
+        assert found.flatten().tolist()[:2] == [6.0, -6.0]
+        assert found.flatten()[2].isnan()
+        (gradient,) = torch.autograd.grad(found.sum(), x)
+        assert gradient.tolist() == [0.0, 0.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize(("bound", "kept"), [(math.inf, []), (1.0, [(9, 2, 3)])])
+def test_drives_are_kept_where_they_have_a_bound_alone(bound, kept):
+    x, found = torch.randn(9, 2, 3, requires_grad=True), []
+
+    def keep(saved):
+        found.append(tuple(saved.shape))
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        linear_scan(x, 0.5, torch.zeros(2, 3), bound=bound)
+    assert found == [(2, 3), *kept]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +198,7 @@ def test_lengths_hold_the_value(decay, reverse):
 def test_the_definition_by_hand():
     x, start = torch.tensor([1.0, 2, 4]).view(3, 1, 1), torch.tensor(8.0)
     assert linear_scan_definition(x, 0.5, start).flatten().tolist() == [5.0, 4.5, 6.25]
-    back = linear_scan_definition(x, 0.5, start, 2.0, True).flatten().tolist()
+    back = linear_scan_definition(x, 0.5, start, 2.0, reverse=True).flatten().tolist()
     assert back == [2 + 0.5 * (4 + 0.5 * 12), 4 + 0.5 * 12, 8 + 0.5 * 8]
 
 

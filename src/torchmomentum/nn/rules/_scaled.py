@@ -108,17 +108,23 @@ class ScaledRule(Rule):
 
     def _bounded(self, drive: Tensor) -> tuple[Tensor, float]:
         """The bounded drive, and what it has still to be multiplied by to be ``s d_t``."""
+        drive, gain = self._scaled(drive)
+        return bounded(drive, gain), gain
+
+    def _scaled(self, drive: Tensor) -> tuple[Tensor, float]:
+        """A drive times what is learned of the step size, and the rest of it."""
         step_size = self.step_size
         if isinstance(step_size, Tensor):
-            return bounded(drive * step_size.to(drive.dtype)), 1.0
-        return bounded(drive, step_size), step_size
+            return drive * step_size.to(drive.dtype), 1.0
+        return drive, step_size
 
     def _filter(
         self, drives: Tensor, decay: Tensor | float, velocity: Tensor, lengths: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """``v_t = decay_t v_{t-1} + s d_t`` at all steps, and at each sequence's last."""
-        drives, gain = self._bounded(drives)
-        values = linear_scan(drives, decay, velocity, gain=gain)
+        drives, gain = self._scaled(drives)
+        bound = largest_drive(drives, gain)
+        values = linear_scan(drives, decay, velocity, gain=gain, bound=bound)
         return values, last_step(values, lengths)
 
     def extra_repr(self) -> str:

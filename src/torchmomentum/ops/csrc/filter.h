@@ -3,29 +3,67 @@
 
 #include "parallel.h"
 
-// v_t = decay_t v_{t-1} + gain x_t for all channels. A decay's stride is 0 for a number, 1 for one
-// for each step, the number of channels for one for each channel and step, and -1 for one for each
-// channel.
-static inline void linear_filter(int64_t time, int64_t channels, const float *x, float *out,
-                                 const float *decay, int64_t decay_stride, const float *initial,
-                                 float gain, bool reverse, int64_t threads) {
-  const int64_t vectors = (channels + LANES - 1) / LANES;
-  const bool each = decay_stride < 0 || (channels > 1 && decay_stride == channels);
-  share_out(vectors, worth(threads, time * channels, 1 << 14), [=](Share share, int64_t) {
-    for (int64_t step = 0; step < time; ++step) {
-      const int64_t t = reverse ? time - 1 - step : step;
-      const float *before = step ? out + (reverse ? t + 1 : t - 1) * channels : initial;
-      const float *decays = decay_stride < 0 ? decay : decay + t * decay_stride;
-      const Vector shared = splat(decays[0]);
-      for (int64_t v = share.first; v < share.last; ++v) {
-        const int64_t at = v * LANES, left = channels - at;
-        const Vector drive = load(x + t * channels + at, left);
-        const Vector kept = each ? load(decays + at, left) : shared;
-        store(out + t * channels + at, kept * load(before + at, left) + gain * drive, left);
+// v_t = decay_t v_{t-1} + gain x_t for all channels, x clamped to +-bound. A decay's stride is 0 for
+// a number, 1 for one for each step, the number of channels for one for each channel and step, and
+// -1 for one for each channel.
+struct Filter {
+  int64_t time, channels;
+  const float *decay;
+  int64_t decay_stride;
+  float gain, bound;
+  bool reverse;
+  int64_t threads;
+
+  // body(t, at, left, decay) for every step in order and every vector of channels: `left` channels
+  // from `at` on.
+  template <class Body> void each(Body body) const {
+    const Filter f = *this;
+    const int64_t vectors = (channels + LANES - 1) / LANES;
+    const bool several = decay_stride < 0 || (channels > 1 && decay_stride == channels);
+    share_out(vectors, worth(threads, time * channels, 1 << 14), [=](Share share, int64_t) {
+      for (int64_t step = 0; step < f.time; ++step) {
+        const int64_t t = f.reverse ? f.time - 1 - step : step;
+        const float *decays = f.decay_stride < 0 ? f.decay : f.decay + t * f.decay_stride;
+        const Vector shared = splat(decays[0]);
+        for (int64_t v = share.first; v < share.last; ++v) {
+          const int64_t at = v * LANES, left = f.channels - at;
+          body(t, at, left, several ? load(decays + at, left) : shared);
+        }
       }
-    }
-  });
-}
+    });
+  }
+
+  void values(const float *x, const float *initial, float *out) const {
+    const int64_t first = reverse ? time - 1 : 0, back = reverse ? channels : -channels;
+    const float scale = gain, most = bound;
+    const int64_t width = channels;
+    each([=](int64_t t, int64_t at, int64_t left, Vector kept) {
+      float *to = out + t * width + at;
+      const Vector drive = at_least(at_most(load(x + t * width + at, left), most), -most);
+      const Vector before = load(t == first ? initial + at : to + back, left);
+      store(to, kept * before + scale * drive, left);
+    });
+  }
+
+  // Of the filter that runs backwards over gradients, what they are with respect to the drives x:
+  // zero where a drive is beyond the bound. Without a bound x may be null. The filter's value goes
+  // on in `carry`, (channels).
+  void gradients(const float *grad, const float *x, float *carry, float *grad_x) const {
+    const float scale = gain, most = bound;
+    const int64_t width = channels;
+    each([=](int64_t t, int64_t at, int64_t left, Vector kept) {
+      const int64_t place = t * width + at;
+      const Vector value = kept * load(carry + at, left) + load(grad + place, left);
+      store(carry + at, value, left);
+      Vector found = scale * value;
+      if (x) {
+        const Vector size = absolute(load(x + place, left));
+        found = size <= splat(most) ? found : Vector{};
+      }
+      store(grad_x + place, found, left);
+    });
+  }
+};
 
 // A sequence of rows of complex numbers, real parts before imaginary ones, and what filters them:
 // v_t = decay v_{t-1} + gain x_t, the decay complex, one of each channel.

@@ -88,10 +88,17 @@ void optimizer_step(int64_t tensors, const int64_t *table, double lr, double mom
 }
 
 void filter(int64_t time, int64_t channels, const float *x, float *out, const float *decay,
-            int64_t decay_stride, const float *initial, double gain, int64_t reverse,
+            int64_t decay_stride, const float *initial, double gain, double bound, int64_t reverse,
             int64_t threads) {
-  linear_filter(time, channels, x, out, decay, decay_stride, initial, (float)gain, reverse != 0,
-                threads);
+  Filter{time, channels, decay, decay_stride, (float)gain, (float)bound, reverse != 0, threads}
+      .values(x, initial, out);
+}
+
+void filter_gradient(int64_t time, int64_t channels, const float *grad, const float *x,
+                     float *grad_x, const float *decay, int64_t decay_stride, float *carry,
+                     double gain, double bound, int64_t reverse, int64_t threads) {
+  Filter{time, channels, decay, decay_stride, (float)gain, (float)bound, reverse != 0, threads}
+      .gradients(grad, x, carry, grad_x);
 }
 
 void complex_filter_forward(int64_t time, int64_t batch, int64_t size, int64_t reverse,

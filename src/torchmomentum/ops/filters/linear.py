@@ -1,8 +1,9 @@
-"""The linear filter along time, ``v_t = decay_t * v_{t-1} + x_t``."""
+"""The linear filter along time, ``v_t = decay_t * v_{t-1} + gain * x_t``, of a bounded drive."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from torchmomentum._torch_private import plain
 from torchmomentum.ops._autograd import register, with_autograd
 from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._loop import Tensors, along_time, to_onnx
@@ -21,9 +23,15 @@ _NARROW = 8192  # channels up to which products beat one vector operation a step
 
 
 def linear_scan_definition(
-    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float = 1.0, reverse: bool = False
+    x: Tensor,
+    decay: Tensor | float,
+    initial: Tensor,
+    gain: float = 1.0,
+    bound: float = math.inf,
+    reverse: bool = False,
 ) -> Tensor:
     """The filter in plain PyTorch, one step after the other. See :func:`linear_scan`."""
+    x = _clamped(x, bound)
     decays = decay.expand(x.shape[0], -1, -1) if isinstance(decay, Tensor) else None
 
     def step(carry: Tensors, at: Mapping[str, Tensor]) -> tuple[Tensors, Tensor]:
@@ -32,6 +40,10 @@ def linear_scan_definition(
 
     start = initial.expand_as(x[0])
     return along_time(step, (start,), {"x": x, "decay": decays}, reverse)[0]
+
+
+def _clamped(x: Tensor, bound: float) -> Tensor:
+    return x if bound == math.inf else x.clamp(-bound, bound)
 
 
 def _by_step(x: Tensor, decay: Tensor, initial: Tensor, gain: float, reverse: bool) -> Tensor:
@@ -100,34 +112,64 @@ def _by_product(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float) 
     return (out.view(-1, channels)[:time] if padding else out).view(x.shape)
 
 
+def _compiled_serves(x: Tensor, decay: Tensor | float, other: Tensor) -> bool:
+    tensors = [t for t in (x, decay, other) if isinstance(t, Tensor)]
+    plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+    return plain and x.numel() > 0 and available()
+
+
+def _strided(decay: Tensor | float, x: Tensor) -> tuple[Tensor, int]:
+    """A decay as the compiled kernel reads it, and its stride there, for a contiguous drive."""
+    time, channels = x.shape[0], x[0].numel()
+    if not isinstance(decay, Tensor):
+        return x.new_full((), decay), 0
+    if decay.shape[0] != time:  # the same at each step
+        return decay.expand_as(x[:1]).contiguous(), -1
+    if decay.numel() == time:
+        return decay.contiguous(), 1
+    return decay.expand_as(x).contiguous(), channels
+
+
 def _compiled(
-    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool
+    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, bound: float, reverse: bool
 ) -> Tensor:
     x, out = x.contiguous(), x.new_empty(x.shape)
     start = initial.expand_as(x[0]).contiguous()
-    time, channels = x.shape[0], x[0].numel()
-    stride = 0
-    if isinstance(decay, Tensor) and decay.shape[0] != time:  # the same at each step
-        stride, decay = -1, decay.expand_as(x[:1]).contiguous()
-    elif isinstance(decay, Tensor):
-        stride = 1 if decay.numel() == time else channels
-        decay = decay.contiguous() if stride == 1 else decay.expand_as(x).contiguous()
-    else:
-        decay = x.new_full((), decay)
-    numbers = float(gain), int(reverse), torch.get_num_threads()
-    call("filter", time, channels, x, out, decay, stride, start, *numbers)
+    numbers = float(gain), float(bound), int(reverse), torch.get_num_threads()
+    call("filter", x.shape[0], x[0].numel(), x, out, *_strided(decay, x), start, *numbers)
     return out
 
 
+def _compiled_gradient(
+    grad: Tensor, x: Tensor | None, later: Tensor | float, gain: float, bound: float, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    """The gradient of the drives in one pass, and the adjoint of the step that comes last in it.
+
+    Args:
+        grad: Of the values, ``(T, B, N)``.
+        x: The drives, where they have a bound.
+        later: What of a value is kept in the step after it.
+        gain: Of the drives.
+        bound: Of the drives.
+        reverse: Whether the steps come from the last to the first.
+    """
+    grad = grad.contiguous()
+    found, carry = torch.empty_like(grad), torch.zeros_like(grad[0])
+    drives = None if x is None else x.contiguous()
+    numbers = float(gain), float(bound), int(reverse), torch.get_num_threads()
+    sizes = grad.shape[0], grad[0].numel()
+    call("filter_gradient", *sizes, grad, drives, found, *_strided(later, grad), carry, *numbers)
+    return found, carry
+
+
 def _kernel(
-    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool
+    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, bound: float, reverse: bool
 ) -> Tensor:
     if x.numel() == 0:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
-    tensors = [t for t in (x, decay, initial) if isinstance(t, Tensor)]
-    plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-    if plain and available():
-        return _compiled(x, decay, initial, gain, reverse)
+    if _compiled_serves(x, decay, initial):
+        return _compiled(x, decay, initial, gain, bound, reverse)
+    x = _clamped(x, bound)
     if isinstance(decay, Tensor):
         decay = decay.expand(x.shape[0], -1, -1)
     shared = not isinstance(decay, Tensor) or decay.numel() == decay.shape[0]
@@ -143,18 +185,16 @@ def _kernel(
     return _by_product(x, decay, initial, gain)
 
 
-def _fake(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, reverse: bool) -> Tensor:
+def _fake(x: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, decay, initial, ctx.gain, ctx.reverse = inputs
-    if isinstance(decay, Tensor):
-        ctx.decay = None
-        ctx.save_for_backward(initial, decay, output)
-    else:
-        ctx.decay = decay
-        ctx.save_for_backward(initial)
+    x, decay, initial, ctx.gain, ctx.bound, ctx.reverse = inputs
+    ctx.decay = None if isinstance(decay, Tensor) else decay
+    drives = x if ctx.bound != math.inf and x.requires_grad else None
+    varying = (decay, output) if isinstance(decay, Tensor) else (None, None)
+    ctx.save_for_backward(initial, drives, *varying)
 
 
 def _shift(values: Tensor, edge: Tensor, reverse: bool) -> Tensor:
@@ -166,28 +206,37 @@ def _shift(values: Tensor, edge: Tensor, reverse: bool) -> Tensor:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     # adjoint_t = grad_t + decay_{t+1} * adjoint_{t+1}: the same filter, backwards in time
-    initial, *saved = ctx.saved_tensors
+    initial, x, decay, out = ctx.saved_tensors
     end = -1 if ctx.reverse else 0
-    decay = later = first = ctx.decay
-    if saved:
-        decay, out = saved
+    later = first = ctx.decay
+    if decay is not None:
         first, later = decay[end], decay  # one for every step
         if len(decay) > 1:
             later = _shift(decay, torch.zeros_like(first), not ctx.reverse)
-    adjoint = linear_scan(grad, later, torch.zeros_like(grad[0]), reverse=not ctx.reverse)
+    of_x, of_decay, of_initial = ctx.needs_input_grad[:3]
     grad_x = grad_decay = grad_initial = None
-    if ctx.needs_input_grad[0]:
-        grad_x = adjoint if ctx.gain == 1.0 else adjoint * ctx.gain
-    if ctx.needs_input_grad[1]:
-        before = _shift(out, initial.expand_as(out[0]), ctx.reverse)
-        grad_decay = (adjoint * before).sum_to_size(decay.shape)
-    if ctx.needs_input_grad[2]:
-        grad_initial = (first * adjoint[end]).sum_to_size(initial.shape)
-    return grad_x, grad_decay, grad_initial, None, None
+    once = of_x and not of_decay and plain() and not torch.is_grad_enabled()
+    if once and _compiled_serves(grad, later, grad):
+        numbers = ctx.gain, ctx.bound, not ctx.reverse
+        grad_x, last = _compiled_gradient(grad, x, later, *numbers)
+    else:
+        adjoint = linear_scan(grad, later, torch.zeros_like(grad[0]), reverse=not ctx.reverse)
+        last = adjoint[end]
+        if of_x:
+            grad_x = adjoint if ctx.gain == 1.0 else adjoint * ctx.gain
+            if x is not None:
+                grad_x = torch.where(x.abs() <= ctx.bound, grad_x, 0.0)
+        if of_decay:
+            before = _shift(out, initial.expand_as(out[0]), ctx.reverse)
+            grad_decay = (adjoint * before).sum_to_size(decay.shape)
+    if of_initial:
+        grad_initial = (first * last).sum_to_size(initial.shape)
+    return grad_x, grad_decay, grad_initial, None, None, None
 
 
 def _define(name: str, decay: str) -> Callable[..., Any]:
-    schema = f"{name}(Tensor x, {decay} decay, Tensor initial, float gain, bool reverse) -> Tensor"
+    numbers = "float gain, float bound, bool reverse"
+    schema = f"{name}(Tensor x, {decay} decay, Tensor initial, {numbers}) -> Tensor"
     op = register(schema, _kernel, _fake)
     return with_autograd(name, op, _kernel, _backward, _setup, linear_scan_definition)
 
@@ -202,6 +251,7 @@ def linear_scan(
     initial: Tensor,
     *,
     gain: float = 1.0,
+    bound: float = math.inf,
     reverse: bool = False,
     lengths: Tensor | None = None,
 ) -> Tensor:
@@ -221,6 +271,7 @@ def linear_scan(
             few.
         initial: The state before the first step, ``(B, N)``.
         gain: What the drive is scaled by.
+        bound: The drive is clamped to plus or minus that, before the gain.
         reverse: Runs from the last step to the first.
         lengths: How many steps of each sequence count, ``(B,)``: in the others the value stays.
 
@@ -254,9 +305,9 @@ def linear_scan(
         alive = steps_alive(x.shape[0], lengths.to(x.device))  # (T, B, 1)
         x, decay = x.masked_fill(~alive, 0.0), torch.where(alive, decay, 1.0)
     if to_onnx():
-        return linear_scan_definition(x, decay, initial.to(x.dtype), gain, reverse)
+        return linear_scan_definition(x, decay, initial.to(x.dtype), gain, bound, reverse)
     function = _constant
     if isinstance(decay, Tensor):
         function, decay = _varying, decay.to(x.dtype)
-    out: Tensor = function(x, decay, initial.to(x.dtype), gain, reverse)
+    out: Tensor = function(x, decay, initial.to(x.dtype), gain, bound, reverse)
     return out
