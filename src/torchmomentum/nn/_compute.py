@@ -21,6 +21,7 @@ from torchmomentum.ops import (
     Modifiers,
     Moments,
     Problem,
+    affine,
     compiled_step,
     compiled_step_serves,
     run,
@@ -177,8 +178,8 @@ def _drive(x: Tensor, weights: LayerWeights) -> Tensor:
     """What the input contributes to the gates before the rule, ``(T, B, G H)``."""
     norm, bias = weights.norm_ih, weights.bias_ih
     if norm is None:
-        return linear(bounded(x), weights.ih, bias)
-    return layer_norm(linear(bounded(x), weights.ih), norm.shape, norm, bias)
+        return affine(bounded(x), weights.ih, bias)
+    return layer_norm(affine(bounded(x), weights.ih), norm.shape, norm, bias)
 
 
 def _recur(

@@ -4,6 +4,7 @@ Each is one registered operator with a plain PyTorch definition beside it; this 
 modules.
 """
 
+from torchmomentum.ops._affine import affine
 from torchmomentum.ops._choose import CHOICES, choose, compiled_step_serves
 from torchmomentum.ops._definition import scan_definition
 from torchmomentum.ops._lengths import last_alive, steps_alive
@@ -39,6 +40,7 @@ __all__ = [
     "Velocity",
     "adam_scan",
     "adam_scan_definition",
+    "affine",
     "available",
     "choose",
     "compiled_step",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
+from torchmomentum.ops._affine import affine
 from torchmomentum.ops._lengths import last_alive
 from torchmomentum.ops._modifiers import Modifiers
 from torchmomentum.ops.cells._cell import Cell, Extra, State, Weights, register
@@ -41,7 +41,7 @@ def _modulus(weights: Weights) -> Tensor:
 def _shown(state: Tensor, skip: Tensor, weights: Weights, dtype: torch.dtype) -> Tensor:
     """The output: the real part of ``C x``, and ``D u``; states are real parts, then imaginary."""
     real, imaginary = _wide(weights.extra["weight_ro"]).chunk(2, -1)
-    return (linear(state, torch.cat([real, -imaginary], -1)) + skip).to(dtype)
+    return (affine(state, torch.cat([real, -imaginary], -1)) + skip).to(dtype)
 
 
 def _step(

@@ -13,6 +13,7 @@ from torchmomentum.ops._derivatives import functional_product
 from torchmomentum.ops._loop import Tensors, along_time, to_onnx
 from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.cpu.library import available, call
+from torchmomentum.ops.cpu.pool import empty
 
 
 def complex_scan_definition(
@@ -60,7 +61,7 @@ def _forward(
     if not _compiled(x):
         with torch.no_grad():
             return complex_scan_definition(x, decay, gain, initial, reverse)
-    out = x.new_empty(*x.shape[:2], 2 * gain.shape[0])
+    out = empty(x, *x.shape[:2], 2 * gain.shape[0])
     if out.numel():
         drives, width = _arranged(x)
         filters = decay.contiguous(), gain.contiguous()
@@ -90,7 +91,7 @@ def _backward(
     grad_initial = torch.zeros_like(initial) if grad_last is None else grad_last.clone()
     grad_initial, sums = grad_initial.contiguous(), x.new_zeros(3, size)
     grad = torch.zeros_like(out) if grad is None else grad.contiguous()
-    grad_x = x.new_empty(out.shape)
+    grad_x = empty(x, *out.shape)
     if not out.numel():
         return [grad_x, sums[:2], sums[2], grad_initial]
     drives, width = _arranged(x)

@@ -16,6 +16,7 @@ from torchmomentum.ops._autograd import register, with_autograd
 from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._loop import Tensors, along_time, to_onnx
 from torchmomentum.ops.cpu.library import available, call
+from torchmomentum.ops.cpu.pool import empty
 from torchmomentum.ops.triton import filter_launch as triton_filters
 
 _CHUNK = 32  # the most steps that one triangular matrix product filters
@@ -133,7 +134,7 @@ def _strided(decay: Tensor | float, x: Tensor) -> tuple[Tensor, int]:
 def _compiled(
     x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, bound: float, reverse: bool
 ) -> Tensor:
-    x, out = x.contiguous(), x.new_empty(x.shape)
+    x, out = x.contiguous(), empty(x, *x.shape)
     start = initial.expand_as(x[0]).contiguous()
     numbers = float(gain), float(bound), int(reverse), torch.get_num_threads()
     call("filter", x.shape[0], x[0].numel(), x, out, *_strided(decay, x), start, *numbers)
@@ -154,7 +155,7 @@ def _compiled_gradient(
         reverse: Whether the steps come from the last to the first.
     """
     grad = grad.contiguous()
-    found, carry = torch.empty_like(grad), torch.zeros_like(grad[0])
+    found, carry = empty(grad, *grad.shape), torch.zeros_like(grad[0])
     drives = None if x is None else x.contiguous()
     numbers = float(gain), float(bound), int(reverse), torch.get_num_threads()
     sizes = grad.shape[0], grad[0].numel()
