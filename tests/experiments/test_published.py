@@ -197,7 +197,8 @@ def test_the_benchmark_has_the_papers_models():
         "RMSPropLSTM": {"step_size": rmsprop[2], "beta": rmsprop[3]},
         "LookaheadSRLSTM": {"restart": restarted[1], "step_size": restarted[2]},
     }
-    assert {k: m.keywords for k, m in papers.MODELS.items() if k != "nn.LSTM"} == expected
+    rules = {k: m.keywords for k, m in papers.MODELS.items() if k not in ("nn.LSTM", "LSTM")}
+    assert rules == expected
 
 
 def test_published_numbers_need_no_torch(tmp_path):

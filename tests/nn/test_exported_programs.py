@@ -25,6 +25,25 @@ print(available())
 """
 
 
+@pytest.mark.parametrize("steps", [5, 100])  # few rows and many: kernels differ, programs not
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tnn.MinGRU(3, 4, momentum=tnn.Momentum(0.6)),
+        lambda: tnn.LRU(3, 4),
+        lambda: tnn.LSTM(3, 4, momentum=tnn.Momentum(0.6), layer_norm=True),
+    ],
+    ids=["mingru", "lru", "normalized lstm"],
+)
+def test_a_program_for_any_batch_and_time(make, steps):
+    layer = make().eval()
+    sizes = {0: torch.export.Dim("time", min=2), 1: torch.export.Dim("batch", min=2)}
+    program = torch.export.export(layer, (torch.randn(steps, 7, 3),), dynamic_shapes=(sizes,))
+    for shape in ((6, 5, 3), (90, 6, 3)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(program.module()(x)[0], layer(x)[0])
+
+
 @pytest.mark.parametrize("kernels", ["on", "off"])
 @pytest.mark.parametrize(
     "make",

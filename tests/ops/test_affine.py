@@ -65,6 +65,38 @@ def test_gradients_of_gradients(bias):
     torch.testing.assert_close(*both, rtol=1e-4, atol=1e-2)
 
 
+@pytest.mark.skipif(not available(), reason="no C++ compiler here")
+def test_a_sign_that_is_a_bit_is_read(products):
+    x, weight, bias = (torch.randn(shape) for shape in ((300, 3), (4, 3), (4,)))
+    found = affine(*map(torch._neg_view, (x, weight, bias)))
+    torch.testing.assert_close(found, linear(-x, -weight, -bias), rtol=1e-5, atol=1e-5)
+    tensors = [x.requires_grad_(), weight.requires_grad_(), bias.requires_grad_()]
+    ones = torch.ones(300, 4)
+    found = torch.autograd.grad(affine(*tensors), tensors, torch._neg_view(ones))
+    expected = torch.autograd.grad(linear(*tensors), tensors, -ones)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert len(products) == 4
+
+
+@pytest.mark.skipif(not available(), reason="no C++ compiler here")
+def test_the_gradients_of_many_rows_are_sums_of_sums():
+    x, weight, bias = _tensors((100_000,), 2, 3, True)
+    grad = torch.rand(100_000, 3)
+    found = torch.autograd.grad(affine(x, weight, bias), (weight, bias), grad)
+    exact = grad.double().t() @ x.detach().double(), grad.double().sum(0)
+    torch.testing.assert_close(found[1].double(), exact[1], rtol=1e-6, atol=0)
+    torch.testing.assert_close(found[0].double(), exact[0], rtol=0, atol=5e-3)
+
+
+def test_what_does_not_fit_is_told_as_linear_tells_it(products):
+    x = torch.randn(300, 5)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        affine(x, torch.randn(4, 3))
+    assert affine(x, torch.randn(4, 5), torch.ones(1)).shape == (300, 4)
+    assert affine(x[:, :0], torch.randn(4, 0)).abs().sum() == 0
+    assert products == []
+
+
 @pytest.mark.parametrize(
     ("rows", "dtype"), [((255,), torch.float32), ((0,), torch.float32), ((300,), torch.float64)]
 )

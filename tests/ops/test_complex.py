@@ -129,7 +129,7 @@ def test_one_operator_in_a_graph():
     torch.testing.assert_close(compiled(x, *rest), complex_scan(x, *rest))
     torch.library.opcheck(
         torch.ops.torchmomentum.complex_scan.default,
-        (x.requires_grad_(), *rest, False),
+        (x.requires_grad_(), *rest, False, True),
     )
     assert len(graphs) == 1
 

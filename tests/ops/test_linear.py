@@ -35,7 +35,7 @@ def test_equals_its_definition(time, batch, width, kind, reverse, gain, bound):
         given_decay = 0.7
         decay = torch.full((time, 1, 1), 0.7, dtype=torch.float64, requires_grad=True)
     found = linear_scan(x, given_decay, initial, gain=gain, bound=bound, reverse=reverse)
-    expected = linear_scan_definition(x, decay, initial, gain, bound, reverse)
+    expected = linear_scan_definition(x, decay, initial, gain, reverse, bound)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     weights = torch.randn_like(found)
     inputs = [x, initial] + ([] if kind == "number" else [decay])
@@ -83,6 +83,34 @@ def test_no_channels_and_non_contiguous_input():
     )
 
 
+@pytest.mark.skipif(not available(), reason="no C++ compiler here")
+@pytest.mark.parametrize("internal", [False, True])
+def test_what_a_user_may_keep_is_a_tensor_as_any_other(internal):
+    x = torch.randn(100, 64, 100, requires_grad=True)
+    y = linear_scan(x, 0.5, torch.zeros(64, 100), internal=internal)
+    (grad,) = torch.autograd.grad(y.sum(), x)
+    assert [each.detach().untyped_storage().resizable() for each in (y, grad)] == [not internal] * 2
+
+
+@pytest.mark.parametrize("bound", [-1.0, math.nan])
+def test_a_bound_out_of_its_range_is_refused(bound):
+    with pytest.raises(ValueError, match=f"bound must be at least 0, got {bound}"):
+        linear_scan(torch.ones(5, 2, 3), 0.5, torch.zeros(2, 3), bound=bound)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_sign_that_is_a_bit_is_read(dtype):
+    x = torch.randn(9, 2, 3, dtype=dtype, requires_grad=True)
+    y = linear_scan(x, 0.5, torch.zeros(2, 3, dtype=dtype), bound=1.0)
+    found = torch.autograd.grad(y, x, torch._neg_view(torch.ones_like(y)))
+    torch.testing.assert_close(
+        found,
+        torch.autograd.grad(
+            linear_scan(x, 0.5, torch.zeros(2, 3, dtype=dtype), bound=1.0), x, -torch.ones_like(y)
+        ),
+    )
+
+
 def test_a_decay_of_another_length_is_refused():
     with pytest.raises(ValueError, match="one entry, or one for each of the 5 steps, got 2"):
         linear_scan(torch.ones(5, 2, 3), torch.ones(2, 1, 1), torch.zeros(2, 3))
@@ -114,7 +142,7 @@ def test_the_compiled_filter(decay, reverse, bound, monkeypatch):
     assert called == ["filter", "filter_gradient"]  # one pass for the gradients of both
     exact = decay if isinstance(decay, float) else decay.double()
     doubles = [each.detach().double().requires_grad_() for each in inputs]
-    expected = linear_scan_definition(doubles[0], exact, doubles[1], 0.5, bound, reverse)
+    expected = linear_scan_definition(doubles[0], exact, doubles[1], 0.5, reverse, bound)
     theirs = torch.autograd.grad((expected * weights).sum(), doubles)
     for a, b in zip((found, *gradients), (expected, *theirs), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5, check_dtype=False)

@@ -91,7 +91,7 @@ def test_restarts_make_it_geometric_where_the_function_is_sharp(restart):
 
 
 def test_why_momentum_works():
-    """An ill-conditioned valley: with momentum the path swings less, and gets farther."""
+    """An ill-conditioned valley, both at their best: momentum gets a hundred times as near."""
     curvatures = torch.tensor([1.0, 0.01], dtype=torch.float64)
 
     def descend(lr, momentum):
@@ -110,4 +110,3 @@ def test_why_momentum_works():
     momentum = ((1 - 0.1) / (1 + 0.1)) ** 2
     smooth = descend((2 / (1 + 0.1)) ** 2, momentum)
     assert smooth[-1].norm() < plain[-1].norm() / 100
-    assert (plain[1:, 0] * plain[:-1, 0] < 0).all()  # across the valley at each step

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import linear, pad
 
 from torchmomentum._torch_private import plain
-from torchmomentum.ops.cpu.library import available, product
+from torchmomentum.ops.cpu.library import computes, product
 from torchmomentum.ops.cpu.pool import empty
 
 _MANY = 256  # rows from which the product is worth the call
@@ -20,7 +20,9 @@ _NARROW = 32  # inputs below which the gradient of the weight is ours too
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """As :func:`torch.nn.functional.linear`.
+    """As :func:`torch.nn.functional.linear`, for what does not leave this package.
+
+    Large values lie in memory of the pool.
 
     Args:
         x: ``(..., I)``.
@@ -38,22 +40,28 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _serves(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    if x.numel() < _MANY * x.shape[-1] or not plain() or torch.is_autocast_enabled("cpu"):
+    if not plain() or torch.is_autocast_enabled("cpu"):  # first: a size in a graph may be a symbol
         return False
-    tensors = (x, weight) if bias is None else (x, weight, bias)
-    return all(t.dtype == torch.float32 and t.is_cpu for t in tensors) and available()
+    width, inputs = weight.shape
+    return (
+        x.shape[-1] == inputs
+        and x.numel() >= _MANY * max(inputs, 1)
+        and (bias is None or bias.shape == (width,))
+        and computes(x, weight, bias)
+    )
 
 
 def _rows(x: Tensor) -> Tensor:
-    return x.reshape(-1, x.shape[-1])
+    """All rows, as they lie in memory: a sign may be a bit that a kernel does not see."""
+    return x.resolve_neg().reshape(-1, x.shape[-1])
 
 
 def _values(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    rows, width = _rows(x), len(weight)
-    out = empty(x, len(rows), width)
-    start = x.new_zeros(width) if bias is None else bias.contiguous()
-    product(out, rows, weight.t(), start)
-    return out.view(*x.shape[:-1], width)
+    width = len(weight)
+    out = empty(x, *x.shape[:-1], width)
+    start = x.new_zeros(width) if bias is None else bias.resolve_neg().contiguous()
+    product(out.view(-1, width), _rows(x), weight.resolve_neg().t(), start)
+    return out
 
 
 class _Affine(torch.autograd.Function):
@@ -68,16 +76,27 @@ class _Affine(torch.autograd.Function):
         of_x, of_weight, of_bias = ctx.needs_input_grad
         grads, rows = _rows(grad), _rows(x)
         grad_x = affine(grad, weight.t()) if of_x else None
-        if of_weight and x.shape[-1] < _NARROW and not torch.is_grad_enabled():
-            return grad_x, *_of_narrow(grads, rows, of_bias)
-        grad_weight = grads.t() @ rows if of_weight else None
+        grad_weight = None
+        once = plain() and not torch.is_grad_enabled()
+        if of_weight and once and x.shape[-1] < _NARROW and computes(grads, rows):
+            # a column more: the gradients are read once, and summed on the way
+            rows = pad(rows, (0, 1), value=1.0) if of_bias else rows
+            found = _summed(grads, rows)
+            if not of_bias:
+                return grad_x, found, None
+            return grad_x, found[:, :-1].contiguous(), found[:, -1].clone()
+        if of_weight:
+            grad_weight = grads.t() @ rows
         return grad_x, grad_weight, grads.sum(0) if of_bias else None
 
 
-def _of_narrow(grads: Tensor, rows: Tensor, of_bias: bool) -> tuple[Tensor, Tensor | None]:
-    """The gradients of the weight and the bias, in one pass over those of the values."""
-    if of_bias:
-        rows = pad(rows, (0, 1), value=1.0)
-    found = rows.new_zeros(grads.shape[1], rows.shape[1])
-    product(found, grads.t(), rows)
-    return (found[:, :-1].contiguous(), found[:, -1].clone()) if of_bias else (found, None)
+_PART = 4096  # rows that one running sum in float32 takes
+
+
+def _summed(grads: Tensor, rows: Tensor) -> Tensor:
+    """``grads.t() @ rows``, of parts that are summed by themselves first."""
+    parts = [slice(i, i + _PART) for i in range(0, len(rows), _PART)]
+    found = rows.new_zeros(len(parts), grads.shape[1], rows.shape[1])
+    for part, out in zip(parts, found.unbind(0), strict=True):
+        product(out, grads[part].t(), rows[part])
+    return found.sum(0)

@@ -78,7 +78,8 @@ def test_published_and_measured_stand_side_by_side(monkeypatch):
     ]
     first, second, third = (row[3:] for row in found.rows)
     about = "about 68,000"
-    assert first == [about, "1,234", "98.00 (cited: 97.50)", "91.0 ± 1.0", "", "baseline", ""]
+    assert first == [about, "1,234", "98.00 (cited; also 97.50)", "91.0 ± 1.0", "", "baseline", ""]
+    assert [row[3] for row in found.rows] == [about, about, ""]  # of what is published
     # differences 5, 5 and 6 points: 5.333 and 4.303 standard errors of a third
     assert second[2:] == [
         "99.00 ± 0.50",

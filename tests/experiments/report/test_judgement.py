@@ -57,7 +57,7 @@ def test_the_sentences():
     needed = judged(results)[2].needed
     assert said.startswith("b is better than a: +0.2000 [")
     assert "p is corrected by Holm's method over 2 tests." in said
-    assert f"4 seeds cannot separate from the baseline: c (about {needed} seeds)." in said
+    assert f"4 seeds do not separate these from the baseline: c (about {needed} seeds)." in said
     assert "Nothing may be concluded of d: all seeds differ alike." in said
     assert said.endswith("d: loss exploded: 1 of 4.")
     assert comparison(results).conclusion == said

@@ -62,24 +62,27 @@ def test_the_published_results(name, tasks, columns):
             row = found.setdefault((size, MODELS[model]), [None] * max(len(tasks), len(ours)))
             row[place] = value
     assert {key: tuple(row) for key, row in found.items()} == getattr(results, name)
-    for (size, model), row in found.items():
-        cited = results.CITED[name].get(size, ()) if model in ("LSTM", "DTRIV") else ()
-        for i in range(len(row)):
-            source = (columns or (name,))[i if columns else 0]
-            arm = {"task": tasks[i if columns is None else 0], "N": size, "model": model.lower()}
-            _, other = momentumrnn.printed(source, arm)
-            assert other == (cited[i] if cited else None), (name, arm)
+    cited = {key: value for each in columns or (name,) for key, value in _cited(each)}
+    theirs = results.CITED[name]
+    for (task, size, model, column), value in cited.items():
+        place = tasks.index(task) if columns is None else columns.index(column)
+        assert model == ("dtriv" if size in results.PARAMETERS["DTRIV"] else "lstm")
+        assert theirs[size][place] == value
+    assert len(cited) == sum(value is not None for row in theirs.values() for value in row)
+
+
+def _cited(column):
+    return [((*key, column), value) for key, value in momentumrnn.CITED.get(column, {}).items()]
 
 
 def test_the_published_numbers_of_parameters():
     found = {}
-    for study in map(STUDIES.find, TRAINED):
-        for arm in study.arms:
-            thousands = momentumrnn.PARAMETERS.get((arm["task"], arm["N"]))
-            if thousands is not None:
-                kind = "LSTM" if "lstm" in arm["model"] else "DTRIV"
-                found.setdefault(kind, {})[arm["N"]] = thousands
+    for (task, size), thousands in momentumrnn.PARAMETERS.items():
+        kind = "DTRIV" if size in results.PARAMETERS["DTRIV"] else "LSTM"
+        assert found.setdefault(kind, {}).setdefault(size, thousands) == thousands, task
     assert found == results.PARAMETERS
+    trained = {(a["task"], a["N"]) for n in TRAINED for a in STUDIES.find(n).arms}
+    assert {*momentumrnn.PARAMETERS} <= trained
 
 
 _MOMENTUM, _ADAM = ("mu", "step_size"), ("mu", "step_size", "beta")

@@ -19,6 +19,7 @@ from torchmomentum.experiments.published.momentumrnn import NAMES, TABLE_14, TAB
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "nn.LSTM": nn.LSTM,
+    "LSTM": tnn.LSTM,
     "MomentumLSTM": partial(tnn.MomentumLSTM, mu=0.6, step_size=1.0),
     "AdamLSTM": partial(tnn.AdamLSTM, mu=0.6, step_size=1.0, beta=0.01),
     "RMSPropLSTM": partial(tnn.RMSPropLSTM, step_size=1.0, beta=0.01),

@@ -119,7 +119,7 @@ TABLE_5: Values = MappingProxyType(
         ("timit", 322, "momentum-dtriv"): (1.17, 0.05),
     }
 )
-# what Tables 1 to 5 and 13 cite beside their own LSTM and DTRIV, by the table's name here
+# what the tables of results cite beside the LSTM's and DTRIV's first number, by the table's name
 CITED: Mapping[str, Mapping[tuple[str, int, str], float]] = MappingProxyType(
     {
         "TABLE_1_11": {

@@ -49,8 +49,8 @@ def _pair(results: Results, arm: dict[str, Any], column: Mapping[str, Any]) -> l
     """What was published of an arm, and what was measured."""
     published, cited = momentumrnn.printed(column["from"], arm)
     told = "-" if published is None else words.printed(*published)
-    if cited is not None:
-        told += f" (cited: {cited:.2f})"
+    if published is not None and cited is not None:
+        told += f" (cited: {cited:.2f})" if published[1] else f" (cited; also {cited:.2f})"
 
     def form(value: float) -> str:
         return f"{column['unit'] * value:.{column['digits']}f}"
@@ -62,7 +62,8 @@ def _pair(results: Results, arm: dict[str, Any], column: Mapping[str, Any]) -> l
 def _row(results: Results, arm: dict[str, Any]) -> list[str]:
     runs, last = results.of(arm), results.view["columns"][-1]
     first = arm == baseline_of(results, arm)
-    thousands = momentumrnn.PARAMETERS.get((arm["task"], arm["N"]))
+    printed, _ = momentumrnn.printed(last["from"], arm)
+    thousands = momentumrnn.PARAMETERS.get((arm["task"], arm["N"])) if printed else None
     d, claimed = difference(results, arm, last["value"]), _claimed(results, arm, last["from"])
 
     def signed(value: float) -> str:

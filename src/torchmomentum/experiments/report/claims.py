@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from torchmomentum.experiments.report.convergence import mean_loss
 from torchmomentum.experiments.report.judgement import difference_of
 from torchmomentum.experiments.report.statistics import Difference
 from torchmomentum.experiments.report.table import Table, filled
-from torchmomentum.experiments.result import Result, Results, ended
+from torchmomentum.experiments.result import Result, Results
 
 Measure = Callable[[Result], float]
 
@@ -36,7 +36,7 @@ class _Pair(NamedTuple):
 
     model: str
     other: str
-    difference: Difference
+    difference: Difference | None  # None where no pair of seeds ended
 
 
 _LEAST = 1e-45  # float32's: what has vanished whole has a logarithm too
@@ -67,13 +67,13 @@ SAYS: dict[str, _Says] = {
 }
 _MEANING = {
     "faster": "Faster means a lower mean of the training loss over all epochs.",
-    "similar last loss": "Similar losses are not contradicted where no difference is separable, "
-    "which few seeds do not show to be none.",
+    "similar last loss": "Similar losses are not contradicted where no difference is separable; "
+    "few seeds cannot show that there is none.",
     "less overfitted": "Overfitting is how much the test loss rises from its least to its last.",
-    "larger gradient": "A gradient is the logarithm of dL/dh at the first step over that at the "
+    "larger gradient": "Compared is the logarithm of dL/dh at the first step over that at the "
     "last, at the last record.",
-    "earlier": "Earlier means less training until the target; a run that never reaches it counts "
-    "with its whole training.",
+    "earlier": "Earlier means fewer seconds of training until the target. They are rough, for "
+    "other runs trained beside. What is only compared with and never reaches it counts whole.",
 }
 
 
@@ -87,39 +87,52 @@ def _said(results: Results, claim: Claim) -> _Says:
     return _Says(f"{claim.says} than", lambda run: float(run.values[key]), 1 if up else -1)
 
 
-def _pairs(results: Results, claim: Claim, measure: Measure) -> Iterator[_Pair]:
-    """Each model beside each other, where there are seeds of both."""
-    for model in claim.models:
-        for other in claim.than:
-            arm, baseline = ({**claim.where, "model": each} for each in (model, other))
-            d = difference_of(results, arm, measure, baseline)
-            if d is not None:
-                yield _Pair(model, other, d)
+def _pairs(results: Results, claim: Claim, measure: Measure) -> list[_Pair]:
+    """Each model beside each other."""
+    return [
+        _Pair(model, other, difference_of(results, arm, measure, baseline))
+        for model in claim.models
+        for other in claim.than
+        for arm, baseline in [[{**claim.where, "model": each} for each in (model, other)]]
+    ]
 
 
-def _reaches(d: Difference) -> float:
-    """A difference in units of half its interval: beyond 1 or -1 it is separable."""
-    if d.low is None or d.high is None or d.high == d.low:
-        return math.copysign(math.inf, d.mean) if d.mean else 0.0
-    return 2 * d.mean / (d.high - d.low)
+def _strength(pair: _Pair, sign: int) -> float:
+    """How far a pair speaks for a claim, in halves of its interval: above 1 it holds."""
+    d = pair.difference
+    if d is None or d.low is None or d.high is None or (not d.separable and d.low == d.high):
+        return 0.0
+    reach = 2 * d.mean / (d.high - d.low)
+    return sign * reach if sign else -abs(reach)
 
 
-def _weakest(pairs: list[_Pair], sign: int) -> _Pair:
-    """The pair that speaks most against a claim."""
+def _unknown(pair: _Pair) -> str:
+    """Why a pair tells nothing; empty where it does."""
+    d = pair.difference
+    if d is None:
+        return f"no pair of {pair.model} and {pair.other} ended"
+    if d.separable is not None:
+        return ""
+    return "no difference in any seed" if d.mean == 0 and d.low == 0 else d.verdict(True)
+
+
+def _verdict(pairs: list[_Pair], sign: int) -> str:
+    """What all pairs together leave of a claim."""
+    strengths = [_strength(pair, sign) for pair in pairs if not _unknown(pair)]
+    why = next(filter(None, map(_unknown, pairs)), "")
     if sign == 0:
-        return max(pairs, key=lambda pair: abs(_reaches(pair.difference)))
-    return min(pairs, key=lambda pair: sign * _reaches(pair.difference))
-
-
-def _verdict(d: Difference, sign: int) -> str:
-    """What the pair that speaks most against a claim leaves of it."""
-    if d.separable is None:
-        return f"not comparable: {d.verdict(True)}"
-    if sign == 0:
-        return "not reproduced: they differ" if d.separable else "not contradicted"
-    if not d.separable:
+        if any(each < -1 for each in strengths):
+            return "not reproduced: they differ"
+        return f"not comparable: {why}" if why else "not contradicted"
+    hold, contrary = sum(each > 1 for each in strengths), sum(each < -1 for each in strengths)
+    if hold == len(strengths):
+        return f"not comparable: {why}" if why else "reproduced"
+    if contrary == len(pairs):
+        return "not reproduced: the contrary"
+    if hold == contrary == 0:
         return "not reproduced: not separable"
-    return "reproduced" if (d.mean > 0) == (sign > 0) else "not reproduced: the contrary"
+    against = f", {contrary} the contrary" if contrary else ""
+    return f"not reproduced: {hold} of {len(pairs)} pairs hold{against}"
 
 
 def _against_itself(results: Results, claim: Claim, sign: int) -> str:
@@ -150,12 +163,12 @@ def _late(results: Results, claim: Claim) -> list[str]:
     """The models that are said to be earlier, some of whose runs never reach the target."""
     if claim.says != "earlier":
         return []
-    return [
-        model
-        for model in claim.models
-        for runs in [ended(results.of({**claim.where, "model": model}))]
-        if not all(reaches_target(results, run) for run in runs)
-    ]
+    runs = {m: results.of({**claim.where, "model": m}) for m in claim.models}
+    return [m for m, of in runs.items() if not all(_arrives(results, run) for run in of)]
+
+
+def _arrives(results: Results, run: Result) -> bool:
+    return run.failed is None and reaches_target(results, run)
 
 
 def _judged(results: Results, claim: Claim) -> list[str]:
@@ -163,17 +176,18 @@ def _judged(results: Results, claim: Claim) -> list[str]:
     says = _said(results, claim)
     told = f"{', '.join(claim.models)}: {says.words} {', '.join(claim.than)}"
     note = _against_itself(results, claim, says.sign)
-    pairs = list(_pairs(results, claim, says.measure))
-    if not pairs:
-        return [told, "-", "not comparable: no pair ended", note]
-    weakest = _weakest(pairs, says.sign)
-    interval = words.interval(weakest.difference, partial(_signed, results, claim))
-    said = _verdict(weakest.difference, says.sign)
     if late := _late(results, claim):
         said = f"not reproduced: not all seeds of {', '.join(late)} reach the target"
+        return [told, "-", said, note]
+    pairs = _pairs(results, claim, says.measure)
+    said, shown = _verdict(pairs, says.sign), "-"
+    weakest = min(pairs, key=partial(_strength, sign=says.sign))
+    if weakest.difference is not None:
+        interval = words.interval(weakest.difference, partial(_signed, results, claim))
+        shown = f"{weakest.model} - {weakest.other}: {interval}"
     if without := _without_settings(claim):
         said = f"not comparable: the hyperparameters of {', '.join(without)} are not published"
-    return [told, f"{weakest.model} - {weakest.other}: {interval}", said, note]
+    return [told, shown, said, note]
 
 
 def _signed(results: Results, claim: Claim, value: float) -> str:
@@ -185,7 +199,7 @@ def _signed(results: Results, claim: Claim, value: float) -> str:
 
 
 def claims(results: Results) -> Table | None:
-    """What the paper says of a study's models, judged; None where nothing is said of them."""
+    """What is said of a study's models, judged; None where nothing is."""
     found = CLAIMS.get(results.study, ())
     if not found:
         return None
@@ -195,9 +209,9 @@ def claims(results: Results) -> Table | None:
         rows.append([claim.source, where, *_judged(results, claim)])
     said = {claim.says for claim in found}
     caption = (
-        "What the paper says of these models. A statement is judged by the pair that speaks most "
-        "against it: it is reproduced where all its differences have the sign that is said, and "
-        "their 95 % intervals, paired by seed, leave out zero."
+        "What the paper and the slides say of these models. A statement is reproduced where the "
+        "differences of all its pairs have the sign that is said, and their 95 % intervals, paired "
+        "by seed, leave out zero. Shown is the pair that speaks most against it."
     )
     meaning = [told for says, told in _MEANING.items() if says in said]
     head = ["said in", "of", "statement", "weakest difference [95 % interval]", "verdict", "note"]

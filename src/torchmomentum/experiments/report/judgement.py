@@ -150,9 +150,9 @@ def conclusion(
     if unknown:
         names = ", ".join(f"{name(u.arm)} ({needs(u)})" for u in unknown)
         told.append(
-            f"{words.seed_count(results)} cannot separate from the baseline: {names}. In brackets "
-            "is the number of seeds that would show a difference as large as the one seen, with a "
-            "probability of 80 %."
+            f"{words.seed_count(results)} do not separate these from the baseline: {names}. In "
+            "brackets is the number of seeds that would show a difference as large as the one "
+            "seen, with a probability of 80 %."
         )
     alike = [name(each.arm) for each in judgements if _cannot_tell(each)]
     if alike:

@@ -10,8 +10,8 @@ from torchmomentum.experiments.study import Scale, Study
 from torchmomentum.experiments.tasks import task_of
 
 _GAIN = 8  # of the control, and of momentum at 3.2 / (1 - 0.6)
-# what has no momentum and no adaptation in time, but another scale of the drive; momentum's own
-# gain at the recipe's numbers comes to them
+# what has no momentum and no adaptation in time, but another scale of the drive; `_study` adds the
+# gain that momentum has at the recipe's numbers
 CONTROLS = (
     f"gain-{{}}@gain={_GAIN}",
     f"learned-gain-{{}}@gain={_GAIN}",

@@ -124,7 +124,7 @@ class ScaledRule(Rule):
         """``v_t = decay_t v_{t-1} + s d_t`` at all steps, and at each sequence's last."""
         drives, gain = self._scaled(drives)
         bound = largest_drive(drives, gain)
-        values = linear_scan(drives, decay, velocity, gain=gain, bound=bound)
+        values = linear_scan(drives, decay, velocity, gain=gain, bound=bound, internal=True)
         return values, last_step(values, lengths)
 
     def extra_repr(self) -> str:

@@ -83,7 +83,7 @@ def _complex(
     """The same by one scan of complex numbers, where a kernel has it."""
     angle, modulus = weights.extra["theta_log"].double().exp(), _modulus(weights)
     turn = torch.stack([angle.cos(), angle.sin()]).to(modulus.dtype)
-    states, last = complex_scan(drives, modulus * turn, _scale(weights), start)
+    states, last = complex_scan(drives, modulus * turn, _scale(weights), start, internal=True)
     return states, last if lengths is None else last_alive(states, lengths)
 
 

@@ -22,6 +22,18 @@ def available() -> bool:
     return _build.library() is not None
 
 
+_PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
+
+
+def computes(*tensors: Any) -> bool:
+    """Whether the kernels can read all that are tensors: plain ones of float32 on a CPU."""
+    return available() and all(
+        x.is_cpu and x.dtype == torch.float32 and type(x) in _PLAIN
+        for x in tensors
+        if isinstance(x, Tensor)
+    )
+
+
 def _type(x: Any) -> Any:
     if x is None or isinstance(x, Tensor):
         return ctypes.c_void_p

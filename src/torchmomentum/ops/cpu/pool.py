@@ -1,4 +1,4 @@
-"""Memory for what the CPU kernels keep from forward to backward, used again from step to step.
+"""Memory for what the CPU kernels make for this package itself, used again from step to step.
 
 An array of many megabytes comes fresh from the system at each training step otherwise, and its
 first touch, page by page, can cost as much as the arithmetic.

@@ -17,7 +17,12 @@ from torchmomentum.ops.cpu.pool import empty
 
 
 def complex_scan_definition(
-    x: Tensor, decay: Tensor, gain: Tensor, initial: Tensor, reverse: bool
+    x: Tensor,
+    decay: Tensor,
+    gain: Tensor,
+    initial: Tensor,
+    reverse: bool,
+    internal: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The filter in plain PyTorch, one step after the other. See :func:`complex_scan`."""
     a, b = decay.unbind(0)
@@ -51,17 +56,21 @@ def _compiled(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32 and available()
 
 
+def _new(x: Tensor, shape: Sequence[int], internal: bool) -> Tensor:
+    return empty(x, *shape) if internal else x.new_empty(*shape)
+
+
 def _numbers(x: Tensor, gain: Tensor, reverse: bool) -> tuple[int, ...]:
     return x.shape[0], x.shape[1], gain.shape[0], int(reverse), torch.get_num_threads()
 
 
 def _forward(
-    x: Tensor, decay: Tensor, gain: Tensor, initial: Tensor, reverse: bool
+    x: Tensor, decay: Tensor, gain: Tensor, initial: Tensor, reverse: bool, internal: bool
 ) -> tuple[Tensor, Tensor]:
     if not _compiled(x):
         with torch.no_grad():
             return complex_scan_definition(x, decay, gain, initial, reverse)
-    out = empty(x, *x.shape[:2], 2 * gain.shape[0])
+    out = _new(x, (*x.shape[:2], 2 * gain.shape[0]), internal)
     if out.numel():
         drives, width = _arranged(x)
         filters = decay.contiguous(), gain.contiguous()
@@ -81,7 +90,7 @@ def _backward(
     constants: Sequence[Any],
 ) -> list[Tensor]:
     x, decay, gain, initial = [t for t in tensors if t is not None]
-    reverse = bool(constants[0])
+    reverse, internal = map(bool, constants)
     if not _compiled(x):
         return functional_product(
             lambda *x: complex_scan_definition(*x, *constants), tensors, grads
@@ -91,7 +100,7 @@ def _backward(
     grad_initial = torch.zeros_like(initial) if grad_last is None else grad_last.clone()
     grad_initial, sums = grad_initial.contiguous(), x.new_zeros(3, size)
     grad = torch.zeros_like(out) if grad is None else grad.contiguous()
-    grad_x = empty(x, *out.shape)
+    grad_x = _new(x, out.shape, internal)
     if not out.numel():
         return [grad_x, sums[:2], sums[2], grad_initial]
     drives, width = _arranged(x)
@@ -106,7 +115,7 @@ def _backward(
 
 
 def _fake(
-    x: Tensor, decay: Tensor, gain: Tensor, initial: Tensor, reverse: bool
+    x: Tensor, decay: Tensor, gain: Tensor, initial: Tensor, reverse: bool, internal: bool
 ) -> tuple[Tensor, Tensor]:
     return x.new_empty(*x.shape[:2], 2 * gain.shape[0]), torch.empty_like(initial)
 
@@ -114,7 +123,7 @@ def _fake(
 _complex_scan = define_recurrence(
     "complex_scan",
     arguments="Tensor x, Tensor decay, Tensor gain, Tensor initial",
-    constants="bool reverse",
+    constants="bool reverse, bool internal",
     outputs=2,
     definition=complex_scan_definition,
     forward=_forward,
@@ -124,7 +133,13 @@ _complex_scan = define_recurrence(
 
 
 def complex_scan(
-    x: Tensor, decay: Tensor, gain: Tensor, initial: Tensor, *, reverse: bool = False
+    x: Tensor,
+    decay: Tensor,
+    gain: Tensor,
+    initial: Tensor,
+    *,
+    reverse: bool = False,
+    internal: bool = False,
 ) -> tuple[Tensor, Tensor]:
     r"""Filters a sequence of complex numbers along its first dimension.
 
@@ -140,6 +155,7 @@ def complex_scan(
         gain: :math:`g`, real, ``(N,)``.
         initial: The state before the first step, ``(B, 2 N)``.
         reverse: Runs from the last step to the first.
+        internal: As in :func:`linear_scan`.
 
     Returns:
         All the values, ``(T, B, 2 N)``, and the last, ``(B, 2 N)``.
@@ -167,5 +183,5 @@ def complex_scan(
     check_tensors(expected, x.dtype)
     if time == 0:
         raise ValueError("x must have at least one step, got 0")
-    out, last = _complex_scan(x, decay, gain, initial, reverse)
+    out, last = _complex_scan(x, decay, gain, initial, reverse, internal)
     return out, last

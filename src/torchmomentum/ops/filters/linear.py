@@ -15,7 +15,7 @@ from torchmomentum._torch_private import plain
 from torchmomentum.ops._autograd import register, with_autograd
 from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._loop import Tensors, along_time, to_onnx
-from torchmomentum.ops.cpu.library import available, call
+from torchmomentum.ops.cpu.library import call, computes
 from torchmomentum.ops.cpu.pool import empty
 from torchmomentum.ops.triton import filter_launch as triton_filters
 
@@ -28,8 +28,9 @@ def linear_scan_definition(
     decay: Tensor | float,
     initial: Tensor,
     gain: float = 1.0,
-    bound: float = math.inf,
     reverse: bool = False,
+    bound: float = math.inf,
+    internal: bool = False,
 ) -> Tensor:
     """The filter in plain PyTorch, one step after the other. See :func:`linear_scan`."""
     x = _clamped(x, bound)
@@ -113,12 +114,6 @@ def _by_product(x: Tensor, decay: Tensor | float, initial: Tensor, gain: float) 
     return (out.view(-1, channels)[:time] if padding else out).view(x.shape)
 
 
-def _compiled_serves(x: Tensor, decay: Tensor | float, other: Tensor) -> bool:
-    tensors = [t for t in (x, decay, other) if isinstance(t, Tensor)]
-    plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-    return plain and x.numel() > 0 and available()
-
-
 def _strided(decay: Tensor | float, x: Tensor) -> tuple[Tensor, int]:
     """A decay as the compiled kernel reads it, and its stride there, for a contiguous drive."""
     time, channels = x.shape[0], x[0].numel()
@@ -132,9 +127,16 @@ def _strided(decay: Tensor | float, x: Tensor) -> tuple[Tensor, int]:
 
 
 def _compiled(
-    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, bound: float, reverse: bool
+    x: Tensor,
+    decay: Tensor | float,
+    initial: Tensor,
+    gain: float,
+    reverse: bool,
+    bound: float,
+    internal: bool,
 ) -> Tensor:
-    x, out = x.contiguous(), empty(x, *x.shape)
+    x = x.contiguous()
+    out = empty(x, *x.shape) if internal else x.new_empty(x.shape)
     start = initial.expand_as(x[0]).contiguous()
     numbers = float(gain), float(bound), int(reverse), torch.get_num_threads()
     call("filter", x.shape[0], x[0].numel(), x, out, *_strided(decay, x), start, *numbers)
@@ -142,34 +144,39 @@ def _compiled(
 
 
 def _compiled_gradient(
-    grad: Tensor, x: Tensor | None, later: Tensor | float, gain: float, bound: float, reverse: bool
+    ctx: Any, grad: Tensor, x: Tensor | None, later: Tensor | float
 ) -> tuple[Tensor, Tensor]:
     """The gradient of the drives in one pass, and the adjoint of the step that comes last in it.
 
     Args:
+        ctx: With the numbers of the forward.
         grad: Of the values, ``(T, B, N)``.
         x: The drives, where they have a bound.
         later: What of a value is kept in the step after it.
-        gain: Of the drives.
-        bound: Of the drives.
-        reverse: Whether the steps come from the last to the first.
     """
-    grad = grad.contiguous()
-    found, carry = empty(grad, *grad.shape), torch.zeros_like(grad[0])
-    drives = None if x is None else x.contiguous()
-    numbers = float(gain), float(bound), int(reverse), torch.get_num_threads()
+    grad = grad.resolve_neg().contiguous()
+    found = empty(grad, *grad.shape) if ctx.internal else torch.empty_like(grad)
+    carry = torch.zeros_like(grad[0])
+    drives = None if x is None else x.resolve_neg().contiguous()
+    numbers = float(ctx.gain), float(ctx.bound), int(not ctx.reverse), torch.get_num_threads()
     sizes = grad.shape[0], grad[0].numel()
     call("filter_gradient", *sizes, grad, drives, found, *_strided(later, grad), carry, *numbers)
     return found, carry
 
 
 def _kernel(
-    x: Tensor, decay: Tensor | float, initial: Tensor, gain: float, bound: float, reverse: bool
+    x: Tensor,
+    decay: Tensor | float,
+    initial: Tensor,
+    gain: float,
+    reverse: bool,
+    bound: float,
+    internal: bool,
 ) -> Tensor:
     if x.numel() == 0:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
-    if _compiled_serves(x, decay, initial):
-        return _compiled(x, decay, initial, gain, bound, reverse)
+    if computes(x, decay, initial):
+        return _compiled(x, decay, initial, gain, reverse, bound, internal)
     x = _clamped(x, bound)
     if isinstance(decay, Tensor):
         decay = decay.expand(x.shape[0], -1, -1)
@@ -191,7 +198,7 @@ def _fake(x: Tensor, *_: Any) -> Tensor:
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, decay, initial, ctx.gain, ctx.bound, ctx.reverse = inputs
+    x, decay, initial, ctx.gain, ctx.reverse, ctx.bound, ctx.internal = inputs
     ctx.decay = None if isinstance(decay, Tensor) else decay
     drives = x if ctx.bound != math.inf and x.requires_grad else None
     varying = (decay, output) if isinstance(decay, Tensor) else (None, None)
@@ -217,9 +224,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     of_x, of_decay, of_initial = ctx.needs_input_grad[:3]
     grad_x = grad_decay = grad_initial = None
     once = of_x and not of_decay and plain() and not torch.is_grad_enabled()
-    if once and _compiled_serves(grad, later, grad):
-        numbers = ctx.gain, ctx.bound, not ctx.reverse
-        grad_x, last = _compiled_gradient(grad, x, later, *numbers)
+    if once and grad.numel() and computes(grad, later):
+        grad_x, last = _compiled_gradient(ctx, grad, x, later)
     else:
         adjoint = linear_scan(grad, later, torch.zeros_like(grad[0]), reverse=not ctx.reverse)
         last = adjoint[end]
@@ -232,11 +238,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
             grad_decay = (adjoint * before).sum_to_size(decay.shape)
     if of_initial:
         grad_initial = (first * last).sum_to_size(initial.shape)
-    return grad_x, grad_decay, grad_initial, None, None, None
+    return grad_x, grad_decay, grad_initial, None, None, None, None
 
 
 def _define(name: str, decay: str) -> Callable[..., Any]:
-    numbers = "float gain, float bound, bool reverse"
+    numbers = "float gain, bool reverse, float bound, bool internal"
     schema = f"{name}(Tensor x, {decay} decay, Tensor initial, {numbers}) -> Tensor"
     op = register(schema, _kernel, _fake)
     return with_autograd(name, op, _kernel, _backward, _setup, linear_scan_definition)
@@ -255,6 +261,7 @@ def linear_scan(
     bound: float = math.inf,
     reverse: bool = False,
     lengths: Tensor | None = None,
+    internal: bool = False,
 ) -> Tensor:
     r"""Filters a sequence linearly along its first dimension.
 
@@ -272,22 +279,26 @@ def linear_scan(
             few.
         initial: The state before the first step, ``(B, N)``.
         gain: What the drive is scaled by.
-        bound: The drive is clamped to plus or minus that, before the gain.
+        bound: The drive is clamped to plus or minus that, before the gain; at least 0.
         reverse: Runs from the last step to the first.
         lengths: How many steps of each sequence count, ``(B,)``: in the others the value stays.
+        internal: Whether the caller lets go of the values soon: they then lie in memory that is
+            used again, of a storage that cannot be resized.
 
     Returns:
         All the values, ``(T, B, N)``; the last one is the state to go on from.
 
     Raises:
         ValueError: The decay has another number of steps than the drive, or does not fit its batch
-            or channels.
+            or channels; the bound is negative or NaN.
 
     Example:
         >>> x = torch.ones(4, 1, 1)
         >>> linear_scan(x, 0.5, torch.zeros(1, 1)).flatten().tolist()
         [1.0, 1.5, 1.75, 1.875]
     """
+    if not bound >= 0.0:
+        raise ValueError(f"bound must be at least 0, got {bound}")
     if isinstance(decay, Tensor) and not torch.compiler.is_compiling():
         fits = decay.dim() == 3 and all(
             size in (1, own) for size, own in zip(decay.shape[1:], x.shape[1:], strict=True)
@@ -306,9 +317,9 @@ def linear_scan(
         alive = steps_alive(x.shape[0], lengths.to(x.device))  # (T, B, 1)
         x, decay = x.masked_fill(~alive, 0.0), torch.where(alive, decay, 1.0)
     if to_onnx():
-        return linear_scan_definition(x, decay, initial.to(x.dtype), gain, bound, reverse)
+        return linear_scan_definition(x, decay, initial.to(x.dtype), gain, reverse, bound)
     function = _constant
     if isinstance(decay, Tensor):
         function, decay = _varying, decay.to(x.dtype)
-    out: Tensor = function(x, decay, initial.to(x.dtype), gain, bound, reverse)
+    out: Tensor = function(x, decay, initial.to(x.dtype), gain, reverse, bound, internal)
     return out
