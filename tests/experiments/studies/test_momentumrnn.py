@@ -205,6 +205,13 @@ def test_figure_7_is_what_the_paper_prints():
         assert len(whole) == 25
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_papers_scale_has_its_seeds(name):
+    """Five everywhere, as section 3 and figure 7's caption say; figure 2 shows one training."""
+    seeds = {run.seed for run in STUDIES.find(name).plan("paper") if run.arm["N"] != "-"}
+    assert len(seeds) == (1 if name == "figure2" else 5)
+
+
 def test_papers_scale_needs_the_papers_data(tmp_path):
     study = STUDIES.find("table5")
     with pytest.raises(UsageError, match=r"TIMIT is not in .*place your copy of LDC93S1 below"):
