@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchmomentum.ops import available, linear_scan, linear_scan_definition
+from torchmomentum.ops.cpu import library
 from torchmomentum.ops.filters import linear as filters
 from torchmomentum.ops.filters.linear import _NARROW
 
@@ -109,6 +110,13 @@ def test_a_sign_that_is_a_bit_is_read(dtype):
             linear_scan(x, 0.5, torch.zeros(2, 3, dtype=dtype), bound=1.0), x, -torch.ones_like(y)
         ),
     )
+
+
+def test_kernels_are_not_asked_for_what_they_cannot_read(monkeypatch):
+    """Asking may build them, which takes seconds."""
+    monkeypatch.setattr(library, "available", lambda: pytest.fail("asked"))
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    assert linear_scan(x, 0.5, torch.zeros(2, 3)).dtype == torch.float64
 
 
 def test_a_decay_of_another_length_is_refused():

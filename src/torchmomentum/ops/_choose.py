@@ -16,10 +16,9 @@ from torchmomentum.ops.backends import BACKENDS, Backend
 from torchmomentum.ops.backends.aten import PERSISTENT_UNITS
 from torchmomentum.ops.cells import Cell
 from torchmomentum.ops.cpu.isa import chosen
-from torchmomentum.ops.cpu.library import available
+from torchmomentum.ops.cpu.library import computes
 from torchmomentum.ops.cpu.step import STEPPED
 
-_PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
 _FEW = 64  # units up to which ours train faster than PyTorch's without AVX2 too, but an LSTM
 _ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512
 _STEPPED_NUMBERS = 2**16  # of a step's gates, up to which the kernel of one step is a layer's
@@ -182,10 +181,7 @@ def compiled_step_serves(cell: Cell, tensors: Sequence[Tensor | None]) -> bool:
         or not plain()
     ):
         return False
-    for t in tensors:
-        if t is not None and (t.dtype != torch.float32 or not t.is_cpu or type(t) not in _PLAIN):
-            return False
-    return available()
+    return computes(*tensors)
 
 
 def compiled_step_serves_layer(problem: Problem) -> bool:

@@ -100,7 +100,7 @@ def _pairs(results: Results, claim: Claim, measure: Measure) -> list[_Pair]:
 def _strength(pair: _Pair, sign: int) -> float:
     """How far a pair speaks for a claim, in halves of its interval: above 1 it holds."""
     d = pair.difference
-    if d is None or d.low is None or d.high is None or (not d.separable and d.low == d.high):
+    if d is None or d.separable is None or d.low is None or d.high is None:
         return 0.0
     reach = 2 * d.mean / (d.high - d.low)
     return sign * reach if sign else -abs(reach)

@@ -27,11 +27,12 @@ _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its ow
 
 def computes(*tensors: Any) -> bool:
     """Whether the kernels can read all that are tensors: plain ones of float32 on a CPU."""
-    return available() and all(
-        x.is_cpu and x.dtype == torch.float32 and type(x) in _PLAIN
-        for x in tensors
-        if isinstance(x, Tensor)
-    )
+    for x in tensors:
+        if isinstance(x, Tensor) and (
+            x.dtype != torch.float32 or not x.is_cpu or type(x) not in _PLAIN
+        ):
+            return False
+    return available()  # last: asking may build them
 
 
 def _type(x: Any) -> Any:

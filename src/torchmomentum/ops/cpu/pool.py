@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -103,6 +103,11 @@ def empty(like: Tensor, *shape: int) -> Tensor:
     if fill and torch.are_deterministic_algorithms_enabled():
         new.fill_(math.nan)  # as torch.empty does
     return new
+
+
+def new(like: Tensor, shape: Sequence[int], internal: bool) -> Tensor:
+    """A new array: as :func:`empty` makes it for internal use, an ordinary one for a user's."""
+    return empty(like, *shape) if internal else like.new_empty(tuple(shape))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from torchmomentum.ops._derivatives import functional_product
 from torchmomentum.ops._loop import Tensors, along_time, to_onnx
 from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.cpu.library import available, call
-from torchmomentum.ops.cpu.pool import empty
+from torchmomentum.ops.cpu.pool import new
 
 
 def complex_scan_definition(
@@ -56,10 +56,6 @@ def _compiled(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32 and available()
 
 
-def _new(x: Tensor, shape: Sequence[int], internal: bool) -> Tensor:
-    return empty(x, *shape) if internal else x.new_empty(*shape)
-
-
 def _numbers(x: Tensor, gain: Tensor, reverse: bool) -> tuple[int, ...]:
     return x.shape[0], x.shape[1], gain.shape[0], int(reverse), torch.get_num_threads()
 
@@ -70,7 +66,7 @@ def _forward(
     if not _compiled(x):
         with torch.no_grad():
             return complex_scan_definition(x, decay, gain, initial, reverse)
-    out = _new(x, (*x.shape[:2], 2 * gain.shape[0]), internal)
+    out = new(x, (*x.shape[:2], 2 * gain.shape[0]), internal)
     if out.numel():
         drives, width = _arranged(x)
         filters = decay.contiguous(), gain.contiguous()
@@ -100,7 +96,7 @@ def _backward(
     grad_initial = torch.zeros_like(initial) if grad_last is None else grad_last.clone()
     grad_initial, sums = grad_initial.contiguous(), x.new_zeros(3, size)
     grad = torch.zeros_like(out) if grad is None else grad.contiguous()
-    grad_x = _new(x, out.shape, internal)
+    grad_x = new(x, out.shape, internal)
     if not out.numel():
         return [grad_x, sums[:2], sums[2], grad_initial]
     drives, width = _arranged(x)

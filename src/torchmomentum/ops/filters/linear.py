@@ -16,7 +16,7 @@ from torchmomentum.ops._autograd import register, with_autograd
 from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._loop import Tensors, along_time, to_onnx
 from torchmomentum.ops.cpu.library import call, computes
-from torchmomentum.ops.cpu.pool import empty
+from torchmomentum.ops.cpu.pool import new
 from torchmomentum.ops.triton import filter_launch as triton_filters
 
 _CHUNK = 32  # the most steps that one triangular matrix product filters
@@ -126,21 +126,8 @@ def _strided(decay: Tensor | float, x: Tensor) -> tuple[Tensor, int]:
     return decay.expand_as(x).contiguous(), channels
 
 
-def _compiled(
-    x: Tensor,
-    decay: Tensor | float,
-    initial: Tensor,
-    gain: float,
-    reverse: bool,
-    bound: float,
-    internal: bool,
-) -> Tensor:
-    x = x.contiguous()
-    out = empty(x, *x.shape) if internal else x.new_empty(x.shape)
-    start = initial.expand_as(x[0]).contiguous()
-    numbers = float(gain), float(bound), int(reverse), torch.get_num_threads()
-    call("filter", x.shape[0], x[0].numel(), x, out, *_strided(decay, x), start, *numbers)
-    return out
+def _numbers(gain: float, reverse: bool, bound: float) -> tuple[float, float, int, int]:
+    return float(gain), float(bound), int(reverse), torch.get_num_threads()
 
 
 def _compiled_gradient(
@@ -155,10 +142,9 @@ def _compiled_gradient(
         later: What of a value is kept in the step after it.
     """
     grad = grad.resolve_neg().contiguous()
-    found = empty(grad, *grad.shape) if ctx.internal else torch.empty_like(grad)
-    carry = torch.zeros_like(grad[0])
+    found, carry = new(grad, grad.shape, ctx.internal), torch.zeros_like(grad[0])
     drives = None if x is None else x.resolve_neg().contiguous()
-    numbers = float(ctx.gain), float(ctx.bound), int(not ctx.reverse), torch.get_num_threads()
+    numbers = _numbers(ctx.gain, not ctx.reverse, ctx.bound)
     sizes = grad.shape[0], grad[0].numel()
     call("filter_gradient", *sizes, grad, drives, found, *_strided(later, grad), carry, *numbers)
     return found, carry
@@ -176,7 +162,10 @@ def _kernel(
     if x.numel() == 0:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
     if computes(x, decay, initial):
-        return _compiled(x, decay, initial, gain, reverse, bound, internal)
+        x, start = x.contiguous(), initial.expand_as(x[0]).contiguous()
+        out, numbers = new(x, x.shape, internal), _numbers(gain, reverse, bound)
+        call("filter", x.shape[0], x[0].numel(), x, out, *_strided(decay, x), start, *numbers)
+        return out
     x = _clamped(x, bound)
     if isinstance(decay, Tensor):
         decay = decay.expand(x.shape[0], -1, -1)
