@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -43,13 +43,23 @@ def evaluate(
     data: Data,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    convert: Callable[[Any], Any] = lambda inputs: inputs,
 ) -> tuple[float, float]:
-    """Mean loss and metric over batches, weighted by their sizes or as the task says."""
+    """Mean loss and metric over batches, weighted by their sizes or as the task says.
+
+    Args:
+        model: What is evaluated.
+        batches: Of inputs and target.
+        data: Its loss, its metric and its weights.
+        device: Where the model is.
+        dtype: The output is converted to it before the loss.
+        convert: What the inputs go through first: to the type that the model is trained on.
+    """
     model.eval()
     totals = torch.zeros(2, dtype=torch.float64)
     samples = 0
     for x, y in batches:
-        output = run_model(model, to_device(x, device, wide(dtype))).to(dtype)
+        output = run_model(model, convert(to_device(x, device, wide(dtype)))).to(dtype)
         target = to_device(y, device, wide(dtype))
         count = size_of(x, data.batch_dim) if data.weigh is None else data.weigh(target)
         values = torch.stack([data.loss(output, target), data.metric(output, target)])

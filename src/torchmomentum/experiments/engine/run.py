@@ -164,6 +164,13 @@ class TrainingRun:
         """A batch's inputs or target, as this run computes with them."""
         return to_device(value, self.fabric.device, wide(self.dtype))
 
+    def as_trained(self, inputs: Any) -> Any:
+        """Inputs in the type that Fabric gives the wrapped model, for the model without it.
+
+        Given float32 under autocast, PyTorch's LSTM fails on a processor without bfloat16.
+        """
+        return self.fabric.strategy.precision.convert_input(inputs)
+
     def passes(self, inputs: Any, target: Tensor) -> list[Batch]:
         """This process's samples of a batch, one pass after the other."""
         fabric, count = self.fabric, self.recipe.accumulate
@@ -280,7 +287,7 @@ class TrainingRun:
         with self.fabric.autocast(), means:
             for name, batches in (("validation", self.data.validation), ("test", self.data.test)):
                 if batches or name == "test":
-                    where = self.fabric.device, self.dtype
+                    where = self.fabric.device, self.dtype, self.as_trained
                     loss, metric = evaluate(model, batches, self.data, *where)
                     found |= {f"{name}_loss": loss, f"{name}_metric": metric}
         if isinstance(optimizer, NTASGD) and "validation_loss" in found:

@@ -116,7 +116,8 @@ def _measure_memory(run: TrainingRun) -> int:
     def step() -> None:
         optimizer.zero_grad()
         with run.fabric.autocast():
-            loss = penalized(data.loss(run_model(model, inputs), target), model)
+            output = run_model(model, run.as_trained(inputs))
+            loss = penalized(data.loss(output, target), model)
         loss.backward()
         optimizer.step()
 
