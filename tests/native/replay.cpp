@@ -21,6 +21,7 @@ const std::map<std::string, void *> KERNELS = {
     KERNEL(packed_size),            KERNEL(pack_forward),
     KERNEL(pack_backward),          KERNEL(matrix_product),
     KERNEL(filter),                 KERNEL(filter_gradient),
+    KERNEL(filter_beside_one),
     KERNEL(complex_filter_forward), KERNEL(complex_filter_backward),
     KERNEL(adam_rule_forward),      KERNEL(adam_rule_backward),
     KERNEL(lstm_forward),           KERNEL(lstm_backward),

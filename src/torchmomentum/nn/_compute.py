@@ -24,8 +24,10 @@ from torchmomentum.ops import (
     affine,
     compiled_step,
     compiled_step_serves,
+    filter_beside_one,
     run,
     scan,
+    serves_beside_one,
 )
 from torchmomentum.ops.cells import Weights
 
@@ -169,9 +171,25 @@ def _filtered(
     if weights.bias_ih is None:
         x, kept = rule.scan(x, momentum, lengths)
         return x, weights, kept
-    x, kept = rule.scan(pad(x, (0, 1), value=1.0), momentum, lengths)  # (T, B, I + 1)
+    x, kept = _scanned_beside_one(x, rule, momentum, lengths)  # (T, B, I + 1)
     ih = torch.cat([weights.ih, weights.bias_ih.unsqueeze(1)], 1)  # (G H, I + 1)
     return x, changed(weights, ih=ih, bias_ih=torch.zeros_like(weights.bias_ih)), kept
+
+
+def _scanned_beside_one(
+    x: Tensor, rule: Rule, momentum: RuleState | None, lengths: Tensor | None
+) -> tuple[Tensor, RuleState]:
+    """What a linear rule makes of an input and a channel of ones, and its state."""
+    if lengths is None and not torch.compiler.is_compiling():
+        start = momentum
+        if start is None:
+            wide = torch.promote_types(x.dtype, torch.float32)
+            start = rule.initial_state(x.shape[1], x.shape[2] + 1, device=x.device, dtype=wide)
+        velocity = rule.velocity(start)
+        if velocity is not None and serves_beside_one(x, velocity):
+            values, last = filter_beside_one(x, velocity)
+            return values, with_parts(start, [last])
+    return rule.scan(pad(x, (0, 1), value=1.0), momentum, lengths)
 
 
 def _drive(x: Tensor, weights: LayerWeights) -> Tensor:

@@ -26,6 +26,7 @@ from torchmomentum.ops.filters import (
     linear_scan,
     linear_scan_definition,
 )
+from torchmomentum.ops.filters.beside_one import filter_beside_one, serves_beside_one
 from torchmomentum.ops.triton.plan import Plan, planned
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "complex_scan",
     "complex_scan_definition",
     "empty_cache",
+    "filter_beside_one",
     "gru_scan",
     "largest_drive",
     "last_alive",
@@ -62,6 +64,7 @@ __all__ = [
     "run",
     "scan",
     "scan_definition",
+    "serves_beside_one",
     "steps_alive",
     "timed",
 ]

@@ -126,24 +126,35 @@ def with_autograd(
         if transformed():
             ctx.primals, ctx.outputs = inputs, output
 
+    def run(ctx: Any, *args: Any) -> Any:
+        results = below(*args)
+        setup_context(ctx, args, results)
+        return results
+
     def call(*args: Any) -> Any:
         if not plain():
-            return op(*args) if captured() else apply(*args)
+            return op(*args) if captured() else in_transforms(*args)
         if args[0].is_meta:
             return op(*args)
         if torch.is_grad_enabled():
             for x in args:
                 if isinstance(x, Tensor) and x.requires_grad:
-                    return apply(*args)
+                    return eagerly(*args)
         return below(*args)
 
-    methods = {
-        "forward": staticmethod(below),
-        "setup_context": staticmethod(setup),
-        "backward": staticmethod(backward),
-        "vmap": staticmethod(members(call)),
-        "jvp": staticmethod(push_forward(definition)),
-    }
-    function: Any = type(name, (torch.autograd.Function,), methods)
-    apply = function.apply
+    def function(**methods: Callable[..., Any]) -> Callable[..., Any]:
+        held = {key: staticmethod(method) for key, method in methods.items()}
+        made: Any = type(name, (torch.autograd.Function,), held)
+        apply: Callable[..., Any] = made.apply
+        return apply
+
+    # PyTorch reads the signature of one with a setup_context at each call: a tenth of a short step
+    eagerly = function(forward=run, backward=backward)
+    in_transforms = function(
+        forward=below,
+        setup_context=setup,
+        backward=backward,
+        vmap=members(call),
+        jvp=push_forward(definition),
+    )
     return call

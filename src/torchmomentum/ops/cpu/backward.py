@@ -29,8 +29,10 @@ class _Sums:
         shape = (layer.inputs, width) if self.narrow else (width, layer.inputs)
         self.weight_ih = None if problem.weight_ih is None else x.new_zeros(shape)
         self.weight_hh = x.new_zeros(width, layer.hidden)
-        self.bias_ih = None if problem.bias_ih is None else x.new_zeros(width)
-        self.bias_hh = None if problem.bias_hh is None else x.new_zeros(width)
+        self.bias_ih: Tensor | None = None
+        self.bias_hh: Tensor | None = None
+        # one sum where both biases are added to the same
+        self.alike = layer.kernel != "gru" and problem.moments is None
         self.modrelu = None if layer.modrelu is None else x.new_zeros(layer.hidden)
         self.no_bias = x.new_zeros(layer.inputs)
 
@@ -44,15 +46,15 @@ class _Sums:
         product(self.weight_hh, raw.t(), read, None, bfloat16)
         if self.modrelu is not None:
             self.modrelu += (local * torch.sign(made[steps])).sum((0, 1))
-        if self.bias_hh is not None:
-            self.bias_hh += flat.sum(0)
+        if self.layer.problem.bias_hh is not None:
+            self.bias_hh = _plus(self.bias_hh, flat.sum(0))
 
     def add_input(self, steps: slice, local: Tensor) -> None:
         """Of the input and its weights, from the gradients of the drives."""
         layer, flat = self.layer, local.view(-1, self.layer.width)
         weight_ih, bfloat16 = layer.problem.weight_ih, layer.problem.bfloat16_products
-        if self.bias_ih is not None:
-            self.bias_ih += flat.sum(0)
+        if layer.problem.bias_ih is not None and not (self.alike and self.bias_hh is not None):
+            self.bias_ih = _plus(self.bias_ih, flat.sum(0))
         if weight_ih is None or self.weight_ih is None:
             self.x[steps] = local
             return
@@ -69,8 +71,15 @@ class _Sums:
         weight_ih = self.weight_ih
         if weight_ih is not None and self.narrow:
             weight_ih = weight_ih.t().contiguous()
-        weights = (weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.modrelu)
+        bias_ih, bias_hh = self.bias_ih, self.bias_hh
+        if self.layer.problem.bias_ih is not None and bias_ih is None and bias_hh is not None:
+            bias_ih = bias_hh.clone()  # of memory of its own
+        weights = (weight_ih, self.weight_hh, bias_ih, bias_hh, self.modrelu)
         return [self.x, *state, *[w for w in weights if w is not None]]
+
+
+def _plus(total: Tensor | None, part: Tensor) -> Tensor:
+    return part if total is None else total.add_(part)
 
 
 class _RuleGradient:

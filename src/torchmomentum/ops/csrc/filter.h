@@ -65,6 +65,30 @@ struct Filter {
   }
 };
 
+// v_t = decay v_{t-1} + gain [x_t; 1], x clamped to +-bound: rows of `width` floats to rows of one more.
+static inline void values_beside_one(int64_t time, int64_t rows, int64_t width, const float *x,
+                                     const float *initial, float *out, float decay, float gain,
+                                     float bound, int64_t threads) {
+  const int64_t wide = width + 1;
+  share_out(rows, worth(threads, time * rows * wide, 1 << 14), [=](Share share, int64_t) {
+    const Vector kept = splat(decay), scale = splat(gain), one = splat(1.0f);
+    const float *old = initial;
+    for (int64_t t = 0; t < time; ++t) {
+      float *const values = out + t * rows * wide;
+      for (int64_t row = share.first; row < share.last; ++row) {
+        const float *drives = x + (t * rows + row) * width, *before = old + row * wide;
+        float *to = values + row * wide;
+        for (int64_t at = 0; at < width; at += LANES) {
+          const Vector drive = at_least(at_most(load(drives + at, width - at), bound), -bound);
+          store(to + at, kept * load(before + at, width - at) + scale * drive, width - at);
+        }
+        store(to + width, kept * load(before + width, 1) + scale * one, 1);
+      }
+      old = values;
+    }
+  });
+}
+
 // A sequence of rows of complex numbers, real parts before imaginary ones, and what filters them:
 // v_t = decay v_{t-1} + gain x_t, the decay complex, one of each channel.
 struct ComplexFilter {

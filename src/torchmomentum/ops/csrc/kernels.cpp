@@ -94,6 +94,13 @@ void filter(int64_t time, int64_t channels, const float *x, float *out, const fl
       .values(x, initial, out);
 }
 
+void filter_beside_one(int64_t time, int64_t rows, int64_t width, const float *x,
+                       const float *initial, float *out, double decay, double gain, double bound,
+                       int64_t threads) {
+  values_beside_one(time, rows, width, x, initial, out, (float)decay, (float)gain, (float)bound,
+                    threads);
+}
+
 void filter_gradient(int64_t time, int64_t channels, const float *grad, const float *x,
                      float *grad_x, const float *decay, int64_t decay_stride, float *carry,
                      double gain, double bound, int64_t reverse, int64_t threads) {

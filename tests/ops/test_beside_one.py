@@ -1,0 +1,97 @@
+"""The filter over an input and a channel of ones against ``linear_scan`` over both."""
+
+import pytest
+import torch
+from torch.nn.functional import pad
+
+import torchmomentum.nn as tnn
+from torchmomentum.ops import (
+    Velocity,
+    available,
+    filter_beside_one,
+    largest_drive,
+    linear_scan,
+    serves_beside_one,
+    timed,
+)
+
+pytestmark = pytest.mark.skipif(not available(), reason="no compiled kernels here")
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (1, 3, 8), (7, 1, 33), (5, 4, 16), (40, 61, 17), (3, 2, 0)]
+)
+@pytest.mark.parametrize(("mu", "gain"), [(0.6, 1.0), (0.0, 0.3), (0.9, 7.0)])
+def test_a_kernel_filters_the_input_and_ones_as_the_padded_input(shape, mu, gain):
+    _, batch, width = shape
+    x, velocity = torch.randn(shape), torch.randn(batch, width + 1)
+    found, last = filter_beside_one(x, Velocity(velocity, mu, gain))
+    drives = pad(x, (0, 1), value=1.0)
+    expected = linear_scan(drives, mu, velocity, gain=gain, bound=largest_drive(x, gain))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(last, found[-1])
+    assert last.untyped_storage().data_ptr() != found.untyped_storage().data_ptr()
+
+
+def test_a_kernel_bounds_the_input_beside_ones():
+    x = torch.tensor([[[3e38, -3e38, 1.0]]]).expand(4, 2, 3)
+    found, last = filter_beside_one(x, Velocity(torch.zeros(2, 4), 0.9, 2.0))
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[0, 0, 0], torch.tensor(2.0 * largest_drive(x, 2.0)))
+    torch.testing.assert_close(last[:, 2], last[:, 3])
+
+
+def test_a_kernel_reads_any_strides_and_signs_beside_ones():
+    wide = torch.randn(3, 5, 14, 2).mT
+    x = torch.view_as_complex(wide.mT.contiguous()).conj().imag  # a view that is negative
+    assert x.is_neg()
+    velocity = torch.randn(15, 5).t()
+    found, _ = filter_beside_one(x, Velocity(velocity, 0.5, 1.0))
+    expected, _ = filter_beside_one(x.clone(), Velocity(velocity.contiguous(), 0.5, 1.0))
+    assert torch.equal(found, expected)
+
+
+def test_a_velocity_of_another_shape_is_rejected():
+    with pytest.raises(ValueError, match=r"velocity must be \[2, 4\]"):
+        filter_beside_one(torch.ones(1, 2, 3), Velocity(torch.zeros(2, 3), 0.5, 1.0))
+
+
+def _rule(velocity):
+    return Velocity(velocity, 0.5, 1.0)
+
+
+def test_a_kernel_serves_beside_one_where_no_gradient_is_asked():
+    x, velocity = torch.ones(1, 2, 3), torch.zeros(2, 4)
+    assert serves_beside_one(x, _rule(velocity))
+    for t in (x, velocity):
+        t.requires_grad_()
+        assert not serves_beside_one(x, _rule(velocity))
+        with torch.no_grad():
+            assert serves_beside_one(x, _rule(velocity))
+        t.requires_grad_(False)
+
+
+def test_a_kernel_serves_beside_one_in_float32_with_numbers():
+    x, velocity = torch.ones(1, 2, 3), torch.zeros(2, 4)
+    assert not serves_beside_one(x.double(), _rule(velocity))
+    assert not serves_beside_one(x, _rule(velocity.double()))
+    assert not serves_beside_one(x, Velocity(velocity, torch.tensor(0.5), 1.0))
+    assert not serves_beside_one(x[:0], _rule(velocity))
+
+
+def test_a_layer_computes_the_same_by_the_kernel_and_where_the_input_needs_a_gradient():
+    torch.manual_seed(0)
+    layer = tnn.LSTM(3, 5, momentum=tnn.Momentum(0.7, 1.3))
+    x = torch.randn(6, 2, 3)
+    with timed() as kernels:
+        out, state = layer(x)
+    assert "filter_beside_one" in kernels
+    with timed() as kernels:
+        differentiated, other = layer(x.clone().requires_grad_())
+    assert "filter_beside_one" not in kernels
+    torch.testing.assert_close(out, differentiated)
+    outs = (out, differentiated)
+    grads = [torch.autograd.grad(y.square().sum(), [*layer.parameters()]) for y in outs]
+    torch.testing.assert_close(*grads)
+    with torch.no_grad():  # both states carry the same momentum on
+        torch.testing.assert_close(layer(x, state)[0], layer(x, other)[0])
