@@ -63,7 +63,7 @@ wheel-check: setup
 		-k "(cpu or kernel or test_step) and not triton and not compiled_graph" $(KERNEL_TESTS)
 
 # the kernels' tests on every instruction set here, then with the sanitizers of addresses and undefined behaviour
-KERNEL_TESTS := tests/ops/test_backends.py tests/ops/test_complex.py tests/ops/test_cpu.py tests/ops/test_cpu_bfloat16.py \
+KERNEL_TESTS := tests/ops/test_backends.py tests/ops/test_complex.py tests/ops/test_beside_one.py tests/ops/test_cpu.py tests/ops/test_cpu_bfloat16.py \
 	tests/ops/test_step.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=all -g
 check-native: setup
@@ -105,6 +105,7 @@ matrix:
 
 KINDS := layers layers-bfloat16 profile optim optim-compiled memory streaming papers scanned normalized small orthogonal \
 	orthogonal-maps
+AVX2 := layers small streaming normalized scanned papers  # recorded on a processor without AVX-512 too
 
 bench: setup
 	for kind in $(KINDS); do $(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done
@@ -166,6 +167,8 @@ readme: setup
 	$(REPORT) results/benchmarks/backends --into docs/kernels.md --mark backends
 	for isa in v2 v3 v4 v4-bf16; do \
 		$(REPORT) results/benchmarks/$$isa/backends --into docs/kernels.md --mark backends-$$isa || exit 1; done
+	for kind in $(AVX2); do \
+		$(REPORT) results/benchmarks/v3/$$kind --into docs/avx2.md --mark $$kind-v3 || exit 1; done
 	for kind in gpu-layers gpu-papers; do \
 		$(REPORT) results/benchmarks/$$kind --into docs/kernels.md --mark $$kind || exit 1; done
 	$(REPORT) results/pdigits --table time-to-accuracy --into docs/results.md --mark time-to-accuracy
