@@ -105,7 +105,8 @@ matrix:
 
 KINDS := layers layers-bfloat16 profile optim optim-compiled memory streaming papers scanned normalized small orthogonal \
 	orthogonal-maps
-AVX2 := layers small streaming normalized scanned papers  # recorded on a processor without AVX-512 too
+# what is recorded on a processor that ends at AVX2 too
+AVX2 := layers small streaming normalized scanned papers
 
 bench: setup
 	for kind in $(KINDS); do $(BIN)/torchmomentum bench $$kind --out results/benchmarks || exit 1; done

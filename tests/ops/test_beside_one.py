@@ -56,27 +56,21 @@ def test_a_velocity_of_another_shape_is_rejected():
         filter_beside_one(torch.ones(1, 2, 3), Velocity(torch.zeros(2, 3), 0.5, 1.0))
 
 
-def _rule(velocity):
-    return Velocity(velocity, 0.5, 1.0)
-
-
 def test_a_kernel_serves_beside_one_where_no_gradient_is_asked():
-    x, velocity = torch.ones(1, 2, 3), torch.zeros(2, 4)
-    assert serves_beside_one(x, _rule(velocity))
-    for t in (x, velocity):
+    x, mu = torch.ones(1, 2, 3), torch.tensor(0.5)
+    assert serves_beside_one(x, 0.5)
+    assert serves_beside_one(x, mu)
+    for t in (x, mu):
         t.requires_grad_()
-        assert not serves_beside_one(x, _rule(velocity))
+        assert not serves_beside_one(x, mu)
         with torch.no_grad():
-            assert serves_beside_one(x, _rule(velocity))
+            assert serves_beside_one(x, mu)
         t.requires_grad_(False)
 
 
-def test_a_kernel_serves_beside_one_in_float32_with_numbers():
-    x, velocity = torch.ones(1, 2, 3), torch.zeros(2, 4)
-    assert not serves_beside_one(x.double(), _rule(velocity))
-    assert not serves_beside_one(x, _rule(velocity.double()))
-    assert not serves_beside_one(x, Velocity(velocity, torch.tensor(0.5), 1.0))
-    assert not serves_beside_one(x[:0], _rule(velocity))
+def test_a_kernel_serves_beside_one_in_float32():
+    assert not serves_beside_one(torch.ones(1, 2, 3).double())
+    assert not serves_beside_one(torch.ones(1, 2, 3), torch.zeros(2, 4).double())
 
 
 def test_a_layer_computes_the_same_by_the_kernel_and_where_the_input_needs_a_gradient():
@@ -95,3 +89,45 @@ def test_a_layer_computes_the_same_by_the_kernel_and_where_the_input_needs_a_gra
     torch.testing.assert_close(*grads)
     with torch.no_grad():  # both states carry the same momentum on
         torch.testing.assert_close(layer(x, state)[0], layer(x, other)[0])
+
+
+class _Hidden(tnn.Momentum):
+    """It learns its momentum, and hands it to the kernel as a number."""
+
+    def __init__(self):
+        super().__init__(0.5, 1.0)
+        self.a = torch.nn.Parameter(torch.zeros(()))
+
+    @property
+    def mu(self):
+        return torch.sigmoid(self.a)
+
+    def velocity(self, state):
+        return Velocity(state[0], self.mu.item(), 1.0)
+
+
+def test_a_rule_with_parameters_gets_their_gradient_and_the_kernel_without():
+    layer = tnn.LSTM(3, 5, momentum=_Hidden())
+    out, _ = layer(torch.randn(6, 2, 3))
+    out.square().sum().backward()
+    assert layer.momentum.a.grad.abs() > 0
+    for rule in (layer.momentum, tnn.Momentum(0.5, 1.0, learnable=True)):
+        layer.momentum = rule
+        with torch.no_grad(), timed() as kernels:
+            layer(torch.randn(6, 2, 3))
+        assert "filter_beside_one" in kernels
+
+
+class _Warm(tnn.Momentum):
+    """It begins at one."""
+
+    def fresh_state(self, drives):
+        return type(super().fresh_state(drives))(torch.ones(drives.shape[1:]))
+
+
+def test_a_rule_that_begins_elsewhere_begins_there_in_every_layer():
+    layer, x = tnn.LSTM(3, 5, momentum=_Warm()), torch.randn(6, 2, 3)
+    differentiated = layer(x.clone().requires_grad_())[0]
+    torch.testing.assert_close(layer(x)[0], differentiated)
+    layer.momentum = tnn.Momentum()
+    assert not torch.equal(layer(x)[0], differentiated)

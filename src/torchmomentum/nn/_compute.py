@@ -180,13 +180,14 @@ def _scanned_beside_one(
     x: Tensor, rule: Rule, momentum: RuleState | None, lengths: Tensor | None
 ) -> tuple[Tensor, RuleState]:
     """What a linear rule makes of an input and a channel of ones, and its state."""
-    if lengths is None and not torch.compiler.is_compiling():
+    # a number that a rule makes of its parameters may hide them from the gradient
+    learns = torch.is_grad_enabled() and bool(rule._parameters or rule._modules)
+    if lengths is None and not learns and serves_beside_one(x) and x.numel():
         start = momentum
         if start is None:
-            wide = torch.promote_types(x.dtype, torch.float32)
-            start = rule.initial_state(x.shape[1], x.shape[2] + 1, device=x.device, dtype=wide)
+            start = rule.initial_state(x.shape[1], x.shape[2] + 1, device=x.device, dtype=x.dtype)
         velocity = rule.velocity(start)
-        if velocity is not None and serves_beside_one(x, velocity):
+        if velocity is not None and serves_beside_one(*velocity):
             values, last = filter_beside_one(x, velocity)
             return values, with_parts(start, [last])
     return rule.scan(pad(x, (0, 1), value=1.0), momentum, lengths)

@@ -22,7 +22,7 @@ from torchmomentum.ops.cpu.step import STEPPED
 _FEW = 64  # units up to which ours train faster than PyTorch's without AVX2 too, but an LSTM
 _ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512
 _STEPPED_NUMBERS = 2**16  # of a step's gates, up to which the kernel of one step is a layer's
-_MANY = 256  # units beyond which PyTorch's large products evaluate faster
+_MANY = 256  # units beyond which PyTorch's large product evaluates packed input faster
 _SLOW = ("v2", "neon", "generic")  # instruction sets for which PyTorch's layers have faster kernels
 _TRITONS = {  # units of an LSTM that trains faster on Triton than on cuDNN
     torch.float32: range(129, 513),
@@ -89,9 +89,7 @@ def _evaluated_faster(problem: Problem) -> bool:
         return False
     units, wide = problem.state[0].shape[-1], instruction_set() != "v3"
     if _unpadded_lstm(problem):
-        if not wide:
-            return units > _MANY and in_one_thread()
-        return units in _ONEDNNS or in_one_thread()
+        return wide and (units in _ONEDNNS or in_one_thread())
     if problem.lengths is not None:
         return units > _MANY and in_one_thread()
     return units > _MANY and not wide and problem.cell.key != "GRU"
@@ -146,7 +144,7 @@ CHOICES = (
         "aten",
         "a layer in evaluation of more than one step, in float32 on a CPU: with AVX-512 an LSTM of "
         "129 to 1,023 units or in one thread, without lengths; of more than 256 units packed input "
-        "in one thread, and without AVX-512 an RNN and in one thread an LSTM",
+        "in one thread, and without AVX-512 an RNN",
         _evaluated_faster,
     ),
     Choice(

@@ -65,12 +65,13 @@ class Rule(nn.Module):
       affine input map, and a layer runs it on ``[x_t; 1]`` instead of ``W x_t + b``, which is
       narrower.
     - :meth:`moments` and :meth:`from_moments`, where a kernel fuses the rule with a recurrence,
-      and :meth:`velocity`, where that of one step does.
+      and :meth:`velocity`, where kernels compute a plain velocity.
     - ``reads_hidden = True`` with :meth:`cell_state`, :meth:`modifiers` and :meth:`follow`, where
       the rule changes what the recurrent weights read.
 
     A subclass that changes :meth:`step` or :meth:`scan` is another rule. It inherits neither the
-    kernel nor ``linear``, and where it changes one of the two alone, the other is made of it.
+    kernel nor ``linear``, and where it changes one of the two alone, the other is made of it. One
+    that changes :meth:`fresh_state` does not inherit the kernel either.
 
     Attributes:
         linear: Whether the rule is linear in its drive, without a constant term.
@@ -89,7 +90,7 @@ class Rule(nn.Module):
         super().__init_subclass__(**kwargs)
         depth = {
             name: next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
-            for name in ("step", "scan", "linear", "moments", "velocity")
+            for name in ("step", "scan", "fresh_state", "linear", "moments", "velocity")
         }
         if depth["step"] < depth["scan"]:
             cls.scan = Rule.scan  # type: ignore[method-assign]
@@ -98,6 +99,7 @@ class Rule(nn.Module):
         changed = min(depth["step"], depth["scan"])
         if changed < depth["linear"]:
             cls.linear = False
+        changed = min(changed, depth["fresh_state"])
         for name in ("moments", "velocity"):  # what kernels compute of the rule as it was
             if changed < depth[name]:
                 setattr(cls, name, getattr(Rule, name))
@@ -188,7 +190,10 @@ class Rule(nn.Module):
         return None
 
     def velocity(self, state: RuleState) -> Velocity | None:
-        """The rule's state and numbers for the kernel of one step, which fuses a plain velocity.
+        """The rule's state and numbers for kernels that compute a plain velocity.
+
+        They are that of one step, and that of a layer's input and bias where no gradient of the
+        rule is asked for.
 
         Args:
             state: The state to go on from.

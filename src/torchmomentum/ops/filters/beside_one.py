@@ -12,22 +12,25 @@ from torchmomentum.ops.cpu.step import Velocity
 from torchmomentum.ops.filters.adam import largest_drive
 
 
-def serves_beside_one(x: Tensor, rule: Velocity) -> bool:
-    """Whether :func:`filter_beside_one` takes these: float32 on a CPU, no gradient asked."""
-    velocity, *numbers = rule
-    if not plain() or not x.numel() or not computes(x, velocity):
+def serves_beside_one(*values: Tensor | float) -> bool:
+    """Whether :func:`filter_beside_one` takes these: float32 on a CPU, no gradient asked.
+
+    Args:
+        values: Of its arguments, those that are known.
+    """
+    if not plain() or not computes(*values):
         return False
-    if any([isinstance(number, Tensor) for number in numbers]):
-        return False
-    return not (torch.is_grad_enabled() and (x.requires_grad or velocity.requires_grad))
+    return not torch.is_grad_enabled() or not any(
+        [isinstance(each, Tensor) and each.requires_grad for each in values]
+    )
 
 
 def filter_beside_one(x: Tensor, rule: Velocity) -> tuple[Tensor, Tensor]:
     """What :func:`torchmomentum.ops.linear_scan` makes of ``[x_t; 1]``, its drives bounded.
 
     Args:
-        x: ``(T, B, I)``.
-        rule: Of a velocity ``(B, I + 1)``, its numbers no tensors.
+        x: ``(T, B, I)``, of a step at least.
+        rule: Of a velocity ``(B, I + 1)``.
 
     Returns:
         All values, ``(T, B, I + 1)``, in memory that may be used again, and the last.
