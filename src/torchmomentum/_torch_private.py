@@ -120,14 +120,64 @@ def may_need_gradients() -> bool:
 
 
 def plain() -> bool:
-    """Whether operations just run: neither :func:`captured` nor :func:`transformed`."""
+    """Whether operations just run: not :func:`captured`, :func:`transformed` or in batches."""
     return not (
         torch.compiler.is_compiling()
         or _dispatch_modes()
         or _innermost_transform() is not None
         or torch.autograd.forward_ad._current_level >= 0
         or is_tracing()
+        or in_batches()
     )
+
+
+def in_batches() -> bool:
+    """Whether gradients are computed in batches: ``torch.autograd.grad(is_grads_batched=True)``.
+
+    That is a ``vmap`` older than ``torch.func``'s, and nothing public tells of it. Without these
+    two functions a kernel would be handed tensors that have no memory of their own. Since 1.8.
+    """
+    level = torch._C._vmapmode_increment_nesting()
+    torch._C._vmapmode_decrement_nesting()
+    return level > 1
+
+
+def for_each_in_batch(function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Calls a function for each member of the batch that :func:`in_batches` tells of.
+
+    Args:
+        function: Of tensors and others, its results one tensor or several.
+        args: Its arguments, of which some are batched.
+
+    Returns:
+        The results, batched.
+    """
+    level = torch._C._vmapmode_increment_nesting() - 1
+    torch._C._vmapmode_decrement_nesting()
+    held = torch._C._functorch.is_legacy_batchedtensor
+    bare = [
+        torch._remove_batch_dim(x, level, 1, 0) if isinstance(x, Tensor) and held(x) else None
+        for x in args
+    ]
+    count = max([1, *[len(x) for x in bare if x is not None]])
+    torch._C._vmapmode_decrement_nesting()
+    try:
+        members = [
+            function(
+                *[
+                    x if many is None else many[i if len(many) == count else 0]
+                    for x, many in zip(args, bare, strict=True)
+                ]
+            )
+            for i in range(count)
+        ]
+        alone = isinstance(members[0], Tensor)
+        several = zip(*[[m] if alone else m for m in members], strict=True)
+        stacked = [torch.stack(parts) for parts in several]
+    finally:
+        torch._C._vmapmode_increment_nesting()
+    found = [torch._add_batch_dim(x, 0, level) for x in stacked]
+    return found[0] if alone else tuple(found)
 
 
 def times_written(tensor: Tensor) -> int:

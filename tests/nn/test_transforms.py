@@ -88,3 +88,40 @@ def test_hessians_both_ways(cell, rule):
     forward_over_reverse = hessian(_loss(layer))(x)
     _close(forward_over_reverse, jacrev(grad(_loss(layer)))(x))
     assert forward_over_reverse.abs().max() > 1e-4
+
+
+@both
+@cells
+@rules
+def test_gradients_in_batches(cell, rule, dtype):
+    layer = CELLS[cell](3, 4, momentum=RULES[rule]()).to(dtype)
+    x = torch.randn(5, 2, 3, dtype=dtype, requires_grad=True)
+    inputs = [x, *layer.parameters()]
+    out = layer(x)[0]
+    pulled = torch.randn(3, *out.shape, dtype=dtype)
+    found = torch.autograd.grad(out, inputs, pulled, retain_graph=True, is_grads_batched=True)
+    each = [torch.autograd.grad(out, inputs, p, retain_graph=True) for p in pulled]
+    for a, *b in zip(found, *each, strict=True):
+        _close(a, torch.stack(b))
+
+
+def test_vectorized_jacobians_and_hessians():
+    layer = tnn.LSTM(3, 4, momentum=tnn.Momentum()).double()
+    x = torch.randn(4, 1, 3, dtype=torch.float64)
+    for differentiate, function in (
+        (torch.autograd.functional.jacobian, lambda x: layer(x)[0]),
+        (torch.autograd.functional.hessian, _loss(layer)),
+    ):
+        _close(differentiate(function, x, vectorize=True), differentiate(function, x))
+
+
+def test_second_derivatives_in_batches():
+    layer = tnn.GRU(3, 4, momentum=tnn.Adam())
+    x = torch.randn(5, 2, 3, requires_grad=True)
+    (pulled,) = torch.autograd.grad(layer(x)[0].square().sum(), x, create_graph=True)
+    each = [
+        torch.autograd.grad(pulled, x, torch.ones_like(x) * k, retain_graph=True)[0] for k in (1, 2)
+    ]
+    many = torch.stack([torch.ones_like(x), 2 * torch.ones_like(x)])
+    (found,) = torch.autograd.grad(pulled, x, many, is_grads_batched=True)
+    _close(found, torch.stack(each))

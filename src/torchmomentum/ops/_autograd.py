@@ -9,7 +9,14 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from torchmomentum._torch_private import below_autograd, captured, plain, transformed
+from torchmomentum._torch_private import (
+    below_autograd,
+    captured,
+    for_each_in_batch,
+    in_batches,
+    plain,
+    transformed,
+)
 from torchmomentum.ops._derivatives import push_forward
 
 LIBRARY = torch.library.Library("torchmomentum", "DEF")
@@ -133,7 +140,9 @@ def with_autograd(
 
     def call(*args: Any) -> Any:
         if not plain():
-            return op(*args) if captured() else in_transforms(*args)
+            if captured():
+                return op(*args)
+            return for_each_in_batch(call, args) if in_batches() else in_transforms(*args)
         if args[0].is_meta:
             return op(*args)
         if torch.is_grad_enabled():
