@@ -28,9 +28,10 @@ _PLAIN = (Tensor, torch.nn.Parameter)  # a subclass may have no memory of its ow
 def computes(*tensors: Any) -> bool:
     """Whether the kernels can read all that are tensors: plain ones of float32 on a CPU."""
     for x in tensors:
-        if isinstance(x, Tensor) and (
-            x.dtype != torch.float32 or not x.is_cpu or type(x) not in _PLAIN
-        ):
+        if type(x) in _PLAIN:
+            if x.dtype != torch.float32 or not x.is_cpu:
+                return False
+        elif isinstance(x, Tensor):
             return False
     return available()  # last: asking may build them
 

@@ -82,13 +82,10 @@ def step(
         ],
         x.dtype,
     )
-    held = [_whole(each) for each in (h, c, velocity, rms)]
-    new = [None if each is None else torch.empty_like(each) for each in held]
-    weights = [_whole(each) for each in (weight_ih, bias_ih, weight_hh, bias_hh)]
+    held = [x if x is None else x.contiguous() for x in (h, c, velocity, rms)]
+    new = [x if x is None else torch.empty_like(x) for x in held]
+    tensors = weight_ih, bias_ih, weight_hh, bias_hh
+    weights = [x if x is None else x.contiguous() for x in tensors]
     sizes = STEPPED[cell.key], batch, inputs, hidden, torch.get_num_threads()
     call("cell_step", *sizes, x.contiguous(), *weights, *held, *new, *numbers)
     return tuple([each for each in new if each is not None])
-
-
-def _whole(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.contiguous()
