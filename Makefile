@@ -129,7 +129,7 @@ images: setup
 	for name in $(IMAGES); do $(BIN)/torchmomentum reproduce $$name --scale desk \
 		--data cifar10-jpeg --out results/$$name --resume || exit 1; done
 
-FINDINGS := findings-digits findings-adding findings-mnist findings-copying findings-speech
+FINDINGS := findings-digits findings-adding findings-mnist findings-copying findings-speech findings-words
 PAPER := table1 table2 table3 table4 table5 table11 table12 table13 table14 table15 table16 figure2 figure3 figure4 figure5 figure6 figure7 figure9 figure10 figure11
 
 # the MomentumRNN paper's tables on real data, as above

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from tools.tree import tree
+from torchmomentum.experiments.engine.compute import compute
+from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.published.images import IMAGE_ERRORS
 from torchmomentum.experiments.registry import BENCHMARKS, CELLS, RULES, STUDIES, TASKS
 from torchmomentum.experiments.report.claims import claims
 from torchmomentum.experiments.report.document import document
 from torchmomentum.experiments.studies.run import load_results
+from torchmomentum.experiments.studies.trivial import Trivial
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -204,3 +207,12 @@ def test_the_seeds_that_solve_adding_are_those_that_the_findings_tell():
     assert {name: solved[name] for name in told} == told
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     assert "solves it with 5 of ten seeds, with a gain of 8 with 2, momentum with 0" in page
+
+
+def test_the_unigram_perplexity_is_that_the_findings_tell(tmp_path, data_folder):
+    run = load_results(RESULTS / "findings-words").runs[0]
+    options, batch = run.recipe["task_options"], run.recipe["batch_size"]
+    recipe = Trivial("unigram", "words", options, batch)
+    found = compute(recipe, Place(tmp_path, data=data_folder)).values["chosen"]
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert f"The words' frequencies alone have {found:.1f}" in page
