@@ -217,6 +217,13 @@ def second_derivatives(ours: bool) -> None:
     torch.autograd.grad(grad.square().sum(), x)
 
 
+def gradients_in_batches(ours: bool) -> None:
+    """Gradients in batches (`is_grads_batched`, vectorized Jacobians)."""
+    layer, x = _layer(ours), torch.randn(_X, requires_grad=True)
+    out = layer(x)[0]
+    torch.autograd.grad(out, x, torch.ones(3, *out.shape), is_grads_batched=True)
+
+
 def forward_mode(ours: bool) -> None:
     """forward-mode derivatives (`jvp`)."""
     layer, x = _layer(ours), torch.randn(_X)
@@ -312,7 +319,7 @@ FEATURES: dict[str, list[Callable[[bool], None]]] = {
     "`nn.LSTM` | `AdamLSTM`": [
         *(truncated_backpropagation, copies, packed, nested, meta),
         *(compiled, exported, aot_inductor, onnx, traced, scripted, sharded),
-        *(per_sample, second_derivatives, forward_mode, opacus, quantized),
+        *(per_sample, second_derivatives, gradients_in_batches, forward_mode, opacus, quantized),
     ],
     "`optim.SGD` | `SRSGD`": [scheduled, sharded_optimizer, compiled_step, lightning, accelerate],
 }
