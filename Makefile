@@ -63,8 +63,8 @@ wheel-check: setup
 		-k "(cpu or kernel or test_step) and not triton and not compiled_graph" $(KERNEL_TESTS)
 
 # the kernels' tests on every instruction set here, then with the sanitizers of addresses and undefined behaviour
-KERNEL_TESTS := tests/ops/test_backends.py tests/ops/test_complex.py tests/ops/test_beside_one.py tests/ops/test_cpu.py tests/ops/test_cpu_bfloat16.py \
-	tests/ops/test_step.py
+KERNEL_TESTS := tests/ops/test_backends.py tests/ops/test_beside_one.py tests/ops/test_complex.py tests/ops/test_cpu.py \
+	tests/ops/test_cpu_bfloat16.py tests/ops/test_step.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=all -g
 check-native: setup
 	for isa in $$($(BIN)/python -c "from torchmomentum.ops.cpu.isa import supported; print(*(i.name for i in supported()))"); do \

@@ -11,6 +11,7 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import torch
@@ -131,53 +132,53 @@ def plain() -> bool:
     )
 
 
+def _batches() -> int:
+    """How many ``vmap`` older than ``torch.func``'s run; nothing public tells of it. Since 1.8."""
+    level = torch._C._vmapmode_increment_nesting()
+    torch._C._vmapmode_decrement_nesting()
+    return level - 1
+
+
 def in_batches() -> bool:
     """Whether gradients are computed in batches: ``torch.autograd.grad(is_grads_batched=True)``.
 
-    That is a ``vmap`` older than ``torch.func``'s, and nothing public tells of it. Without these
-    two functions a kernel would be handed tensors that have no memory of their own. Since 1.8.
+    Without it and :func:`by_members` a kernel would be handed tensors that have no memory of their
+    own.
     """
-    level = torch._C._vmapmode_increment_nesting()
-    torch._C._vmapmode_decrement_nesting()
-    return level > 1
+    return _batches() > 0
 
 
-def for_each_in_batch(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Calls a function for each member of the batch that :func:`in_batches` tells of.
+def by_members(rule: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Takes what :func:`in_batches` batches through a function's rule for ``vmap``.
 
     Args:
-        function: Of tensors and others, its results one tensor or several.
-        args: Its arguments, of which some are batched.
+        rule: As ``torch.autograd.Function`` has it; its results are batched in their first
+            dimension.
+        args: The function's arguments, of which some are batched.
 
     Returns:
-        The results, batched.
+        The function's results, batched.
     """
-    level = torch._C._vmapmode_increment_nesting() - 1
-    torch._C._vmapmode_decrement_nesting()
-    held = torch._C._functorch.is_legacy_batchedtensor
+    level, batched = _batches(), torch._C._functorch.is_legacy_batchedtensor
+    # of a tensor that is batched by an outer one alone, one member
     bare = [
-        torch._remove_batch_dim(x, level, 1, 0) if isinstance(x, Tensor) and held(x) else None
+        torch._remove_batch_dim(x, level, 1, 0) if isinstance(x, Tensor) and batched(x) else None
         for x in args
     ]
-    count = max([1, *[len(x) for x in bare if x is not None]])
+    info = SimpleNamespace(batch_size=max([1, *[len(x) for x in bare if x is not None]]))
+    dims = [None if x is None or len(x) < info.batch_size else 0 for x in bare]
+    given = [
+        x if many is None else many if dim == 0 else many[0]
+        for x, many, dim in zip(args, bare, dims, strict=True)
+    ]
     torch._C._vmapmode_decrement_nesting()
     try:
-        members = [
-            function(
-                *[
-                    x if many is None else many[i if len(many) == count else 0]
-                    for x, many in zip(args, bare, strict=True)
-                ]
-            )
-            for i in range(count)
-        ]
-        alone = isinstance(members[0], Tensor)
-        several = zip(*[[m] if alone else m for m in members], strict=True)
-        stacked = [torch.stack(parts) for parts in several]
+        found, _ = rule(info, dims, *given)
     finally:
         torch._C._vmapmode_increment_nesting()
-    found = [torch._add_batch_dim(x, 0, level) for x in stacked]
-    return found[0] if alone else tuple(found)
+    if isinstance(found, Tensor):
+        return torch._add_batch_dim(found, 0, level)
+    return tuple([torch._add_batch_dim(x, 0, level) for x in found])
 
 
 def times_written(tensor: Tensor) -> int:

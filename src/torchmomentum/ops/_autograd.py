@@ -11,8 +11,8 @@ from torch import Tensor
 
 from torchmomentum._torch_private import (
     below_autograd,
+    by_members,
     captured,
-    for_each_in_batch,
     in_batches,
     plain,
     transformed,
@@ -142,7 +142,7 @@ def with_autograd(
         if not plain():
             if captured():
                 return op(*args)
-            return for_each_in_batch(call, args) if in_batches() else in_transforms(*args)
+            return by_members(vmap, args) if in_batches() else in_transforms(*args)
         if args[0].is_meta:
             return op(*args)
         if torch.is_grad_enabled():
@@ -157,13 +157,14 @@ def with_autograd(
         apply: Callable[..., Any] = made.apply
         return apply
 
+    vmap = members(call)
     # PyTorch reads the signature of one with a setup_context at each call: a tenth of a short step
     eagerly = function(forward=run, backward=backward)
     in_transforms = function(
         forward=below,
         setup_context=setup,
         backward=backward,
-        vmap=members(call),
+        vmap=vmap,
         jvp=push_forward(definition),
     )
     return call

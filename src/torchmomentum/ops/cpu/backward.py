@@ -31,8 +31,9 @@ class _Sums:
         self.weight_hh = x.new_zeros(width, layer.hidden)
         self.bias_ih: Tensor | None = None
         self.bias_hh: Tensor | None = None
-        # one sum where both biases are added to the same
-        self.alike = layer.kernel != "gru" and problem.moments is None
+        # whether both biases are added to the same: one sum is the gradient of either
+        alike = layer.kernel != "gru" and problem.moments is None
+        self.shared = alike and problem.bias_ih is not None and problem.bias_hh is not None
         self.modrelu = None if layer.modrelu is None else x.new_zeros(layer.hidden)
         self.no_bias = x.new_zeros(layer.inputs)
 
@@ -53,7 +54,7 @@ class _Sums:
         """Of the input and its weights, from the gradients of the drives."""
         layer, flat = self.layer, local.view(-1, self.layer.width)
         weight_ih, bfloat16 = layer.problem.weight_ih, layer.problem.bfloat16_products
-        if layer.problem.bias_ih is not None and not (self.alike and self.bias_hh is not None):
+        if layer.problem.bias_ih is not None and not self.shared:
             self.bias_ih = _plus(self.bias_ih, flat.sum(0))
         if weight_ih is None or self.weight_ih is None:
             self.x[steps] = local
@@ -72,7 +73,7 @@ class _Sums:
         if weight_ih is not None and self.narrow:
             weight_ih = weight_ih.t().contiguous()
         bias_ih, bias_hh = self.bias_ih, self.bias_hh
-        if self.layer.problem.bias_ih is not None and bias_ih is None and bias_hh is not None:
+        if self.shared and bias_hh is not None:
             bias_ih = bias_hh.clone()  # of memory of its own
         weights = (weight_ih, self.weight_hh, bias_ih, bias_hh, self.modrelu)
         return [self.x, *state, *[w for w in weights if w is not None]]
