@@ -106,8 +106,7 @@ def test_gradients_in_batches(cell, rule, dtype):
 
 
 def test_vectorized_jacobians_and_hessians():
-    layer = tnn.LSTM(3, 4, momentum=tnn.Momentum()).double()
-    x = torch.randn(4, 1, 3, dtype=torch.float64)
+    layer, x = tnn.LSTM(3, 4, momentum=tnn.Momentum()), torch.randn(4, 1, 3)
     for differentiate, function in (
         (torch.autograd.functional.jacobian, lambda x: layer(x)[0]),
         (torch.autograd.functional.hessian, _loss(layer)),

@@ -41,10 +41,11 @@ def test_a_kernel_bounds_the_input_beside_ones():
     torch.testing.assert_close(last[:, 2], last[:, 3])
 
 
-def test_a_kernel_reads_any_strides_and_signs_beside_ones():
-    x = torch.view_as_complex(torch.randn(3, 5, 14, 2)).conj().imag  # a view that is negative
+@pytest.mark.parametrize("shape", [(3, 5, 14), (1, 1, 1)])  # of one number it is contiguous too
+def test_a_kernel_reads_any_strides_and_signs_beside_ones(shape):
+    x = torch.view_as_complex(torch.randn(*shape, 2)).conj().imag  # a view that is negative
     assert x.is_neg()
-    velocity = torch.randn(15, 5).t()
+    velocity = torch.randn(shape[2] + 1, shape[1]).t()
     found, _ = filter_beside_one(x, Velocity(velocity, 0.5, 1.0))
     expected, _ = filter_beside_one(x.clone(), Velocity(velocity.contiguous(), 0.5, 1.0))
     assert torch.equal(found, expected)
