@@ -269,3 +269,11 @@ def test_gradients_of_transposed_input_in_a_compiled_graph():
         function(x * 2)[0].square().sum().backward()
         grads.append(x.grad)
     torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("cell", [tnn.LSTM, tnn.GRU, tnn.RNN])
+def test_gradients_of_both_biases_have_memory_of_their_own(cell):
+    layer = cell(3, 4)
+    biases = layer.bias_ih_l0, layer.bias_hh_l0
+    a, b = torch.autograd.grad(layer(torch.randn(5, 2, 3))[0].sum(), biases)
+    assert a.untyped_storage().data_ptr() != b.untyped_storage().data_ptr()
