@@ -32,7 +32,7 @@ LAYERS += [(cell, rule) for cell in ("mingru", "lru", "orthogonal") for rule in 
 @pytest.mark.parametrize(("cell", "rule"), LAYERS)
 def test_a_layer(cell, rule, tmp_path):
     torch.manual_seed(0)
-    layer, program = exported(cell, rule, torch.onnx.export)
+    layer, program = exported(cell, rule, torch.onnx.export, 2)
     for time, batch in ((9, 4), (1, 1), (20, 3)):
         x = torch.randn(time, batch, 3)
         out, state = layer(x)

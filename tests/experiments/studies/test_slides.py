@@ -1,5 +1,6 @@
 """The slides' figures: problems, methods, the command that makes them."""
 
+import functools
 import json
 import time
 from importlib.util import find_spec
@@ -96,6 +97,11 @@ def test_the_measures_of_a_prediction():
     assert nll == pytest.approx(-np.log(1e-12) / 2)
     half = torch.tensor([[0.5, 0.5]] * 4)
     assert chains.measure(half, labels)[1:] == (pytest.approx(np.log(2)), pytest.approx(0.0))
+    # two of nearly the same confidence, one of them right, and one of another, right
+    several = torch.tensor([[0.9, 0.1], [0.08, 0.92], [0.4, 0.6]])
+    gaps = abs((1 - 0.9) + (0 - 0.92)) + (1 - 0.6)
+    found = chains.calibration_error(several, torch.tensor([0, 0, 1]))
+    assert found == pytest.approx(gaps / 3)
 
 
 @pytest.mark.parametrize("name", SLIDES)
@@ -124,6 +130,7 @@ def test_reproduces_and_resumes(name, tmp_path, capsys):
 def test_a_stopped_figure_goes_on(name, tmp_path, monkeypatch, capsys):
     from torchmomentum.experiments.engine import pool
 
+    monkeypatch.setattr(regression, "minimum", lambda problem: 0.25)  # half a minute
     common = ["reproduce", name, "--iterations", "100", "--seeds", "2", "--jobs", "1", "--quiet"]
     whole, cut = (
         [*common, "--out", str(tmp_path / part), "--runs", str(tmp_path / part / "runs")]
@@ -179,11 +186,13 @@ def test_the_cycle_is_one_word_away(tmp_path):
 
 @pytest.mark.parametrize("name", ["slides-logistic", "slides-bnn"])
 def test_mnist(name, data_folder, tmp_path, capsys, monkeypatch):
+    @functools.cache  # each run loads all images
     def some(*arguments, **options):
         return tuple(part[:500] for part in load(*arguments, **options))
 
     monkeypatch.setattr(regression, "load", some)
     monkeypatch.setattr(chains, "load", some)
+    monkeypatch.setattr(regression, "minimum", lambda problem: 0.25)  # of so few images far away
     arguments = ["reproduce", name, "--iterations", "100", "--seeds", "1", "--jobs", "1", "--quiet"]
     arguments += ["--out", str(tmp_path), "--runs", str(tmp_path / "runs")]
     mnist = ["--data", "mnist", "--data-dir", str(data_folder), "--offline"]
