@@ -19,7 +19,7 @@ from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.study import SCALES, Scale, Study
 
 RESULTS = Path(__file__).parents[2] / "results"
-SEQUENCES = ("digits", "pdigits", "mnist", "pmnist", "adding", "copying")
+SEQUENCES = ("digits", "pdigits", "mnist", "pmnist", "adding", "copying", "selective-copying")
 
 
 def _recipe(task, model, scale="desk", seed=0, **changes):

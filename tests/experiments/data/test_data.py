@@ -51,6 +51,26 @@ def test_the_copying_task():
     assert (counts[1:-1] - 2500).abs().max() < 5 * (20_000 * 1 / 8 * 7 / 8) ** 0.5
 
 
+def test_selective_copying():
+    """Tokens at random steps, each set of steps as likely; then the sign, as many times."""
+    count, length, tokens = 3000, 40, synthetic.TOKENS
+    x, y = synthetic.selective_copying(count, length, generator(1))
+    assert x.shape == (length + tokens, count, tokens)
+    assert torch.equal(x.sum(-1), torch.ones(length + tokens, count))
+    seen = x.argmax(-1)
+    assert (seen[length:] == tokens - 1).all()
+    heard = seen[:length].T
+    assert torch.equal(heard[heard > 0].view(count, tokens), y.T)
+    assert set(y.unique().tolist()) == set(range(1, tokens - 1))
+    at = (heard > 0).float().mean(0)  # sixteen of forty steps: five standard deviations
+    assert (at - tokens / length).abs().max() < 5 * (0.4 * 0.6 / count) ** 0.5
+    both = ((heard[:, 0] > 0) & (heard[:, 1] > 0)).float().mean()
+    assert abs(both - 16 / 40 * 15 / 39) < 5 * (0.15 / count) ** 0.5
+    kinds = y.flatten().bincount()[1:] / y.numel()
+    assert (kinds - 1 / 14).abs().max() < 5 * (1 / 14 * 13 / 14 / y.numel()) ** 0.5
+    assert not torch.equal(y[:, 0], y[:, 1])
+
+
 def _digest(part):
     values = (part * 16 if part.dim() > 1 else part).round().to(torch.uint8)
     return hashlib.sha256(values.numpy().tobytes()).hexdigest()[:16]

@@ -12,7 +12,7 @@ from torchmomentum.experiments.engine.evaluation import evaluate
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.studies.training import training_recipe
-from torchmomentum.experiments.tasks import Task, accuracy, error_rate, task_of
+from torchmomentum.experiments.tasks import IGNORED, Task, accuracy, error_rate, task_of
 from torchmomentum.experiments.tasks import digits as digits_module
 from torchmomentum.experiments.tasks import mnist as mnist_module
 
@@ -205,7 +205,24 @@ def test_copying_repeats_the_first_ten():
     )
 
 
-@pytest.mark.parametrize("task", ["adding", "copying"])
+def test_selective_copying_counts_its_last_steps():
+    data = _data("selective-copying", None, length=20, batch_size=20, steps_per_epoch=3)
+
+    def answer(x):
+        tokens = x[:20].argmax(-1).T
+        tokens = tokens[tokens > 0].view(-1, 16).T
+        found = 30.0 * nn.functional.one_hot(tokens, data.output_size).float()
+        return torch.cat([torch.full((20, *found.shape[1:]), 7.0), found])  # whatever comes before
+
+    for x, y in (next(iter(data.train)), data.test[0], data.validation[0]):
+        assert data.loss(answer(x), y) < 1e-6
+        assert data.metric(answer(x), y) == 1.0
+        wrong = answer(x).roll(1, -1)
+        assert data.metric(wrong, y) == 0.0
+        assert (y[:20] == IGNORED).all()
+
+
+@pytest.mark.parametrize("task", ["adding", "copying", "selective-copying"])
 def test_what_is_drawn_is_new_each_step_and_never_the_tests(task):
     data = _data(task, None, length=30, batch_size=20, steps_per_epoch=4)
     firsts = []
@@ -214,7 +231,7 @@ def test_what_is_drawn_is_new_each_step_and_never_the_tests(task):
         firsts += [x[..., 0].sum().item() for x, _ in data.train]
     held = [x[..., 0].sum().item() for x, _ in (*data.validation, *data.test)]
     everything = firsts + held
-    assert task == "copying" or len({*everything}) == len(everything)
+    assert "copying" in task or len({*everything}) == len(everything)
     inputs = [x for x, _ in (*data.train, *data.validation, *data.test)]
     assert all(
         a.shape != b.shape or not torch.equal(a, b)
@@ -248,15 +265,17 @@ def test_measures():
     assert error_rate(output, target) == 0.25
 
 
-@pytest.mark.parametrize(("task", "least"), [("adding", 2), ("copying", 1)])
-def test_the_shortest_length_is_served(task, least):
+@pytest.mark.parametrize(
+    ("task", "least", "more"), [("adding", 2, 0), ("copying", 1, 20), ("selective-copying", 16, 16)]
+)
+def test_the_shortest_length_is_served(task, least, more):
     data = _data(task, None, length=least, batch_size=4, steps_per_epoch=1)
-    assert len(data.test[0][0]) == (least if task == "adding" else least + 20)
+    assert len(data.test[0][0]) == least + more
     with pytest.raises(UsageError, match=f"length must be at least {least}"):
         _data(task, None, length=least - 1)
 
 
-@pytest.mark.parametrize("task", ["digits", "pdigits", "adding", "copying"])
+@pytest.mark.parametrize("task", ["digits", "pdigits", "adding", "copying", "selective-copying"])
 def test_a_task_says_the_sizes_of_its_batches(task):
     data = _data(task, None, batch_size=4)
     for x, y in (next(iter(data.train)), data.test[0], data.validation[0]):
@@ -267,11 +286,14 @@ def test_a_task_says_the_sizes_of_its_batches(task):
             assert y.shape == output.shape
         else:
             assert int(y.max()) < data.output_size
-    classes = {"digits": 10, "pdigits": 10, "adding": 1, "copying": 9}  # eight symbols, a blank
-    assert data.output_size == classes[task]
+    # eight symbols and a blank; fourteen tokens and noise
+    classes = {"adding": 1, "copying": 9, "selective-copying": 15}
+    assert data.output_size == classes.get(task, 10)
 
 
-@pytest.mark.parametrize("task", ["digits", "pdigits", "adding", "copying", "mnist", "pmnist"])
+@pytest.mark.parametrize(
+    "task", ["digits", "pdigits", "adding", "copying", "selective-copying", "mnist", "pmnist"]
+)
 def test_smoke_takes_seconds(task):
     recipe = training_recipe({"task": task, "model": "lstm", "scale": "smoke"}, 0)
     assert (recipe.epochs, recipe.model_options["hidden_size"]) == (1, 16)

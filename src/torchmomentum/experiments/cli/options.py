@@ -73,7 +73,12 @@ def add_recipe_options(parser: argparse.ArgumentParser, *, optimizers: bool = Fa
     group.add_argument("--steps", type=int, metavar="N", help="training steps (generated tasks)")
     group.add_argument("--batch-size", type=int, metavar="N", help="samples in a batch")
     group.add_argument("--hidden-size", type=int, metavar="N", help="hidden units")
-    group.add_argument("--length", type=int, metavar="N", help="steps of adding; blanks of copying")
+    group.add_argument(
+        "--length",
+        type=int,
+        metavar="N",
+        help="steps of adding and of selective copying; blanks of copying",
+    )
     group.add_argument("--train-limit", type=int, metavar="N", help="training samples")
     group.add_argument("--test-limit", type=int, metavar="N", help="validation and test samples")
     names = f"{', '.join(OPTIMIZERS)}{'; several are compared' if optimizers else ''}"

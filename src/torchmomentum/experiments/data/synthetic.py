@@ -1,4 +1,4 @@
-"""The adding and copying problems, as Appendix A.4 of the MomentumRNN paper defines them."""
+"""Adding and copying, as Appendix A.4 of the MomentumRNN paper defines them; selective copying."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 SYMBOLS = 8  # of the copying alphabet; the paper leaves it open, this is the field's usual choice
 COPIED = 10  # characters to copy, likewise
 BLANK, START = 0, SYMBOLS + 1
+TOKENS = 16  # of selective copying: noise, fourteen that are copied, the sign that asks for them
 
 
 def adding(count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -62,3 +63,31 @@ def copying(count: int, length: int, generator: torch.Generator) -> tuple[Tensor
     inputs = torch.cat([characters, blanks, start, torch.full((COPIED - 1, count), BLANK)])
     target = torch.cat([torch.full((COPIED + length, count), BLANK), characters])
     return torch.nn.functional.one_hot(inputs, SYMBOLS + 2).float(), target
+
+
+def selective_copying(count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Tokens at random steps among noise, then signs that ask for them in their order.
+
+    Gu and Dao, "Mamba" (2023), section 3.1: what is to be remembered is told by what it is, not by
+    where it stands, which a filter that is the same at each step cannot do.
+
+    Args:
+        count: Sequences.
+        length: Steps of noise and tokens, at least as many as the tokens, 16.
+        generator: What it is drawn from.
+
+    Returns:
+        One-hot input ``(length + 16, count, 16)``, and the classes that are wanted at its last 16
+        steps, ``(16, count)``.
+
+    Example:
+        >>> x, y = selective_copying(3, 40, torch.Generator().manual_seed(0))
+        >>> heard = x[:40].argmax(-1).T
+        >>> torch.equal(heard[heard > 0].view(3, 16), y.T)
+        True
+    """
+    tokens = torch.randint(1, TOKENS - 1, (TOKENS, count), generator=generator)
+    places = torch.rand(length, count, generator=generator).argsort(0)[:TOKENS].sort(0).values
+    inputs = torch.full((length + TOKENS, count), TOKENS - 1)
+    inputs[:length] = torch.zeros(length, count, dtype=torch.long).scatter(0, places, tokens)
+    return torch.nn.functional.one_hot(inputs, TOKENS).float(), tokens

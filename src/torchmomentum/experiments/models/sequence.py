@@ -50,7 +50,6 @@ def cell_kind(entry: Any) -> CellKind:
 LSTM = CellKind(tnn.LSTM, nn.LSTM)
 GRU = CellKind(tnn.GRU, nn.GRU)
 RNN = CellKind(tnn.RNN, nn.RNN)
-MINGRU = CellKind(tnn.MinGRU, tnn.MinGRU, options={})
 
 
 class SequenceModel(nn.Module):

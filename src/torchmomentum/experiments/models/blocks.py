@@ -1,0 +1,136 @@
+"""Cells without recurrent weights in blocks, as cells of the sequence models.
+
+Alone, such a cell cannot put together what it read at different steps: its gates, where it has any,
+read one input. In a stack of blocks those of a later one read what an earlier one remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import gelu, glu
+
+import torchmomentum.nn as tnn
+from torchmomentum._checks import check_integer
+from torchmomentum.experiments.models.sequence import CellKind
+
+_LRU: dict[str, Any] = {"depth": 2, "r_min": 0.9, "r_max": 0.999, "dropout": 0.0}
+_MINGRU: dict[str, Any] = {"depth": 3, "expansion": 2, "dropout": 0.0}
+
+
+class _Blocks(nn.Module):
+    """A linear layer to the width, then blocks: normalized, recurred, closed, added.
+
+    Args:
+        input_size: Features of the input.
+        hidden_size: The width.
+        depth: How many blocks.
+        unit: Makes a recurrent layer that reads the width.
+        closing: Makes the linear layer behind it.
+        dropout: Probability of zeroing what a block adds.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        depth: int,
+        unit: Callable[[], nn.Module],
+        closing: Callable[[], nn.Module],
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.encoder = nn.Linear(input_size, hidden_size)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden_size) for _ in range(depth))
+        self.units = nn.ModuleList(unit() for _ in range(depth))
+        self.closings = nn.ModuleList(closing() for _ in range(depth))
+        self.dropout = nn.Dropout(dropout)
+
+    def closed(self, made: Tensor, closing: nn.Module) -> Tensor:
+        """What a block adds, of what its recurrent layer made."""
+        found: Tensor = closing(made)
+        return found
+
+    def forward(self, x: Tensor, *, lengths: Tensor | None = None) -> tuple[Tensor, None]:
+        """``(T, B, I)`` to ``(T, B, H)``; there is no state to go on from."""
+        x = self.encoder(x)
+        for norm, unit, closing in zip(self.norms, self.units, self.closings, strict=True):
+            x = x + self.dropout(self.closed(unit(norm(x), lengths=lengths)[0], closing))
+        return x, None
+
+
+class LRUStack(_Blocks):
+    """Linear recurrent units in blocks that a gate closes (Orvieto et al., 2023).
+
+    Args:
+        input_size: Features of the input.
+        hidden_size: The width.
+        momentum: A rule in each unit, or None.
+        depth: How many blocks.
+        r_min: See :class:`~torchmomentum.nn.LRU`.
+        r_max: Likewise.
+        dropout: Probability of zeroing what a block adds, and what its gate reads.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        momentum: tnn.Rule | None = None,
+        *,
+        depth: int = 2,
+        r_min: float = 0.9,
+        r_max: float = 0.999,
+        dropout: float = 0.0,
+    ) -> None:
+        ring: dict[str, Any] = {"r_min": r_min, "r_max": r_max}
+        unit = partial(tnn.LRU, hidden_size, hidden_size, momentum=momentum, **ring)
+        closing = partial(nn.Linear, hidden_size, 2 * hidden_size)
+        super().__init__(input_size, hidden_size, depth, unit, closing, dropout)
+
+    def closed(self, made: Tensor, closing: nn.Module) -> Tensor:
+        """The gated linear unit of what was made."""
+        return glu(closing(self.dropout(gelu(made))))
+
+
+class MinGRUStack(_Blocks):
+    """Minimal gated recurrent units in blocks that a linear layer closes (Feng et al., 2024).
+
+    Args:
+        input_size: Features of the input.
+        hidden_size: The width.
+        momentum: A rule in each unit, or None.
+        depth: How many blocks.
+        expansion: Units of a block for each of the width.
+        dropout: Probability of zeroing what a block adds.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        momentum: tnn.Rule | None = None,
+        *,
+        depth: int = 3,
+        expansion: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        units = expansion * hidden_size
+        unit = partial(tnn.MinGRU, hidden_size, units, momentum=momentum)
+        closing = partial(nn.Linear, units, hidden_size)
+        super().__init__(input_size, hidden_size, depth, unit, closing, dropout)
+
+
+def _settings(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    for name in ("depth", "expansion"):
+        if name in defaults:
+            check_integer(name, options[name], 1)
+    return {name: options[name] for name in defaults}
+
+
+LRU = CellKind(LRUStack, LRUStack, _LRU, partial(_settings, _LRU))
+MINGRU = CellKind(MinGRUStack, MinGRUStack, _MINGRU, partial(_settings, _MINGRU))

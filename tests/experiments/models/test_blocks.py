@@ -1,0 +1,99 @@
+"""Cells without recurrent weights in blocks, beside their equations written out."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import torchmomentum.nn as tnn
+from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.models._model import check_model
+from torchmomentum.experiments.models.blocks import LRUStack, MinGRUStack
+from torchmomentum.experiments.studies.training import training_recipe
+
+
+def _normalized(norm, x):
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt()
+
+
+def _made_by_mingru(unit, x, mu=0.0):
+    """The unit and, with constant momentum of step size one, its rule: step by step."""
+    z, candidate = (x @ unit.weight_ih_l0.T + unit.bias_ih_l0).chunk(2, -1)
+    h, v, w, out = 0.0, 0.0, 0.0, []
+    for gate, drive in zip(z, candidate, strict=True):
+        v, w = mu * v + gate, mu * w + drive
+        h = (1 - v.sigmoid()) * h + v.sigmoid() * w
+        out.append(h)
+    return torch.stack(out)
+
+
+def _made_by_lru(unit, x):
+    own = dict(unit.named_parameters())
+    drives = x @ own["weight_ih_l0"].T + own["bias_ih_l0"]
+    re, im, skip = drives.chunk(3, -1)
+    decay = torch.exp(-own["nu_log_l0"].exp() + 1j * own["theta_log_l0"].exp())
+    real, imaginary = own["weight_ro_l0"].chunk(2, -1)
+    state, out = torch.zeros((), dtype=decay.dtype), []
+    for t in range(len(x)):
+        state = decay * state + own["gamma_log_l0"].exp() * (re[t] + 1j * im[t])
+        out.append((state @ (real + 1j * imaginary).T).real + skip[t])
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("mu", [0.0, 0.6])
+def test_mingru(mu):
+    rule = tnn.Momentum(mu, 1.0) if mu else None
+    stack = MinGRUStack(3, 4, rule, depth=2, expansion=3).double()
+    x = torch.randn(7, 2, 3, dtype=torch.float64)
+    found, state = stack(x)
+    assert state is None
+    assert stack.units[0].hidden_size == 12
+    expected = stack.encoder(x)
+    for norm, unit, closing in zip(stack.norms, stack.units, stack.closings, strict=True):
+        made = _made_by_mingru(unit, _normalized(norm, expected), mu)
+        expected = expected + made @ closing.weight.T + closing.bias
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+def test_lru():
+    stack = LRUStack(3, 4, depth=2).double()
+    x = torch.randn(7, 2, 3, dtype=torch.float64)
+    expected = stack.encoder(x)
+    for norm, unit, closing in zip(stack.norms, stack.units, stack.closings, strict=True):
+        made = nn.functional.gelu(_made_by_lru(unit, _normalized(norm, expected)))
+        value, gate = (made @ closing.weight.T + closing.bias).chunk(2, -1)
+        expected = expected + value * gate.sigmoid()
+    torch.testing.assert_close(stack(x)[0], expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", [LRUStack, MinGRUStack])
+def test_dropout_is_of_what_blocks_add(kind):
+    stack, x = kind(3, 4, dropout=1.0), torch.randn(5, 2, 3)
+    assert torch.equal(stack(x)[0], stack.encoder(x))
+    assert not torch.equal(stack.eval()(x)[0], stack.encoder(x))
+
+
+@pytest.mark.parametrize("kind", [LRUStack, MinGRUStack])
+def test_what_follows_a_sequences_end_changes_nothing_before_it(kind):
+    stack, x, lengths = kind(3, 4), torch.randn(6, 2, 3), torch.tensor([6, 3])
+    out = stack(x, lengths=lengths)[0]
+    x = x.clone()
+    x[3:, 1] = 100.0
+    torch.testing.assert_close(stack(x, lengths=lengths)[0][:3, 1], out[:3, 1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("option", ["depth", "expansion"])
+def test_sizes_are_checked(option):
+    recipe = training_recipe({"task": "pdigits", "model": "mingru"}, 0)
+    recipe = replace(recipe, model_options={**recipe.model_options, option: 0})
+    with pytest.raises(UsageError, match=f"{option} must be at least 1, got 0"):
+        check_model(recipe)
+
+
+def test_selective_copying_has_mingrus_recipe():
+    given = {"task": "selective-copying", "scale": "paper"}
+    options = training_recipe({**given, "model": "momentum-mingru"}, 0).model_options
+    assert (options["depth"], options["dropout"], options["hidden_size"]) == (3, 0.1, 64)
+    assert options["rule"] == {"mu": 0.6, "step_size": 0.4}
