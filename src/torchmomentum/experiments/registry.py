@@ -195,6 +195,8 @@ TASKS = Registry(
         "words": f"{_HERE}.tasks.words:Words",
         "synthetic-words": f"{_HERE}.tasks.words:SyntheticWords",
         "cifar10": f"{_HERE}.tasks.cifar:CIFAR10",
+        "cifar10-pixels": f"{_HERE}.tasks.cifar_pixels:CIFARPixels",
+        "cifar10-jpeg-pixels": f"{_HERE}.tasks.cifar_pixels:CIFARPixelsJPEG",
         "cifar100": f"{_HERE}.tasks.cifar:CIFAR100",
         "cifar10-jpeg": f"{_HERE}.tasks.cifar:CIFAR10JPEG",
         "imagenet": f"{_HERE}.tasks.imagenet:ImageNet",

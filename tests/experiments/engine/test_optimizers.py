@@ -1,6 +1,7 @@
 """What changes from epoch to epoch: the learning rate, and SRSGD's interval."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -37,6 +38,13 @@ def _followed(recipe):
         for schedule in schedules:
             schedule.step()
     return found
+
+
+def test_a_rate_rises_and_falls_along_a_cosine():
+    recipe = _recipe("adamw", 6, {"warmup": 2, "cosine": True}, weight_decay=0.0)
+    falling = [(1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    expected = 0.1 * np.array([1 / 3, 2 / 3, *falling])
+    np.testing.assert_allclose([rate for rate, _ in _followed(recipe)], expected)
 
 
 def test_rate_and_interval_change_at_the_milestones():

@@ -1,6 +1,7 @@
 """Cells without recurrent weights in blocks, beside their equations written out."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from torch import nn
 import torchmomentum.nn as tnn
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models._model import check_model
-from torchmomentum.experiments.models.blocks import LRUStack, MinGRUStack
+from torchmomentum.experiments.models.blocks import LRU, LRUStack, MinGRUStack
+from torchmomentum.experiments.models.sequence import SequenceModel
 from torchmomentum.experiments.studies.training import training_recipe
 
 
@@ -90,6 +92,44 @@ def test_sizes_are_checked(option):
     recipe = replace(recipe, model_options={**recipe.model_options, option: 0})
     with pytest.raises(UsageError, match=f"{option} must be at least 1, got 0"):
         check_model(recipe)
+
+
+@pytest.mark.parametrize("lr", [None, 0.25])
+def test_the_decays_may_have_a_rate_of_their_own(lr):
+    model = SequenceModel(
+        LRUStack(3, 4), 2, False, groups=partial(LRU.groups, {"recurrent_lr": lr})
+    )
+    groups = model.parameter_groups()
+    everything = {id(p) for group in groups for p in group["params"]}
+    assert everything == {id(p) for p in model.parameters()}
+    if lr is None:
+        assert len(groups) == 1
+        return
+    own = [
+        getattr(u, f"{name}_l0")
+        for u in model.layer.units
+        for name in ("nu_log", "theta_log", "gamma_log")
+    ]
+    assert {id(p) for p in groups[1]["params"]} == {id(p) for p in own}
+    optimizer = torch.optim.AdamW(groups, lr=1.0, weight_decay=0.5)
+    told = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+    assert told == [(1.0, 0.5), (0.25, 0.0)]
+
+
+def test_the_rate_of_decays_is_checked():
+    recipe = training_recipe({"task": "pdigits", "model": "lru", "recurrent_lr": 0.0}, 0)
+    with pytest.raises(UsageError, match="recurrent_lr must be in"):
+        check_model(recipe)
+
+
+def test_lru_has_its_recipe_on_cifar_pixel_by_pixel():
+    settings = {"task": "cifar10-pixels", "scale": "paper"}
+    lru, lstm = (training_recipe({**settings, "model": name}, 0) for name in ("lru", "lstm"))
+    assert lru.optimizer_options == {"lr": 5e-3, "weight_decay": 0.05}
+    own = ("depth", "dropout", "recurrent_lr", "hidden_size")
+    assert [lru.model_options[name] for name in own] == [6, 0.1, 1.25e-3, 512]
+    assert (lru.batch_size, lru.epochs, lru.clip, lstm.clip) == (50, 200, None, 1.0)
+    assert lru.schedule == lstm.schedule == {"warmup": 20, "cosine": True}
 
 
 def test_selective_copying_has_mingrus_recipe():

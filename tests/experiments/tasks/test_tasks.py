@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from torchmomentum.experiments.data import stored
+from torchmomentum.experiments.data.batches import some_of
+from torchmomentum.experiments.data.cifar import load_cifar
 from torchmomentum.experiments.data.synthetic import BLANK, START, SYMBOLS
 from torchmomentum.experiments.engine.evaluation import evaluate
 from torchmomentum.experiments.errors import UsageError
@@ -329,6 +331,27 @@ def test_images_are_trained_on_by_cross_entropy_and_reported_by_errors(cifar_fol
     assert (data.input_size, data.output_size) == (3, 10)
     x, y = next(iter(data.train))
     assert (x.shape, y.shape) == ((10, 3, 32, 32), (10,))
+
+
+def test_cifar_pixel_by_pixel_is_grey(cifar_folder):
+    sizes = {"held_out": 20, "batch_size": 10, "order_seed": 3}
+    recipe = training_recipe({"task": "cifar10-jpeg-pixels", "model": "lstm", **sizes}, 0)
+    data = task_of("cifar10-jpeg-pixels").load(recipe, cifar_folder)
+    images = load_cifar("cifar10-jpeg", cifar_folder)
+    x, y = next(iter(data.test))
+    order = some_of(len(images.test), None)
+    red, green, blue = images.test[order[5]].double().flatten(1) / 127.5 - 1
+    expected = (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(-1).float()
+    torch.testing.assert_close(x[:, 5], expected, rtol=0, atol=1e-5)
+    assert torch.equal(y, images.test_labels[order][: len(y)])
+    assert x.shape[::2] == (1024, 1)
+    assert sum(len(labels) for _, labels in data.validation) == 20
+    assert len(data.train) == (len(images.train) - 20) // 10
+    recipe.task_options["test_limit"] = 30
+    few = task_of("cifar10-jpeg-pixels").load(recipe, cifar_folder)
+    kinds = torch.cat([labels for _, labels in few.test])
+    assert len(kinds) == 30
+    assert len({*kinds.tolist()}) > 5  # the file has one class after the other
 
 
 def test_the_marks_of_copying_are_no_characters():

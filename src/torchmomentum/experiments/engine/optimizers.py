@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 
 import torchmomentum.optim as topt
 from torchmomentum.experiments.engine.adam_rmsprop import AdamRMSprop
@@ -106,6 +107,8 @@ class Schedule:
         restart_fades: Whether SRSGD's last interval falls from epoch to epoch, evenly, to 1 in the
             last one, each epoch begun anew.
         epochs: Of the whole training.
+        warmup: Epochs in which the learning rate rises to its own, evenly; with ``cosine`` only.
+        cosine: Whether it falls along half a cosine afterwards, instead of at milestones.
     """
 
     milestones: tuple[int, ...] = ()
@@ -114,6 +117,20 @@ class Schedule:
     restart_at_milestones: bool = True
     restart_fades: bool = False
     epochs: int = 1
+    warmup: int = 0
+    cosine: bool = False
+
+    def rate(self, epoch: int) -> float:
+        """What a learning rate with ``cosine`` is multiplied by in an epoch, of the first 0.
+
+        Example:
+            >>> [round(Schedule(warmup=2, cosine=True, epochs=6).rate(k), 2) for k in range(6)]
+            [0.33, 0.67, 1.0, 0.85, 0.5, 0.15]
+        """
+        if epoch < self.warmup:
+            return (epoch + 1) / (self.warmup + 1)
+        done = (epoch - self.warmup) / max(self.epochs - self.warmup, 1)
+        return 0.5 * (1.0 + math.cos(math.pi * done))
 
     def stages(self) -> tuple[list[int], list[int]]:
         """SRSGD's stages: at which epochs they begin but for the first, and their intervals.
@@ -141,7 +158,11 @@ def build_schedules(recipe: Training, optimizer: torch.optim.Optimizer) -> list[
         k: tuple(v) if isinstance(v, list) else v for k, v in recipe.schedule.items()
     }
     schedule = Schedule(**values, epochs=recipe.epochs)
-    found: list[LRScheduler] = [MultiStepLR(optimizer, list(schedule.milestones), schedule.gamma)]
+    found: list[LRScheduler] = [
+        LambdaLR(optimizer, schedule.rate)
+        if schedule.cosine
+        else MultiStepLR(optimizer, list(schedule.milestones), schedule.gamma)
+    ]
     if schedule.restarts:
         found.append(
             topt.RestartScheduler(

@@ -6,6 +6,7 @@ read one input. In a stack of blocks those of a later one read what an earlier o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -14,10 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, glu
 
 import torchmomentum.nn as tnn
-from torchmomentum._checks import check_integer
+from torchmomentum._checks import check_integer, check_number
 from torchmomentum.experiments.models.sequence import CellKind
 
 _LRU: dict[str, Any] = {"depth": 2, "r_min": 0.9, "r_max": 0.999, "dropout": 0.0}
+_RATE: dict[str, Any] = {"recurrent_lr": None}  # of decays and their normalization, undecayed
+_RECURRENT = ("nu_log", "theta_log", "gamma_log")
 _MINGRU: dict[str, Any] = {"depth": 3, "expansion": 2, "dropout": 0.0}
 
 
@@ -132,5 +135,22 @@ def _settings(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
     return {name: options[name] for name in defaults}
 
 
-LRU = CellKind(LRUStack, LRUStack, _LRU, partial(_settings, _LRU))
+def _lru_groups(options: Mapping[str, Any], model: nn.Module) -> list[dict[str, Any]]:
+    """All parameters; or those of the decays at a rate of their own, without weight decay."""
+    lr = options["recurrent_lr"]
+    if lr is None:
+        return [{"params": list(model.parameters())}]
+    apart = [any(each in name for each in _RECURRENT) for name, _ in model.named_parameters()]
+    pairs = list(zip(model.parameters(), apart, strict=True))
+    others, own = ([p for p, is_own in pairs if is_own is which] for which in (False, True))
+    return [{"params": others}, {"params": own, "lr": lr, "weight_decay": 0.0}]
+
+
+def _lru_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    if options["recurrent_lr"] is not None:
+        check_number("recurrent_lr", options["recurrent_lr"], 0.0, math.inf, open_low=True)
+    return _settings(_LRU, options)
+
+
+LRU = CellKind(LRUStack, LRUStack, {**_LRU, **_RATE}, _lru_settings, _lru_groups)
 MINGRU = CellKind(MinGRUStack, MinGRUStack, _MINGRU, partial(_settings, _MINGRU))

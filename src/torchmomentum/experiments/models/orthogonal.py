@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 import torchmomentum.nn as tnn
 from torchmomentum._checks import check_number
 from torchmomentum.experiments.models.sequence import CellKind
@@ -29,4 +31,8 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-DTRIV = CellKind(tnn.OrthogonalRNN, tnn.OrthogonalRNN, OPTIONS, _settings, orthogonal=True)
+def _groups(options: Mapping[str, Any], model: nn.Module) -> list[dict[str, Any]]:
+    return tnn.orthogonal_parameter_groups(model, orthogonal_lr=options["orthogonal_lr"])
+
+
+DTRIV = CellKind(tnn.OrthogonalRNN, tnn.OrthogonalRNN, OPTIONS, _settings, _groups)

@@ -32,14 +32,15 @@ class CellKind:
         baseline: What stands for it without a rule: torch's own, where there is one.
         options: What a model of it takes beside ``hidden_size``.
         settings: ``settings(options)`` gives the arguments of the layer that these mean.
-        orthogonal: Whether the option ``orthogonal_lr`` is the learning rate of its matrices.
+        groups: ``groups(options, model)`` gives the optimizer's groups of a model's parameters;
+            None for one of all.
     """
 
     layer: Callable[..., nn.Module]
     baseline: Callable[..., nn.Module]
     options: Mapping[str, Any] = field(default_factory=lambda: _INIT)
     settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
-    orthogonal: bool = False
+    groups: Callable[[Mapping[str, Any], nn.Module], list[dict[str, Any]]] | None = None
 
 
 def cell_kind(entry: Any) -> CellKind:
@@ -60,7 +61,7 @@ class SequenceModel(nn.Module):
         output_size: Outputs.
         each_step: Whether of every step.
         standardize: What the input goes through first, if anything.
-        orthogonal_lr: The learning rate of orthogonal matrices; None for the optimizer's.
+        groups: Gives the optimizer's groups of its parameters; None for one of all.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class SequenceModel(nn.Module):
         output_size: int,
         each_step: bool,
         standardize: nn.Module | None = None,
-        orthogonal_lr: float | None = None,
+        groups: Callable[[nn.Module], list[dict[str, Any]]] | None = None,
     ) -> None:
         super().__init__()
         self.layer = layer
@@ -77,13 +78,11 @@ class SequenceModel(nn.Module):
         self.readout = nn.Linear(hidden, output_size)
         self.each_step = each_step
         self.standardize = standardize
-        self.orthogonal_lr = orthogonal_lr
+        self._groups = groups
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """For the optimizer: all parameters, or orthogonal matrices apart."""
-        if self.orthogonal_lr is None:
-            return [{"params": list(self.parameters())}]
-        return tnn.orthogonal_parameter_groups(self, orthogonal_lr=self.orthogonal_lr)
+        """For the optimizer: all parameters, or some with settings of their own."""
+        return [{"params": list(self.parameters())}] if self._groups is None else self._groups(self)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """``(T, B, I)``, and lengths ``(B,)``, to ``(B, O)``, or to ``(T, B, O)``."""
@@ -142,8 +141,8 @@ def _build(
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         tnn.unit_rms_init_(layer, *batch)  # type: ignore[arg-type]
     before = Standardize(data.input_size) if standardize else None
-    lr = options["orthogonal_lr"] if cell.orthogonal else None
-    return SequenceModel(layer, data.output_size, data.each_step, before, lr)
+    groups = None if cell.groups is None else partial(cell.groups, options)
+    return SequenceModel(layer, data.output_size, data.each_step, before, groups)
 
 
 def _check(cell: CellKind, rule: str | None, options: Mapping[str, Any]) -> None:
