@@ -290,3 +290,15 @@ def test_numbers_of_modifiers_may_be_numpys(backend):
         for s, r in ((steps.long(), 2), (steps, np.float64(2)))
     ]
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("backend", [None, "eager", "definition", "loop"])
+def test_a_sequence_has_a_step(backend):
+    zero = torch.zeros(2, 4)
+    problem = Problem(LSTM, torch.zeros(0, 2, 16), (zero, zero), torch.zeros(16, 4))
+    for action in (
+        lambda: run(problem, backend),
+        lambda: scan("LSTM", problem.x, problem.state, [problem.weight_hh, None], backend=backend),
+    ):
+        with pytest.raises(ValueError, match="at least one step, got 0"):
+            action()

@@ -129,11 +129,13 @@ class Problem(NamedTuple):
         """Checks all shapes and types: kernels check nothing.
 
         Raises:
-            ValueError: A number of states or weights, or a shape, that does not fit.
+            ValueError: No step, or a number of states or weights, or a shape, that does not fit.
             TypeError: A tensor of another type.
         """
         cell, (time, batch, inputs) = self.cell, self.x.shape
         rows, width = self.weight_hh.shape
+        if time == 0:
+            raise ValueError("the input must have at least one step, got 0")
         if len(self.state) != len(cell.states):
             raise ValueError(f"{cell.name} has {len(cell.states)} state(s), got {len(self.state)}")
         size = rows // cell.gates
