@@ -84,8 +84,7 @@ def test_inductor():
             torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("rule", RULES)
+@pairs
 def test_export_with_dynamic_batch_and_time(cell, rule):
     layer = CELLS[cell](3, 4, momentum=RULES[rule]())
     time, batch = torch.export.Dim("time"), torch.export.Dim("batch")  # of any size

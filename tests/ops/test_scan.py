@@ -233,8 +233,6 @@ MODIFIED = {
         ),
     },
 }
-modified = pytest.mark.parametrize("modified", MODIFIED)
-modes = pytest.mark.parametrize("mode", list(CELLS))
 
 
 def _with_modifiers(mode, name, dtype):
@@ -242,8 +240,8 @@ def _with_modifiers(mode, name, dtype):
     return pre, state, weights, MODIFIED[name]({"dtype": dtype, "requires_grad": True}, mode)
 
 
-@modified
-@modes
+@pytest.mark.parametrize("modified", MODIFIED)
+@pytest.mark.parametrize("mode", list(CELLS))
 def test_modifiers_have_both_orders_of_gradients(mode, modified):
     pre, state, weights, given = _with_modifiers(mode, modified, torch.float64)
     names = [name for name, x in given.items() if getattr(x, "requires_grad", False)]
@@ -265,10 +263,11 @@ def test_modifiers_have_both_orders_of_gradients(mode, modified):
 # torch's own forward mode still scripts some of its decompositions
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 @pytest.mark.parametrize(
-    ("mode", "dtype"),  # float64 is the definition's for all cells alike
-    [*((mode, torch.float32) for mode in CELLS), ("LSTM", torch.float64)],
+    ("mode", "modified", "dtype"),  # cells and modifiers are two axes
+    [("LSTM", "zoneout", torch.float64), ("GRU", "lookahead", torch.float32)]
+    + [("LSTM", each, torch.float32) for each in MODIFIED]
+    + [(mode, "normalization", torch.float32) for mode in CELLS if mode != "LSTM"],
 )
-@modified
 def test_modifiers_in_one_graph_and_in_transforms(mode, modified, dtype):
     pre, state, weights, given = _with_modifiers(mode, modified, dtype)
     given = {k: x.detach() if isinstance(x, torch.Tensor) else x for k, x in given.items()}
