@@ -169,11 +169,17 @@ def test_a_study_is_all_combinations_on_its_axes():
 
 
 @pytest.mark.parametrize(
-    ("task", "changes"), [("pdigits", {"epochs": 40}), ("adding", {"length": 100, "steps": 600})]
+    ("folder", "task", "changes"),
+    [
+        ("pdigits", "pdigits", {"epochs": 40}),
+        ("pdigits-scanned", "pdigits", {"epochs": 40}),
+        ("selective-copying", "selective-copying", {}),
+        ("adding", "adding", {"length": 100, "steps": 600}),
+    ],
 )
-def test_recorded_comparisons_are_of_the_recipes_in_the_code(task, changes):
+def test_recorded_comparisons_are_of_the_recipes_in_the_code(folder, task, changes):
     """A recipe that differs in any number is another run: then the results are to be made anew."""
-    results = load_results(RESULTS / task)
+    results = load_results(RESULTS / folder)
     study, runs = comparison(task, named(results.axes["model"]), changes={**changes, "threads": 1})
     assert [run.recipe for run in results.runs] == [run.recipe.to_dict() for run in runs]
     assert (results.metric, results.higher_is_better) == (study.metric, study.higher_is_better)

@@ -124,12 +124,12 @@ def main(which):
             compile_filters(everything)
         return
     sizes = (True, 64, "fp32"), (False, 128, "bf16"), (True, 200, "fp16")
-    differs = which not in ("RNN_TANH", "RNN_RELU")  # from modReLU's, by more than a function
-    for everything, hidden, dtype in sizes if differs else sizes[:1]:
+    whole = which not in ("RNN_TANH", "RNN_RELU")  # they differ from modReLU by a function alone
+    for everything, hidden, dtype in sizes if whole else sizes[:1]:
         itemsize = 4 if dtype == "fp32" else 2
         cut = plans.plan(which, 32, hidden, itemsize)
         compile_recurrence(which, hidden, dtype, everything, cut)
-    if not differs:
+    if not whole:
         return
     read_again = plans.Plan(32, 32, 64, 8, stationary=False)
     compile_recurrence(which, 1150, "bf16", which == "GRU", read_again)

@@ -119,7 +119,7 @@ def _goes_on_from_what_it_returned(make: MakeLayer) -> None:
 @CONTRACT.check
 def _gradients(make: MakeLayer) -> None:
     stacked = {"num_layers": 2, "bidirectional": True}
-    for options, in_one_direction in (({}, False), (stacked, True)):  # of so many, one is enough
+    for options, fast in (({}, False), (stacked, True)):  # fast: along a random direction
         torch.manual_seed(0)
         layer = make(2, 2, dtype=torch.float64, **options)
         names = [name for name, _ in layer.named_parameters()]
@@ -132,7 +132,7 @@ def _gradients(make: MakeLayer) -> None:
 
         values = [p.detach().clone().requires_grad_() for p in layer.parameters()]
         x = draw(3, 2, 2).requires_grad_()
-        torch.autograd.gradcheck(run, (x, *values), fast_mode=in_one_direction)
+        torch.autograd.gradcheck(run, (x, *values), fast_mode=fast)
         torch.autograd.gradgradcheck(run, (x, *values), fast_mode=True)
 
 

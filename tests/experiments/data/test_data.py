@@ -53,7 +53,7 @@ def test_the_copying_task():
 
 def test_selective_copying():
     """Tokens at random steps, each set of steps as likely; then the sign, as many times."""
-    count, length, tokens = 3000, 40, synthetic.TOKENS
+    count, length, tokens = 3000, 40, 16  # of sixteen kinds as well
     x, y = synthetic.selective_copying(count, length, generator(1))
     assert x.shape == (length + tokens, count, tokens)
     assert torch.equal(x.sum(-1), torch.ones(length + tokens, count))

@@ -41,10 +41,23 @@ def _followed(recipe):
 
 
 def test_a_rate_rises_and_falls_along_a_cosine():
-    recipe = _recipe("adamw", 6, {"warmup": 2, "cosine": True}, weight_decay=0.0)
+    recipe = _recipe("adamw", 6, {"warmup": 1 / 3, "cosine": True}, weight_decay=0.0)
     falling = [(1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
     expected = 0.1 * np.array([1 / 3, 2 / 3, *falling])
     np.testing.assert_allclose([rate for rate, _ in _followed(recipe)], expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"cosine": True, "milestones": (2,)}, "along a cosine or at milestones"),
+        ({"warmup": 0.5}, "with cosine=True only"),
+        ({"cosine": True, "warmup": 1.0}, r"warmup must be in \[0, 1\), got 1"),
+    ],
+)
+def test_what_a_schedule_would_leave_out_is_rejected(given, words):
+    with pytest.raises(ValueError, match=words):
+        Schedule(**given)
 
 
 def test_rate_and_interval_change_at_the_milestones():

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import torchmomentum.nn as tnn
+from torchmomentum.experiments.engine.optimizers import Schedule
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models._model import check_model
 from torchmomentum.experiments.models.blocks import LRU, LRUStack, MinGRUStack
@@ -71,6 +72,26 @@ def test_lru():
 
 
 @pytest.mark.parametrize("kind", [LRUStack, MinGRUStack])
+def test_each_block_has_a_rule_of_its_own(kind):
+    """A rule may learn, or remember what it saw."""
+    stack = kind(3, 4, tnn.Gain(2.0, learnable=True))
+    first, second = (unit.momentum for unit in stack.units[:2])
+    assert first is not second
+    assert first.gain == second.gain == 2.0
+    assert sum("momentum" in name for name, _ in stack.named_parameters()) == len(stack.units)
+
+
+def test_lru_begins_on_its_ring_and_drops_what_its_gate_reads():
+    stack, seen = LRUStack(3, 50, r_min=0.4, r_max=0.5, dropout=1.0), []
+    for unit in stack.units:
+        modulus = torch.exp(-unit.nu_log_l0.detach().exp())
+        assert 0.4 - 1e-6 <= modulus.min() < 0.45 < modulus.max() <= 0.5 + 1e-6
+    stack.closings[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    stack(torch.randn(5, 2, 3))
+    assert not seen[0].any()
+
+
+@pytest.mark.parametrize("kind", [LRUStack, MinGRUStack])
 def test_dropout_is_of_what_blocks_add(kind):
     stack, x = kind(3, 4, dropout=1.0), torch.randn(5, 2, 3)
     assert torch.equal(stack(x)[0], stack.encoder(x))
@@ -129,7 +150,9 @@ def test_lru_has_its_recipe_on_cifar_pixel_by_pixel():
     own = ("depth", "dropout", "recurrent_lr", "hidden_size")
     assert [lru.model_options[name] for name in own] == [6, 0.1, 1.25e-3, 512]
     assert (lru.batch_size, lru.epochs, lru.clip, lstm.clip) == (50, 200, None, 1.0)
-    assert lru.schedule == lstm.schedule == {"warmup": 20, "cosine": True}
+    assert lru.schedule == lstm.schedule == {"cosine": True, "warmup": 0.1}
+    desk = training_recipe({**settings, "model": "lru", "scale": "desk"}, 0)
+    assert Schedule(**desk.schedule, epochs=desk.epochs).rate(0) == 1.0
 
 
 def test_selective_copying_has_mingrus_recipe():

@@ -130,7 +130,9 @@ def test_reproduces_and_resumes(name, tmp_path, capsys):
 def test_a_stopped_figure_goes_on(name, tmp_path, monkeypatch, capsys):
     from torchmomentum.experiments.engine import pool
 
-    monkeypatch.setattr(regression, "minimum", lambda problem: 0.25)  # half a minute
+    monkeypatch.setattr(
+        regression, "minimum", lambda problem: 0.25
+    )  # the real one takes half a minute
     common = ["reproduce", name, "--iterations", "100", "--seeds", "2", "--jobs", "1", "--quiet"]
     whole, cut = (
         [*common, "--out", str(tmp_path / part), "--runs", str(tmp_path / part / "runs")]
@@ -192,7 +194,7 @@ def test_mnist(name, data_folder, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(regression, "load", some)
     monkeypatch.setattr(chains, "load", some)
-    monkeypatch.setattr(regression, "minimum", lambda problem: 0.25)  # of so few images far away
+    monkeypatch.setattr(regression, "minimum", lambda problem: 0.25)  # L-BFGS is slow on so few
     arguments = ["reproduce", name, "--iterations", "100", "--seeds", "1", "--jobs", "1", "--quiet"]
     arguments += ["--out", str(tmp_path), "--runs", str(tmp_path / "runs")]
     mnist = ["--data", "mnist", "--data-dir", str(data_folder), "--offline"]

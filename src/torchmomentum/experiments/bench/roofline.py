@@ -11,7 +11,7 @@ from torchmomentum.ops import available, product
 
 
 def _best(function: Callable[[], object], device: str, seconds: float = 0.5) -> float:
-    """The shortest time of one call, in seconds; a call as long as all of them is made once."""
+    """The shortest time of one call, in seconds; a call longer than ``seconds`` is made once."""
     times: list[float] = []
     began = time.perf_counter()
     while not times or time.perf_counter() - began < seconds:

@@ -8,7 +8,8 @@ from torch import Tensor
 SYMBOLS = 8  # of the copying alphabet; the paper leaves it open, this is the field's usual choice
 COPIED = 10  # characters to copy, likewise
 BLANK, START = 0, SYMBOLS + 1
-TOKENS = 16  # of selective copying: noise, fourteen that are copied, the sign that asks for them
+KINDS = 16  # of selective copying's inputs: noise, fourteen tokens, the sign that asks for them
+ASKED = 16  # tokens to copy there
 
 
 def adding(count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -86,8 +87,8 @@ def selective_copying(count: int, length: int, generator: torch.Generator) -> tu
         >>> torch.equal(heard[heard > 0].view(3, 16), y.T)
         True
     """
-    tokens = torch.randint(1, TOKENS - 1, (TOKENS, count), generator=generator)
-    places = torch.rand(length, count, generator=generator).argsort(0)[:TOKENS].sort(0).values
-    inputs = torch.full((length + TOKENS, count), TOKENS - 1)
+    tokens = torch.randint(1, KINDS - 1, (ASKED, count), generator=generator)
+    places = torch.rand(length, count, generator=generator).argsort(0)[:ASKED].sort(0).values
+    inputs = torch.full((length + ASKED, count), KINDS - 1)
     inputs[:length] = torch.zeros(length, count, dtype=torch.long).scatter(0, places, tokens)
-    return torch.nn.functional.one_hot(inputs, TOKENS).float(), tokens
+    return torch.nn.functional.one_hot(inputs, KINDS).float(), tokens

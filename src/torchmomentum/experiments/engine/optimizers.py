@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 
 import torchmomentum.optim as topt
+from torchmomentum._checks import check_number
 from torchmomentum.experiments.engine.adam_rmsprop import AdamRMSprop
 from torchmomentum.experiments.engine.nt_asgd import NTASGD
 from torchmomentum.experiments.errors import UsageError
@@ -107,8 +108,11 @@ class Schedule:
         restart_fades: Whether SRSGD's last interval falls from epoch to epoch, evenly, to 1 in the
             last one, each epoch begun anew.
         epochs: Of the whole training.
-        warmup: Epochs in which the learning rate rises to its own, evenly; with ``cosine`` only.
-        cosine: Whether it falls along half a cosine afterwards, instead of at milestones.
+        cosine: Whether the learning rate falls along half a cosine, instead of at milestones.
+        warmup: The part of all epochs in which it rises evenly to its full value before, in [0, 1).
+
+    Raises:
+        ValueError: A cosine with milestones, or a warm-up without a cosine or out of its range.
     """
 
     milestones: tuple[int, ...] = ()
@@ -117,19 +121,28 @@ class Schedule:
     restart_at_milestones: bool = True
     restart_fades: bool = False
     epochs: int = 1
-    warmup: int = 0
     cosine: bool = False
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("warmup", self.warmup, 0.0, 1.0)
+        if self.cosine and self.milestones:
+            raise ValueError("a learning rate falls along a cosine or at milestones, got both")
+        if self.warmup and not self.cosine:
+            raise ValueError("warmup is with cosine=True only")
 
     def rate(self, epoch: int) -> float:
-        """What a learning rate with ``cosine`` is multiplied by in an epoch, of the first 0.
+        """What a learning rate with ``cosine`` is multiplied by in an epoch, counted from 0.
 
         Example:
-            >>> [round(Schedule(warmup=2, cosine=True, epochs=6).rate(k), 2) for k in range(6)]
+            >>> schedule = Schedule(epochs=6, cosine=True, warmup=1 / 3)
+            >>> [round(schedule.rate(epoch), 2) for epoch in range(6)]
             [0.33, 0.67, 1.0, 0.85, 0.5, 0.15]
         """
-        if epoch < self.warmup:
-            return (epoch + 1) / (self.warmup + 1)
-        done = (epoch - self.warmup) / max(self.epochs - self.warmup, 1)
+        first = round(self.warmup * self.epochs)
+        if epoch < first:
+            return (epoch + 1) / (first + 1)
+        done = (epoch - first) / max(self.epochs - first, 1)
         return 0.5 * (1.0 + math.cos(math.pi * done))
 
     def stages(self) -> tuple[list[int], list[int]]:

@@ -6,6 +6,7 @@ read one input. In a stack of blocks those of a later one read what an earlier o
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,13 +26,14 @@ _MINGRU: dict[str, Any] = {"depth": 3, "expansion": 2, "dropout": 0.0}
 
 
 class _Blocks(nn.Module):
-    """A linear layer to the width, then blocks: normalized, recurred, closed, added.
+    """A linear layer to the width, then blocks: a norm, a recurrent layer, a linear layer, a skip.
 
     Args:
         input_size: Features of the input.
         hidden_size: The width.
         depth: How many blocks.
-        unit: Makes a recurrent layer that reads the width.
+        unit: Makes a recurrent layer that reads the width, with ``momentum=``.
+        momentum: A rule, of which each block has a copy, or None.
         closing: Makes the linear layer behind it.
         dropout: Probability of zeroing what a block adds.
     """
@@ -41,7 +43,8 @@ class _Blocks(nn.Module):
         input_size: int,
         hidden_size: int,
         depth: int,
-        unit: Callable[[], nn.Module],
+        unit: Callable[..., nn.Module],
+        momentum: tnn.Rule | None,
         closing: Callable[[], nn.Module],
         dropout: float,
     ) -> None:
@@ -49,7 +52,7 @@ class _Blocks(nn.Module):
         self.hidden_size = hidden_size
         self.encoder = nn.Linear(input_size, hidden_size)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_size) for _ in range(depth))
-        self.units = nn.ModuleList(unit() for _ in range(depth))
+        self.units = nn.ModuleList(unit(momentum=copy.deepcopy(momentum)) for _ in range(depth))
         self.closings = nn.ModuleList(closing() for _ in range(depth))
         self.dropout = nn.Dropout(dropout)
 
@@ -91,9 +94,9 @@ class LRUStack(_Blocks):
         dropout: float = 0.0,
     ) -> None:
         ring: dict[str, Any] = {"r_min": r_min, "r_max": r_max}
-        unit = partial(tnn.LRU, hidden_size, hidden_size, momentum=momentum, **ring)
+        unit = partial(tnn.LRU, hidden_size, hidden_size, **ring)
         closing = partial(nn.Linear, hidden_size, 2 * hidden_size)
-        super().__init__(input_size, hidden_size, depth, unit, closing, dropout)
+        super().__init__(input_size, hidden_size, depth, unit, momentum, closing, dropout)
 
     def closed(self, made: Tensor, closing: nn.Module) -> Tensor:
         """The gated linear unit of what was made."""
@@ -123,9 +126,11 @@ class MinGRUStack(_Blocks):
         dropout: float = 0.0,
     ) -> None:
         units = expansion * hidden_size
-        unit = partial(tnn.MinGRU, hidden_size, units, momentum=momentum)
-        closing = partial(nn.Linear, units, hidden_size)
-        super().__init__(input_size, hidden_size, depth, unit, closing, dropout)
+        unit, closing = (
+            partial(tnn.MinGRU, hidden_size, units),
+            partial(nn.Linear, units, hidden_size),
+        )
+        super().__init__(input_size, hidden_size, depth, unit, momentum, closing, dropout)
 
 
 def _settings(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,14 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.registry import TASKS
 
+# of rules for tasks that the MomentumRNN paper has not: constant momentum keeps the drive's scale
+GAINS_OF_ONE: Mapping[str, Mapping[str, Any]] = {
+    "momentum": {"mu": 0.6, "step_size": 0.4},
+    "nag": {"step_size": 0.4},
+    "sr": {"step_size": 0.4, "restart": 40},
+    "adam": {"mu": 0.6, "step_size": 0.4, "beta": 0.9},
+    "rmsprop": {"step_size": 1.0, "beta": 0.9},
+}
 Exceptions = tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...]
 
 

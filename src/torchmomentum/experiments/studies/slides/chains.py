@@ -40,8 +40,9 @@ def samplers(images: int) -> dict[str, Callable[..., torch.optim.Optimizer]]:
 def calibration_error(p: Tensor, labels: Tensor) -> float:
     """How far confidence is from accuracy, in mean over samples: the expected calibration error.
 
-    Of the likeliest class, in 15 bins of equal width (Guo et al., 2017, equation 3). Written here,
-    as Lightning Fabric imports torchmetrics at every start where it finds it, for a second or two.
+    Of the likeliest class, in 15 bins of equal width, closed on the left and the last on both sides
+    (Guo et al., 2017, equation 3). Written here, as Lightning Fabric imports torchmetrics at every
+    start where it finds it, for a second or two.
     """
     confidence, found = p.double().max(1)
     bins = (confidence * _BINS).long().clamp(max=_BINS - 1)
