@@ -7,8 +7,9 @@ read one input. In a stack of blocks those of a later one read what an earlier o
 from __future__ import annotations
 
 import copy
+import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,12 +18,9 @@ from torch.nn.functional import gelu, glu
 
 import torchmomentum.nn as tnn
 from torchmomentum._checks import check_integer, check_number
-from torchmomentum.experiments.models.sequence import CellKind
+from torchmomentum.experiments.models.sequence import CellKind, one_group
 
-_LRU: dict[str, Any] = {"depth": 2, "r_min": 0.9, "r_max": 0.999, "dropout": 0.0}
-_RATE: dict[str, Any] = {"recurrent_lr": None}  # of decays and their normalization, undecayed
-_RECURRENT = ("nu_log", "theta_log", "gamma_log")
-_MINGRU: dict[str, Any] = {"depth": 3, "expansion": 2, "dropout": 0.0}
+_RECURRENT = ("nu_log", "theta_log", "gamma_log")  # LRU's decays and what normalizes their drives
 
 
 class _Blocks(nn.Module):
@@ -48,6 +46,7 @@ class _Blocks(nn.Module):
         closing: Callable[[], nn.Module],
         dropout: float,
     ) -> None:
+        check_integer("depth", depth, 1)
         super().__init__()
         self.hidden_size = hidden_size
         self.encoder = nn.Linear(input_size, hidden_size)
@@ -125,37 +124,41 @@ class MinGRUStack(_Blocks):
         expansion: int = 2,
         dropout: float = 0.0,
     ) -> None:
+        check_integer("expansion", expansion, 1)
         units = expansion * hidden_size
-        unit, closing = (
-            partial(tnn.MinGRU, hidden_size, units),
-            partial(nn.Linear, units, hidden_size),
-        )
+        unit = partial(tnn.MinGRU, hidden_size, units)
+        closing = partial(nn.Linear, units, hidden_size)
         super().__init__(input_size, hidden_size, depth, unit, momentum, closing, dropout)
 
 
-def _settings(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("depth", "expansion"):
-        if name in defaults:
-            check_integer(name, options[name], 1)
-    return {name: options[name] for name in defaults}
+def _options(stack: type[_Blocks]) -> dict[str, Any]:
+    """What a stack takes by keyword, with the defaults."""
+    given = inspect.signature(stack).parameters.values()
+    return {each.name: each.default for each in given if each.kind is each.KEYWORD_ONLY}
+
+
+def _chosen(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in names}
+
+
+def _lru_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    if options["recurrent_lr"] is not None:
+        check_number("recurrent_lr", options["recurrent_lr"], 0.0, math.inf, open_low=True)
+    return _chosen(_LRU, options)
 
 
 def _lru_groups(options: Mapping[str, Any], model: nn.Module) -> list[dict[str, Any]]:
     """All parameters; or those of the decays at a rate of their own, without weight decay."""
     lr = options["recurrent_lr"]
     if lr is None:
-        return [{"params": list(model.parameters())}]
-    apart = [any(each in name for each in _RECURRENT) for name, _ in model.named_parameters()]
-    pairs = list(zip(model.parameters(), apart, strict=True))
-    others, own = ([p for p, is_own in pairs if is_own is which] for which in (False, True))
+        return one_group(options, model)
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = [], []
+    for name, parameter in model.named_parameters():
+        groups[name.rpartition(".")[2].startswith(_RECURRENT)].append(parameter)
+    others, own = groups
     return [{"params": others}, {"params": own, "lr": lr, "weight_decay": 0.0}]
 
 
-def _lru_settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    if options["recurrent_lr"] is not None:
-        check_number("recurrent_lr", options["recurrent_lr"], 0.0, math.inf, open_low=True)
-    return _settings(_LRU, options)
-
-
-LRU = CellKind(LRUStack, LRUStack, {**_LRU, **_RATE}, _lru_settings, _lru_groups)
-MINGRU = CellKind(MinGRUStack, MinGRUStack, _MINGRU, partial(_settings, _MINGRU))
+_LRU, _MINGRU = _options(LRUStack), _options(MinGRUStack)
+LRU = CellKind(LRUStack, LRUStack, {**_LRU, "recurrent_lr": None}, _lru_settings, _lru_groups)
+MINGRU = CellKind(MinGRUStack, MinGRUStack, _MINGRU, partial(_chosen, _MINGRU))

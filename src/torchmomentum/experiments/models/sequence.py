@@ -23,6 +23,11 @@ _INIT: Mapping[str, Any] = {"init": "torch", "forget_bias": 2.0}
 INITS = ("torch", "paper", "paper-gates", "torch-unit", "paper-unit")
 
 
+def one_group(options: Mapping[str, Any], model: nn.Module) -> list[dict[str, Any]]:
+    """A model's parameters as one group for the optimizer."""
+    return [{"params": list(model.parameters())}]
+
+
 @dataclass(frozen=True)
 class CellKind:
     """A kind of recurrent layer.
@@ -32,15 +37,14 @@ class CellKind:
         baseline: What stands for it without a rule: torch's own, where there is one.
         options: What a model of it takes beside ``hidden_size``.
         settings: ``settings(options)`` gives the arguments of the layer that these mean.
-        groups: ``groups(options, model)`` gives the optimizer's groups of a model's parameters;
-            None for one of all.
+        groups: ``groups(options, model)`` gives the optimizer's groups of a model's parameters.
     """
 
     layer: Callable[..., nn.Module]
     baseline: Callable[..., nn.Module]
     options: Mapping[str, Any] = field(default_factory=lambda: _INIT)
     settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
-    groups: Callable[[Mapping[str, Any], nn.Module], list[dict[str, Any]]] | None = None
+    groups: Callable[[Mapping[str, Any], nn.Module], list[dict[str, Any]]] = one_group
 
 
 def cell_kind(entry: Any) -> CellKind:
@@ -78,11 +82,11 @@ class SequenceModel(nn.Module):
         self.readout = nn.Linear(hidden, output_size)
         self.each_step = each_step
         self.standardize = standardize
-        self._groups = groups
+        self._groups = groups or partial(one_group, {})
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """For the optimizer: all parameters, or some with settings of their own."""
-        return [{"params": list(self.parameters())}] if self._groups is None else self._groups(self)
+        return self._groups(self)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """``(T, B, I)``, and lengths ``(B,)``, to ``(B, O)``, or to ``(T, B, O)``."""
@@ -141,7 +145,7 @@ def _build(
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         tnn.unit_rms_init_(layer, *batch)  # type: ignore[arg-type]
     before = Standardize(data.input_size) if standardize else None
-    groups = None if cell.groups is None else partial(cell.groups, options)
+    groups = partial(cell.groups, options)
     return SequenceModel(layer, data.output_size, data.each_step, before, groups)
 
 

@@ -42,7 +42,7 @@ def calibration_error(p: Tensor, labels: Tensor) -> float:
 
     Of the likeliest class, in 15 bins of equal width, closed on the left and the last on both sides
     (Guo et al., 2017, equation 3). Written here, as Lightning Fabric imports torchmetrics at every
-    start where it finds it, for a second or two.
+    start where it finds it.
     """
     confidence, found = p.double().max(1)
     bins = (confidence * _BINS).long().clamp(max=_BINS - 1)
