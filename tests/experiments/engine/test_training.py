@@ -362,6 +362,8 @@ def test_bfloat16_is_autocast(tmp_path):
         ({"device": "cuda"}, "device cuda is not available here; use cpu"),
         ({"mu": 1.0}, "mu must be in [0, 1), got 1.0"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
+        ({"schedule": {"cosine": True, "warmup": 2}}, "schedule: warmup must be in [0, 1), got 2"),
+        ({"schedule": {"warm_up": 0.5}}, "unexpected keyword argument 'warm_up'"),
         (
             {"init": "papers"},
             "init must be one of torch, paper, paper-gates, torch-unit, paper-unit, got 'papers'",

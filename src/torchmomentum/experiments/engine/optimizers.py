@@ -163,14 +163,26 @@ class Schedule:
         return milestones, restarts
 
 
+def schedule_of(recipe: Training) -> Schedule:
+    """A run's schedule.
+
+    Raises:
+        UsageError: It has no such setting, or one that is out of its range.
+    """
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in recipe.schedule.items()
+    }
+    try:
+        return Schedule(**values, epochs=recipe.epochs)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"schedule: {error}") from error
+
+
 def build_schedules(recipe: Training, optimizer: torch.optim.Optimizer) -> list[LRScheduler]:
     """What changes from epoch to epoch: the learning rate, and SRSGD's interval."""
     if not recipe.schedule:
         return []
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in recipe.schedule.items()
-    }
-    schedule = Schedule(**values, epochs=recipe.epochs)
+    schedule = schedule_of(recipe)
     found: list[LRScheduler] = [
         LambdaLR(optimizer, schedule.rate)
         if schedule.cosine

@@ -22,7 +22,11 @@ from torchmomentum.experiments.engine.evaluation import run_model, summary
 from torchmomentum.experiments.engine.log import Log, check_logs
 from torchmomentum.experiments.engine.memory import peak_memory
 from torchmomentum.experiments.engine.nonfinite import Diverged, nonfinite_parameter
-from torchmomentum.experiments.engine.optimizers import build_optimizer, parameters_of
+from torchmomentum.experiments.engine.optimizers import (
+    build_optimizer,
+    parameters_of,
+    schedule_of,
+)
 from torchmomentum.experiments.engine.place import Place, Tell
 from torchmomentum.experiments.engine.run import NotOurs, TrainingRun, Watch, penalized
 from torchmomentum.experiments.errors import check_name
@@ -48,6 +52,7 @@ def check(recipe: Training, place: Place) -> None:
     task = task_of(recipe.task)
     check_model(recipe)
     build_optimizer(recipe, [nn.Parameter(torch.zeros(1))])
+    schedule_of(recipe)
     task.check_data(place.data, offline=place.offline)
 
 
