@@ -20,6 +20,8 @@ def gradients(results: Results) -> Table:
         f"{results.title}: the norm of the gradient at a sequence's first step over that at its "
         f"last, before training and at the last record."
     )
+    if len(results.seeds) > 1:
+        caption += f" Mean ± standard deviation; the maps show seed {results.seeds[0]}."
     if "note" in results.view:
         caption += f" Scale {results.scale}: {results.view['note']}."
     keys = [f"{what}_{when}" for what in _WHAT for when in ("first", "last")]

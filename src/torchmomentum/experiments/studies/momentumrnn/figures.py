@@ -13,8 +13,8 @@ from torchmomentum.experiments.study import Scale, Study
 
 
 def _with(scale: Scale, **settings: Any) -> Scale:
-    """A scale with one seed and further settings."""
-    return replace(scale, settings={**scale.settings, **settings}, seeds=1)
+    """A scale with further settings."""
+    return replace(scale, settings={**scale.settings, **settings})
 
 
 def _smaller(scale: Scale, note: str, **by_task: Mapping[str, Any]) -> Scale:
