@@ -14,10 +14,10 @@ def _main(monkeypatch, *arguments):
 
 @pytest.mark.slow
 def test_a_worker_is_killed_and_the_trials_are_the_same(monkeypatch, capsys):
-    _main(monkeypatch, "--workers", "2", "--kills", "1", "--trials", "4")
+    _main(monkeypatch, "--workers", "1", "--kills", "1", "--trials", "3")
     said = capsys.readouterr().out
     assert "workers killed" in said
-    assert "4 trials, equal to the bit to those of one undisturbed worker" in said
+    assert "3 trials, equal to the bit to those of one undisturbed worker" in said
 
 
 def test_a_worker_that_fails_ends_the_command(monkeypatch):

@@ -329,12 +329,13 @@ def test_a_run_that_fails_ends_the_others(tmp_path):
 
 def test_no_process_outlives_a_command_that_was_killed(tmp_path):
     command = [
-        *(sys.executable, "-m", "torchmomentum", "compare", "pdigits", "--models", "lstm,gru"),
-        *("--jobs", "2", "--epochs", "400", "--quiet", "--threads", "1", "--out", str(tmp_path)),
+        *(sys.executable, "-m", "torchmomentum", "compare", "adding", "--models", "lstm,gru"),
+        *("--jobs", "2", "--epochs", "4000", "--quiet", "--threads", "1", "--out", str(tmp_path)),
+        *("--length", "10", "--checkpoint-every", "7"),
     ]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("runs/pdigits*/step*.ckpt"))) < 2 and time.monotonic() < deadline:
+    while len(list(tmp_path.glob("runs/adding*/step*.ckpt"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(in_group(process.pid)) > 2
     process.kill()

@@ -213,9 +213,9 @@ def _ended_by(number, command, begun):
 @pytest.mark.slow
 def test_a_command_that_is_ended_ends_its_children(tmp_path, number, code, told):
     command = [
-        *(sys.executable, "-m", "torchmomentum", "compare", "pdigits", "--models", "lstm,gru"),
+        *(sys.executable, "-m", "torchmomentum", "compare", "adding", "--models", "lstm,gru"),
         *("--jobs", "2", "--epochs", "4000", "--quiet", "--threads", "1", "--out", str(tmp_path)),
-        *("--checkpoint-every", "7"),
+        *("--length", "10", "--checkpoint-every", "7"),
     ]
     found = _ended_by(number, command, lambda: len(list(tmp_path.glob("runs/*/step-*.ckpt"))) > 2)
     assert found == (code, f"torchmomentum: {told}; give --resume to go on\n")
@@ -249,7 +249,7 @@ def test_two_processes_of_one_folder_do_not_mix(tmp_path):
 def test_the_stress_command_kills_and_compares(tmp_path, capsys, monkeypatch):
     small = [*_arguments("x")[:4], "--epochs", "3", "--train-limit", "256", "--test-limit", "64"]
     monkeypatch.setitem(kill.KINDS, "small", [*small, "--hidden-size", "8", "--threads", "1"])
-    assert kill.main(["--times", "2", "--kinds", "small"]) == 0
+    assert kill.main(["--times", "1", "--kinds", "small"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("small: 2 kills, ")
+    assert told.startswith("small: 1 kills, ")
     assert told.endswith(" training; equal\n")

@@ -14,6 +14,7 @@ from torch import nn
 
 import torchmomentum.nn as tnn
 from torchmomentum.experiments import files
+from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.data.batches import Batches
 from torchmomentum.experiments.engine.checkpoints import checkpoints, newest_checkpoint
 from torchmomentum.experiments.engine.compute import compute, folder_of
@@ -203,18 +204,18 @@ def test_every_evaluation_is_in_the_log(tmp_path):
         torch.testing.assert_close(found, torch.tensor(result.curves[name]))
 
 
-def test_a_killed_run_resumes_bit_for_bit(tmp_path):
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, capsys):
     """SIGKILL, as the machine would be lost, from the command line."""
-    command = [
-        *(sys.executable, "-m", "torchmomentum", "train", "pdigits", "--model", "momentum-lstm"),
-        *("--epochs", "40", "--hidden-size", "8", "--threads", "1", "--checkpoint-every", "5"),
+    arguments = [
+        *("train", "pdigits", "--model", "momentum-lstm", "--epochs", "40", "--hidden-size", "8"),
+        *("--threads", "1", "--checkpoint-every", "5", "--quiet", "--out"),
     ]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    whole = [*command, "--quiet", "--out", str(tmp_path / "whole")]
-    running = subprocess.Popen(whole, stdout=subprocess.DEVNULL, env=environment)
-    cut = [*command, "--quiet", "--out", str(tmp_path / "cut")]
+    cut = [*arguments, str(tmp_path / "cut")]
     process = subprocess.Popen(
-        cut, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        [sys.executable, "-m", "torchmomentum", *cut],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
     )
     runs, deadline = tmp_path / "cut" / "runs", time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -227,11 +228,10 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
     (folder,) = runs.glob("pdigits*")
     assert checkpoints(folder)
     assert not (folder / "result.json").exists()
-    refused = subprocess.run(cut, capture_output=True, text=True, env=environment, check=False)
-    assert refused.returncode == 2
-    assert "holds this run already, unfinished; give --resume" in refused.stderr
-    subprocess.run([*cut, "--resume"], check=True, capture_output=True, env=environment)
-    assert running.wait() == 0
+    assert main(cut) == 2
+    assert "holds this run already, unfinished; give --resume" in capsys.readouterr().err
+    assert main([*cut, "--resume"]) == 0
+    assert main([*arguments, str(tmp_path / "whole")]) == 0
     (other,) = (tmp_path / "whole" / "runs").glob("pdigits*")
     assert_equal(
         newest_checkpoint(folder).values["model"], newest_checkpoint(other).values["model"]

@@ -23,7 +23,7 @@ from torchmomentum.experiments.studies.run import load_results
 from ...reference.trainer import train_by_hand
 from ..stopping import Stop, assert_equal, stop_at, train, weights, without_seconds
 
-SMALL = {"batch_size": 64, "train_limit": 256, "test_limit": 50, "threads": 1}
+SMALL = {"batch_size": 32, "train_limit": 128, "test_limit": 50, "threads": 1}
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # webdataset's
 
 
@@ -106,15 +106,17 @@ def test_a_stopped_run_resumes_bit_for_bit(cifar_folder, tmp_path, stop):
     assert without_seconds(resumed.curves) == without_seconds(whole.curves)
 
 
-def test_a_killed_figure_resumes_bit_for_bit(cifar_folder, tmp_path):
-    options = ["--epochs", "2", "--train-limit", "320", "--checkpoint-every", "3"]
-    command = [sys.executable, "-m", "torchmomentum"]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+def test_a_killed_figure_resumes_bit_for_bit(cifar_folder, tmp_path, capsys):
+    options = ["--epochs", "4", "--train-limit", "64", "--batch-size", "16"]
+    options += ["--checkpoint-every", "3"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert main(_arguments(cifar_folder, whole, *options)) == 0
-    arguments = [*command, *_arguments(cifar_folder, cut, *options)]
+    arguments = _arguments(cifar_folder, cut, *options)
     process = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        [sys.executable, "-m", "torchmomentum", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -125,10 +127,9 @@ def test_a_killed_figure_resumes_bit_for_bit(cifar_folder, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()
-    done = subprocess.run(
-        [*arguments, "--resume"], check=True, capture_output=True, env=environment, text=True
-    )
-    assert "SRSGD, linear" in done.stdout
+    capsys.readouterr()
+    assert main([*arguments, "--resume"]) == 0
+    assert "SRSGD, linear" in capsys.readouterr().out
     runs = sorted((whole / "runs").iterdir())
     assert len(runs) == 2
     for run in runs:
