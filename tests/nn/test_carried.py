@@ -248,6 +248,15 @@ def test_what_initial_state_began_stays_as_it_is():
 
 
 @torch.no_grad()
+def test_a_captured_decoder_without_a_rule_takes_what_others_carry():
+    encoder, decoder = tnn.MomentumLSTM(N, H, mu=0.9), tnn.LSTM(N, H)
+    x = torch.randn(T, B, N)
+    state = encoder(x)[1]
+    captured = torch.compile(decoder, fullgraph=True, backend="eager")
+    _close(captured(x, state)[0], decoder(x, state)[0])
+
+
+@torch.no_grad()
 def test_graphs_carry_no_momentum_but_say_so():
     layer = tnn.LSTM(N, H, momentum=tnn.Momentum(0.9, 0.9))
     x = torch.randn(T, B, N)

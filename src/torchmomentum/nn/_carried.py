@@ -22,10 +22,11 @@ from torchmomentum.nn.rules import RuleState, with_parts
 
 Momentum = tuple[RuleState, ...]  # one for each layer and direction
 _ASKED = 16  # the most states without momentum that are looked at
+_LOST, _UNCOUNTED = -2, -1  # versions that no tensor has
 
 # what treats all features alike: selects and arranges, moves and converts, scales, writes
 _ARRANGING = frozenset(
-    {"detach", "clone", "contiguous", "pin_memory", "where", "flip", "roll"}
+    {"detach", "clone", "contiguous", "pin_memory", "where"}
     | {"masked_fill", "masked_scatter"}
     | {"__getitem__", "index_select", "select", "narrow", "split", "chunk", "unbind"}
     | {"stack", "cat", "concat", "concatenate", "expand", "repeat", "repeat_interleave"}
@@ -36,6 +37,9 @@ _SCALING = frozenset({"mul", "multiply", "__mul__", "__rmul__", "mul_", "__imul_
 _FILLING = frozenset({"masked_fill", "masked_fill_", "fill_", "__setitem__"})
 _WRITING = frozenset(
     {"mul_", "__imul__", "zero_", "fill_", "copy_", "masked_fill_", "__setitem__", "detach_"}
+)
+_IN_PLACE = frozenset(
+    {f"__i{name}__" for name in ("add", "sub", "truediv", "floordiv", "mod", "pow")}
 )
 _INDEXING = frozenset({"__getitem__", "__setitem__", "index_select", "repeat_interleave"})
 
@@ -84,28 +88,45 @@ class CarriedTensor(Tensor):
 
     It computes as a plain tensor. The results of operations that treat all features alike, such as
     ``detach``, indexing, ``stack`` or a product with a mask ``(B, 1)``, carry the momentum on,
-    arranged and scaled in the same way. All other results are plain tensors.
+    arranged and scaled in the same way. All other results are plain tensors. A write in
+    place such as ``h[:, done] = 0`` is done to the momentum as well; after any other the momentum
+    is lost. Only one to ``h.data`` goes unnoticed.
 
     Attributes:
         owner: What names the layer that the momentum belongs to.
         untouched: The momentum as the layer returned it, until an operation needs it as features.
+        version: Which of ``h``'s values the momentum belongs to, by PyTorch's count of writes. One
+            for all views that share both memories.
     """
 
     owner: str
     untouched: Momentum | None
+    version: list[int]
     _features: Tensor | None
 
     @staticmethod
     def of(
-        h: Tensor, owner: str, untouched: Momentum | None = None, features: Tensor | None = None
+        h: Tensor,
+        owner: str,
+        untouched: Momentum | None = None,
+        features: Tensor | None = None,
+        version: list[int] | None = None,
     ) -> CarriedTensor:
         """A state with its momentum, as a layer made it or as features."""
         made = h.as_subclass(CarriedTensor)
         made.owner, made.untouched, made._features = owner, untouched, features
+        made.version = [_version(h)] if version is None else version
         return made
+
+    def drop_if_written_to(self) -> None:
+        """Loses the momentum where ``h`` was written to and the momentum could not follow."""
+        with as_plain_tensors():
+            if self.version[0] != _version(self):
+                self.untouched = self._features = None
 
     def momentum_features(self) -> Tensor | None:
         """The momentum as features beside ``h``'s: ``(layers, B, M)``; None where it was lost."""
+        self.drop_if_written_to()
         if self._features is None and self.untouched is not None:
             with as_plain_tensors():
                 self._features = packed(self.untouched, self.shape[1:-1])
@@ -116,10 +137,10 @@ class CarriedTensor(Tensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
         with as_plain_tensors():
+            if _writes(name) and type(args[0]) is CarriedTensor:
+                return _written(func, name, args, kwargs)
             found = func(*args, **kwargs)
-            if name in _WRITING:
-                _write(func, name, args, kwargs)
-            elif name in _MOVING:
+            if name in _MOVING:
                 return _moved(args[0], found)
             elif name in _ARRANGING or name in _SCALING:
                 return _followed(func, name, args, kwargs, found)
@@ -154,18 +175,29 @@ class WarnsOfLoss:
             )
 
 
-def without_momentum(hx: Any) -> tuple[Any, CarriedTensor | None]:
-    """A state in plain tensors, and the ``h`` that carried a momentum, if one did."""
+def without_momentum(hx: Any, needed: bool = True) -> tuple[Any, CarriedTensor | None]:
+    """A state in plain tensors, and the ``h`` that carried a momentum, if one did.
+
+    Args:
+        hx: The state as the caller passed it.
+        needed: Whether the momentum may be this layer's, so that a graph must not lose it.
+    """
     parts = hx if isinstance(hx, (tuple, list)) else (hx,)
     if not any([type(part) is CarriedTensor for part in parts]):
         return hx, None
-    if torch.compiler.is_compiling():
+    captured = torch.compiler.is_compiling()
+    if captured and needed:
         raise RuntimeError(
             "a captured graph takes the momentum apart: begin with initial_state(), and pass on "
             "all that is returned"
         )
-    bare = [p.as_subclass(Tensor) if type(p) is CarriedTensor else p for p in parts]
+    with as_plain_tensors():  # a view, for as_subclass cannot be captured
+        bare = [p.view_as(p) if type(p) is CarriedTensor else p for p in parts]
     carrier = parts[0] if type(parts[0]) is CarriedTensor else None
+    if captured:
+        carrier = None
+    elif carrier is not None:
+        carrier.drop_if_written_to()
     return (tuple(bare) if parts is hx else bare[0]), carrier
 
 
@@ -180,10 +212,20 @@ def _carried(arguments: Any) -> list[CarriedTensor]:
     return found
 
 
-def _moved(given: Any, found: Tensor) -> Tensor:
+def _version(h: Tensor) -> int:
+    """How often a tensor was written to, which inference mode does not count."""
+    return _UNCOUNTED if h.is_inference() else h._version
+
+
+def _writes(name: str) -> bool:
+    """Whether a function is one in place, by its name."""
+    return name in _WRITING or name in _IN_PLACE or name[-1:] == "_" != name[-2:-1]
+
+
+def _moved(given: Any, found: Any) -> Any:
     """The momentum on the device of ``h``; never in less than float32."""
     features = given.momentum_features() if type(given) is CarriedTensor else None
-    if features is None:
+    if features is None or found is given or not isinstance(found, Tensor):
         return found
     dtype = torch.promote_types(found.dtype, torch.float32)
     return CarriedTensor.of(found, given.owner, features=features.to(found.device, dtype))
@@ -199,6 +241,8 @@ def _on_features(func: Any, name: str, args: Any, kwargs: Any) -> Any | None:
     like, width = carried[0].momentum_features(), carried[0].shape[-1]
     if len({t.owner for t in carried}) > 1 or like is None:
         return None
+    if name in _SCALING and len(carried) > 1:
+        return None  # a product of two states is no state
     features = like.shape[-1]
 
     def beside(t: Tensor) -> Tensor:
@@ -226,13 +270,18 @@ def _on_features(func: Any, name: str, args: Any, kwargs: Any) -> Any | None:
         return None
 
 
-def _write(func: Any, name: str, args: Any, kwargs: Any) -> None:
-    """Does to the momentum what was done to ``h`` in place."""
+def _written(func: Any, name: str, args: Any, kwargs: Any) -> Any:
+    """Writes to ``h`` and does the same to its momentum; where that cannot be, it is lost."""
     target = args[0]
-    if type(target) is not CarriedTensor or target.momentum_features() is None:
-        return
-    if _on_features(func, name, args, kwargs) is None:
-        target._features = None
+    follows = name in _WRITING and target.momentum_features() is not None
+    found = func(*args, **kwargs)
+    if follows:
+        target.version[0] = _version(target)
+        if _on_features(func, name, args, kwargs) is None:
+            target.version[0] = _LOST  # for what shares its memory too
+    elif target.is_inference():  # else its count tells
+        target.version[0] = _LOST
+    return found
 
 
 def _followed(func: Any, name: str, args: Any, kwargs: Any, found: Any) -> Any:
@@ -244,10 +293,20 @@ def _followed(func: Any, name: str, args: Any, kwargs: Any, found: Any) -> Any:
     own = like.momentum_features()
     widths = like.shape[-1], -1 if own is None else own.shape[-1]
     several = isinstance(found, (tuple, list))
+    if several and len(found) != len(made):
+        return found  # the features were split
     results: list[Tensor] = []
     for h, features in zip(found if several else [found], made if several else [made], strict=True):
-        arranged = h.dim() and h.shape[:-1] == features.shape[:-1]
+        arranged = h.dim() and features.dim() and h.shape[:-1] == features.shape[:-1]
         if arranged and (h.shape[-1], features.shape[-1]) == widths:
-            h = CarriedTensor.of(h, like.owner, features=features)
+            together = _same_memory(h, like) and _same_memory(features, own)
+            version = like.version if together else None
+            h = CarriedTensor.of(h, like.owner, features=features, version=version)
         results.append(h)
     return type(found)(results) if several else results[0]
+
+
+def _same_memory(one: Tensor, other: Tensor | None) -> bool:
+    if other is None:
+        return False
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
