@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.optim.problem import WAYS
-from torchmomentum.optim import NAG
+from torchmomentum.optim import NAG, SRSGD
 from torchmomentum.testing import check_optimizer
 
 
@@ -42,6 +42,28 @@ def test_policies_equal_the_slides(policy, way):
         optimizer.step(loss(p.detach()) if policy == "function" else None)
         torch.testing.assert_close(p.detach(), w, rtol=0, atol=1e-10)
     assert restarts > 1
+
+
+@pytest.mark.parametrize("way", [*WAYS.values(), {"capturable": True}])
+def test_a_restart_is_one_for_all_parameters(way):
+    """Also for one that has no gradient then, as a layer that is left out at random."""
+    kept, left_out = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))
+    optimizer = SRSGD([kept, left_out], lr=0.1, restart_every=4, **way)
+    moves = []
+    for step in range(1, 8):
+        kept.grad = torch.ones(2)
+        left_out.grad = None if step in (4, 5) else torch.ones(2)
+        before = left_out.detach().clone()
+        optimizer.step()
+        moves.append(float((before - left_out.detach())[0]))
+    fresh = torch.nn.Parameter(torch.zeros(2))
+    optimizer, expected = SRSGD([fresh], lr=0.1, restart_every=4, **way), []
+    for step in range(1, 4):
+        fresh.grad = torch.zeros(2) if step == 1 else torch.ones(2)
+        before = fresh.detach().clone()
+        optimizer.step()
+        expected.append(float((before - fresh.detach())[0]))
+    assert moves[5:] == pytest.approx(expected[1:], abs=1e-7)
 
 
 def test_a_closure_gives_the_loss():

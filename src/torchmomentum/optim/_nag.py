@@ -265,8 +265,8 @@ class NAG(Optimizer):
                     state["buffer_scale"] = scale
         else:
             take(params, grads, [], numbers)
-            # a parameter that the next step leaves out has forgotten too
-            for p in params if self.state else ():
+            # a parameter that this step or the next leaves out has forgotten too
+            for p in group["params"] if self.state else ():
                 if "momentum_buffer" in self.state.get(p, ()):
                     self.state[p]["buffer_scale"] = 0.0
         group["cycle_step"] = 0 if climbs else done + 1
@@ -300,6 +300,9 @@ class NAG(Optimizer):
             if state.get("buffer_scale", 1.0) != 1.0:
                 buffer.mul_(state["buffer_scale"])
                 state["buffer_scale"] = 1.0
+        for p in group["params"]:  # at a restart one without a gradient forgets too
+            if p.grad is None and "momentum_buffer" in self.state.get(p, ()):
+                self.state[p]["momentum_buffer"].masked_fill_(done == 0, 0.0)
         # one division less in each iteration of the compiler's loops over parameters
         numbers = _numbers(group, done, torch.where(done == 0, 0.0, last_momentum))
         climbs = policy == "gradient" and self._climbs(group, params, grads, numbers)
