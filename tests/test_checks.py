@@ -1,5 +1,7 @@
 """Checks of arguments: what they let through, and what they say."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,8 @@ def test_a_number_is_a_number(wrong):
 
 def test_a_number_is_in_its_range():
     assert check_number("x", 0, 0.0, 1.0) == 0.0
-    assert isinstance(check_number("x", 0, 0.0, 1.0), float)
+    for right in (0, np.float32(0.5), Fraction(1, 2)):
+        assert type(check_number("x", right, 0.0, 1.0)) is float
     for wrong in (-0.1, 1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=rf"x must be in \[0, 1\), got {wrong}"):
             check_number("x", wrong, 0.0, 1.0)

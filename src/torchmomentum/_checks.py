@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Iterable
+from numbers import Real
 from typing import Any, TypeAlias
 
 import torch
@@ -65,14 +66,15 @@ def check_number(
         ...
         ValueError: mu must be in [0, 1), got 1.5
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    above = low < value if open_low else low <= value
-    below = value <= high if closed_high else value < high
+    number = float(value)
+    above = low < number if open_low else low <= number
+    below = number <= high if closed_high else number < high
     if not (above and below):
         left, right = "(" if open_low else "[", "]" if closed_high else ")"
         raise ValueError(f"{name} must be in {left}{low:g}, {high:g}{right}, got {value}")
-    return float(value)
+    return number
 
 
 def check_integer(

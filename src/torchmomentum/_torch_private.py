@@ -1,8 +1,8 @@
 """Every private name of PyTorch's that this package uses, with what breaks without it.
 
 It stands beside ``ops``, not in it, so that ``optim`` does not load the recurrences. Two private
-methods are overridden elsewhere: ``nn.Module._load_from_state_dict``, by rules and trivializations,
-and ``nn.Module._save_to_state_dict``, by the latter.
+methods of ``nn.Module`` are overridden where a state dict is more than its tensors,
+``_load_from_state_dict`` and ``_save_to_state_dict``.
 """
 
 from __future__ import annotations

@@ -4,12 +4,14 @@ import copy
 import io
 import pickle
 import warnings
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
 import torchmomentum.nn as tnn
+from tests.reference import layers
 
 OPTIONS = {"num_layers": 2, "bidirectional": True}
 MAKERS = {
@@ -148,3 +150,32 @@ def test_a_rule_of_two_layers_keeps_what_it_learned():
 def test_wrong_calls_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(partial(tnn.LSTM, momentum=rule()) for rule in layers.EACH_KIND.values()),
+        partial(tnn.LSTM, layer_norm=True),
+        tnn.MinGRU,
+        tnn.LRU,
+        tnn.OrthogonalRNN,
+    ],
+)
+def test_the_default_device_is_for_new_tensors_alone(make):
+    layer, x = make(3, 4), torch.randn(4, 2, 3)
+    expected = layer(x)[0]
+    with torch.device("meta"):
+        found = layer(x)[0]
+    assert torch.equal(found, expected)
+
+
+def test_a_rule_is_not_moved_away_from_a_layer():
+    rule = tnn.Momentum(0.5, learnable=True)
+    layer, x = tnn.LSTM(3, 4, momentum=rule), torch.randn(4, 2, 3)
+    for make in (tnn.LSTM, tnn.GRUCell):
+        with pytest.raises(ValueError, match="another layer's, on cpu, and this layer is on meta"):
+            make(3, 4, momentum=rule, device="meta")
+        assert make(3, 4, momentum=copy.deepcopy(rule), device="meta").momentum.learnable
+    assert tnn.GRU(3, 4, momentum=rule).momentum is layer.momentum
+    layer(x)

@@ -172,6 +172,32 @@ def test_is_evaluated_once_in_a_forward_and_kept_without_gradients(monkeypatch):
     assert calls["moved"] == 6
 
 
+def test_a_kept_matrix_is_not_the_callers():
+    layer, x = tnn.OrthogonalRNN(3, 4), torch.randn(5, 2, 3)
+    with torch.no_grad():
+        before = layer(x)[0]
+        for _ in range(2):
+            layer.orthogonal[0]().mul_(2)
+        assert torch.equal(layer(x)[0], before)
+    assert layer.in_manifold()
+
+
+def test_a_call_without_gradients_takes_none_from_another(monkeypatch):
+    """As from another thread, in the midst of a forward."""
+    layer, x = tnn.OrthogonalRNN(3, 4, num_layers=2), torch.randn(5, 2, 3)
+    run = tnn.OrthogonalRNN._run
+
+    def interrupted(self, k, *given):
+        with torch.no_grad(), monkeypatch.context() as patched:
+            patched.setattr(tnn.OrthogonalRNN, "_run", run)
+            self(x)
+        return run(self, k, *given)
+
+    monkeypatch.setattr(tnn.OrthogonalRNN, "_run", interrupted)
+    layer(x)[0].square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in layer.parameters())
+
+
 def test_evaluation_and_foreign_parameters_rebase_nothing():
     layer = tnn.OrthogonalRNN(3, 4)
     x, each = torch.randn(6, 2, 3), layer.orthogonal[0]

@@ -32,8 +32,14 @@ def test_quantization_says_what_it_leaves(make):
     assert type(quantized[0]) is type(layer)
     assert type(quantized[1]) is not nn.Linear
     assert torch.equal(quantized[0](given)[0], expected)
-    assert layer.qconfig is None
+    assert not hasattr(layer, "qconfig")
     copy.deepcopy(layer)
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated", "ignore:.*quint8")
+def test_quantization_of_others_is_no_matter():
+    model = nn.ModuleList([tnn.MomentumLSTM(3, 4, mu=0.6), nn.Linear(4, 2)])
+    torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
 
 
 def test_opacus_is_told_at_once():

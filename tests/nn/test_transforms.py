@@ -48,6 +48,27 @@ def test_the_original_has_no_forward_mode():
         jvp(_loss(layer), (x,), (torch.ones_like(x),))
 
 
+@cells
+@rules
+def test_lengths_in_batches_of_batches(cell, rule):
+    layer = CELLS[cell](3, 4, momentum=RULES[rule]())
+    x, lengths = torch.randn(4, 5, 2, 3), torch.tensor([[5, 1], [3, 2], [1, 4], [2, 5]])
+    found = vmap(lambda x, lengths: layer(x, lengths=lengths)[0])(x, lengths)
+    expected = [layer(a, lengths=b)[0] for a, b in zip(x, lengths, strict=True)]
+    _close(found, torch.stack(expected))
+
+
+@cells
+def test_weights_of_another_type(cell):
+    layer, x = CELLS[cell](3, 4, momentum=tnn.Momentum(0.6, 0.9)), torch.randn(5, 2, 3)
+    double = {name: p.double() for name, p in layer.named_parameters()}
+    found, _ = functional_call(layer, double, (x.double(),))
+    assert found.dtype == torch.float64
+    _close(found.float(), layer(x)[0])
+    with pytest.raises(ValueError, match="does not match weight dtype"):
+        layer(x.double())
+
+
 @both
 @cells
 @rules

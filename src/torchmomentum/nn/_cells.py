@@ -66,7 +66,7 @@ class RecurrentCell(AnswersOthers, TellsItsRule, nn.RNNCellBase):
                 weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                 nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
                 self.register_parameter(extra.name, weight)
-        self.momentum = momentum.to(device=self.weight_ih.device)
+        self.momentum = momentum.beside(self.weight_ih)
 
     def reset_parameters(self) -> None:
         """Draws weights and biases as ``torch.nn`` does; sets learned hyperparameters back."""

@@ -94,7 +94,7 @@ class LRU(Recurrent):
             own: dict[str, Tensor] = {
                 name: getattr(self, name + suffix) for name in ("weight_ih", *self._extra)
             }
-            drawn = torch.rand(2, self.hidden_size, dtype=torch.float64)
+            drawn = torch.rand(2, self.hidden_size, dtype=torch.float64, device="cpu")
             square = (r_min**2 + drawn[0] * (r_max**2 - r_min**2)).clamp(tiny, 1 - tiny)
             own["nu_log"].copy_((-0.5 * square.log()).log())
             own["theta_log"].copy_((max_phase * drawn[1].clamp(min=tiny)).log())

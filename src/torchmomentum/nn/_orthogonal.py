@@ -79,7 +79,6 @@ class OrthogonalRNN(Recurrent):
         layer_norm: bool = False,
     ) -> None:
         self._options: dict[str, Any] = {"map": map, "rebase_every": rebase_every, "init": init}
-        self._now: list[Tensor] | None = None  # the matrices, during a forward
         super().__init__(
             *(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional),
             *(device, dtype),
@@ -118,15 +117,8 @@ class OrthogonalRNN(Recurrent):
         return made
 
     def _recurrent_weight(self, k: int) -> Tensor:
-        return [*self._trivializations()][k]() if self._now is None else self._now[k]
-
-    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
-        """See :meth:`Recurrent.forward`."""
-        self._now = [each() for each in self._trivializations()]
-        try:
-            return super().forward(input, hx, lengths=lengths)
-        finally:
-            self._now = None
+        weight: Tensor = [*self._trivializations()][k]()
+        return weight
 
     def in_manifold(self, tolerance: float = 1e-5) -> bool:
         """Whether all recurrent matrices are orthogonal, see :meth:`Trivialization.in_manifold`."""

@@ -101,7 +101,7 @@ class Recurrent(WarnsOfLoss, WeightedLayer):
             TypeError: ``batch_size`` is no integer.
             ValueError: It is negative.
         """
-        weight = self._weights(0).ih
+        weight = self._weights(0, recurrent=False).ih
         like = torch.empty(
             0,
             device=weight.device if device is None else device,
@@ -123,7 +123,7 @@ class Recurrent(WarnsOfLoss, WeightedLayer):
     def _momentum_sizes(self, k: int, batch: int) -> tuple[int, int, int]:
         """The batch, the channels that a rule filters and the hidden units it may read."""
         rule: Any = self.momentum
-        width = momentum_width(rule, self._weights(k))
+        width = momentum_width(rule, self._weights(k, recurrent=False))
         return batch, width, self._form.widths[0]
 
     def _fresh_momentum(self, batch: int, **options: Any) -> MomentumStates:
@@ -140,7 +140,7 @@ class Recurrent(WarnsOfLoss, WeightedLayer):
         Returns:
             The cell's states, the momentum, and whether the caller passed it apart.
         """
-        bare, carrier = without_momentum(hx)
+        bare, carrier = without_momentum(hx, needed=self.momentum is not None)
         states, momentum = from_caller(self._form, bare, batch, self.momentum)
         apart = momentum is not None
         if self.momentum is not None and not torch.compiler.is_compiling():
@@ -173,6 +173,16 @@ class Recurrent(WarnsOfLoss, WeightedLayer):
                 return found
         self._warn_of_loss(states, _REMEDIES, _CALLER)
         return None
+
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
+        """As the torch namesake's, which does not see the weights of a ``functional_call``."""
+        try:
+            super().check_input(input, batch_sizes)
+        except ValueError:
+            if input.dtype != self._weights(0, recurrent=False).ih.dtype:
+                raise
+            first: Any = self._flat_weights[0]
+            super().check_input(input.to("meta", first.dtype), batch_sizes)
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Runs the layers over a sequence.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nested import nested_tensor_from_jagged
 from torch.nn.utils.rnn import PackedSequence
 
+from torchmomentum._torch_private import plain
 from torchmomentum.ops import steps_alive
 
 
@@ -87,8 +88,8 @@ def _checked_lengths(given: Any, data: Tensor) -> Tensor:
         raise ValueError(
             f"lengths must have shape ({batch},), one for each sequence, got {tuple(lengths.shape)}"
         )
-    # neither a graph that is being captured nor the meta device has values
-    if not torch.compiler.is_compiling() and batch and not lengths.is_meta:
+    # neither a graph that is being captured, nor a transform, nor the meta device has values
+    if plain() and batch and not lengths.is_meta:
         low, high = (int(edge) for edge in torch.aminmax(lengths))
         if low < 1 or high > time:
             raise ValueError(f"lengths must be in [1, {time}], got {low} to {high}")

@@ -16,12 +16,14 @@ class AnswersOthers(nn.Module):
     """A module that says which treatment it cannot have."""
 
     @property
-    def qconfig(self) -> None:
-        """None: PyTorch's quantization, which sets it, leaves the module in floating point."""
-        return None
+    def qconfig(self) -> Any:
+        """Absent: PyTorch's quantization, which sets it, leaves the module in floating point."""
+        raise AttributeError("qconfig")
 
     @qconfig.setter
     def qconfig(self, value: Any) -> None:
+        if value is None:
+            return  # it was asked to quantize other modules
         warnings.warn(
             f"{type(self).__name__} stays in floating point: PyTorch's quantization has no kernel "
             "for a recurrence with momentum. torchmomentum.nn.to_torch(model) makes layers of "

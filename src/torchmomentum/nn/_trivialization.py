@@ -30,9 +30,11 @@ class Trivialization(nn.Module):
     Casado, "Trivializations for gradient-based optimization on manifolds", 2019). After every
     ``rebase_every`` optimizer steps the base becomes :math:`U` and :math:`A` zero; every hundredth
     time the base is made orthogonal to rounding. An optimizer step is told by the parameter having
-    been written to since the last evaluation in training, which writing to ``.data`` hides. Where
-    ``torch.compile`` or ``torch.func`` evaluates the matrix, nothing is rebased: that changes the
-    path of the training, not the matrix.
+    been written to since the last evaluation in training, which writing to ``.data`` hides. So what
+    writes weights and takes them back, or averages them (SAM, ``AveragedModel``, ``LBFGS``), needs
+    ``rebase_every=None``, and ``fully_shard``, which writes them at each forward, cannot be had.
+    Where ``torch.compile`` or ``torch.func`` evaluates the matrix, nothing is rebased: that changes
+    the path of the training, not the matrix.
 
     Args:
         size: :math:`n`.
@@ -114,7 +116,7 @@ class Trivialization(nn.Module):
         parts = self.tangent, self.base
         if self._kept is None or not all(map(_same, self._kept, parts)):
             self._kept = *(part.detach().clone() for part in parts), self._evaluate()
-        return self._kept[-1]
+        return self._kept[-1].clone()
 
     def _count(self) -> None:
         """Counts a step that has been taken since, and rebases where it is due."""

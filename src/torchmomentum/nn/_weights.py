@@ -126,7 +126,7 @@ class WeightedLayer(AnswersOthers, TellsItsRule, nn.RNNBase):
         self._set_up(regularization, layer_norm)
         self._register_weights(device, dtype)
         self.reset_parameters()  # not the rule's: it may be another layer's too
-        self.momentum = None if momentum is None else momentum.to(device=self._weights(0).ih.device)
+        self.momentum = None if momentum is None else momentum.beside(next(self.parameters()))
 
     def _set_up(self, regularization: Regularization, layer_norm: bool) -> None:
         """Sets what ``torch.nn``'s layers do not have, but for the rule, of what they have."""
@@ -206,10 +206,11 @@ class WeightedLayer(AnswersOthers, TellsItsRule, nn.RNNBase):
         weight: Tensor = getattr(self, "weight_hh" + suffix)
         return weight
 
-    def _weights(self, k: int) -> LayerWeights:
-        """The weights of one layer and direction."""
+    def _weights(self, k: int, recurrent: bool = True) -> LayerWeights:
+        """The weights of one layer and direction; ``hh`` may be left out, which may take long."""
         suffix = self._suffixes[k]
-        ih, hh = getattr(self, "weight_ih" + suffix), self._recurrent_weight(k)
+        ih: Tensor = getattr(self, "weight_ih" + suffix)
+        hh = self._recurrent_weight(k) if recurrent else ih.new_empty(0)
         bias_ih = bias_hh = None
         if self.bias:
             bias_ih = getattr(self, "bias_ih" + suffix)

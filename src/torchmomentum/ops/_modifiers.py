@@ -124,8 +124,9 @@ class Modifiers(NamedTuple):
             return None
         done = torch.arange(time, device=self.steps.device).unsqueeze(1) + self.steps
         done = done.clamp(min=0)  # a count that is none would divide by zero
-        exact = nesterov_momentum(done.to(torch.float64), self.restart or None)
-        return torch.as_tensor(exact).to(dtype).unsqueeze(-1)
+        exact: Any = nesterov_momentum(done.to(torch.float64), self.restart or None)
+        made: Tensor = exact.to(dtype).unsqueeze(-1)
+        return made
 
     def seen(self, change: Tensor) -> Tensor:
         """What recurrent dropout leaves of ``(..., B, H)``; its own adjoint."""

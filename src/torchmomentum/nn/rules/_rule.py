@@ -85,6 +85,7 @@ class Rule(nn.Module):
     space: str = SPACES[0]
     # the sizes asked for last, and a state for them on the meta device
     _expected: tuple[tuple[int, ...], RuleState] = ((), ())
+    _held = False  # whether a layer has it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -159,6 +160,25 @@ class Rule(nn.Module):
             outputs.append(y)
         return torch.stack(outputs).to(drives.dtype), state
 
+    def beside(self, weight: Tensor) -> Rule:
+        """The rule itself, on the device of a weight of the layer that is to hold it.
+
+        Raises:
+            ValueError: Another layer holds it, on another device.
+        """
+        elsewhere = [p.device for p in self.parameters() if p.device != weight.device]
+        if elsewhere and self._held:
+            raise ValueError(
+                f"this {type(self).__name__} is another layer's, on {elsewhere[0]}, and this layer "
+                f"is on {weight.device}: give it a copy.deepcopy of the rule"
+            )
+        self._held = True
+        return self.to(device=weight.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is nobody's."""
+        return {k: v for k, v in self.__dict__.items() if k != "_held"}
+
     def cell_state(
         self, batch_size: int, width: int, hidden_size: int, **options: Any
     ) -> RuleState:
@@ -225,9 +245,10 @@ class Rule(nn.Module):
             RuntimeError: One of them has another size.
         """
         sizes = batch_size, width, hidden_size
-        if self._expected[0] != sizes:  # a stream asks the same at each step
-            self._expected = sizes, self.cell_state(*sizes, device="meta")
-        expected = self._expected[1]
+        known = self._expected  # another thread may ask for other sizes meanwhile
+        if known[0] != sizes:  # a stream asks the same at each step
+            known = self._expected = sizes, self.cell_state(*sizes, device="meta")
+        expected = known[1]
         parts = (state,) if isinstance(state, Tensor) else state
         if not isinstance(parts, (tuple, list)) or len(parts) != len(expected):
             raise TypeError(

@@ -34,8 +34,9 @@ class ScheduledRule(ScaledRule):
 
     def _coefficient(self, step: Tensor, dtype: torch.dtype) -> Tensor:
         r""":math:`\mu_t` after so many steps."""
-        exact = nesterov_momentum(step.to(torch.float64), self.restart)
-        return torch.as_tensor(exact).to(dtype)
+        exact: Any = nesterov_momentum(step.to(torch.float64), self.restart)
+        made: Tensor = exact.to(dtype)
+        return made
 
     def _hyperparameters(self) -> dict[str, Any]:
         return {"step_size": self.step_size, "restart": self.restart, **self._options()}

@@ -56,7 +56,7 @@ class Norms:
         found = [self.gain, normal, inverse, made, sums, self.cell_gain, self.cell_bias]
         found += [*(cell or (None, None)), through, cell_sums]
         places = [0 if t is None else t.data_ptr() for t in found]
-        return torch.tensor(places, dtype=torch.int64)
+        return torch.tensor(places, dtype=torch.int64, device="cpu")
 
 
 class NormGradients:
