@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchmomentum.experiments.published.momentumrnn import NAMES
+from torchmomentum.experiments.report import words
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Results
 
@@ -56,11 +57,14 @@ def costs(results: Results) -> Table:
         rows.append([*cells, said])
     head.append("verdict")
     device = "a CPU" if run.recipe["device"] == "cpu" else run.provenance.get("gpu", "a GPU")
-    shape = run.arm["item"]
+    shape, threads = run.arm["item"], ""
+    if run.recipe.get("threads"):
+        threads = f" in {words.counted(run.recipe['threads'], 'thread')}"
     caption = (
-        f"{results.title}, T, B, I, H = {shape}, measured on {device}. Ratios are to nn.LSTM; the "
-        "paper measured cells in Python on another machine. The verdict is on whether a model's "
-        f"{view['ratio']} is above or below that of the LSTM of the same implementation; within "
+        f"{results.title}, T, B, I, H = {shape}, measured on {device}{threads}. Ratios are to "
+        "nn.LSTM; the paper measured cells in Python on another machine. The verdict is on "
+        f"whether a model's {view['ratio']} is above or below that of the LSTM of the same "
+        "implementation; within "
         f"{100 * _ALIKE:g} % it costs as much, and what has quartiles on both sides of one is not "
         "separable."
     )

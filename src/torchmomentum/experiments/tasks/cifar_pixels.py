@@ -1,4 +1,4 @@
-"""CIFAR-10 pixel by pixel, the task of the linear recurrent unit's paper."""
+"""CIFAR-10 pixel by pixel in grey, a task of the linear recurrent unit's paper."""
 
 from __future__ import annotations
 
