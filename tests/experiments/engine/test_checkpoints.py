@@ -16,6 +16,7 @@ from torchmomentum.experiments.engine.checkpoints import (
 from torchmomentum.experiments.engine.compute import begun, compute, folder_of
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
+from torchmomentum.experiments.registry import RULES
 from torchmomentum.experiments.studies.training import training_recipe
 
 from ..stopping import Stop, assert_equal, stop_at, train
@@ -82,6 +83,19 @@ def test_damage_is_told_once(tmp_path, caplog):
     assert sum("damaged" in told for told in caplog.messages) == 1
 
 
+@pytest.mark.parametrize("rule", [*RULES])
+def test_a_stopped_run_of_any_rule_goes_on(tmp_path, rule):
+    """Some begin without a state that they have from the first step on."""
+    recipe = _recipe(model=f"{rule}-lstm", epochs=1, hidden_size=4, train_limit=128)
+    _, expected = train(recipe, Place(tmp_path / "whole"))
+    place, steps = Place(tmp_path / "cut", checkpoint_every=1), []
+    with pytest.raises(Stop):
+        train(recipe, place, stop_at(2))
+    _, found = train(recipe, place, lambda words, step, of: steps.append(step))
+    assert steps[0] == 2
+    assert_equal(found, expected)
+
+
 class Hostile:
     def __reduce__(self):
         return print, ("run",)
@@ -108,7 +122,10 @@ def _changed(held, *path, to):
         (lambda held: _changed(held, "schedules", to=[{}]), "it has not the 0 schedules"),
         (lambda held: _changed(held, "model", to=3), "its model is a int"),
         (lambda held: _changed(held, "model", "readout.bias", to=None), "it has no readout.bias"),
-        (lambda held: _changed(held, "model", "x", to=torch.ones(1)), "this run has no x"),
+        (
+            lambda held: _changed(held, "model", "x", to=torch.ones(1)),
+            'Unexpected key(s) in state_dict: "x"',
+        ),
         (lambda held: _changed(held, "model", "readout.bias", to=1), "readout.bias is a int"),
         (
             lambda held: _changed(held, "model", "readout.bias", to=torch.ones(9)),

@@ -117,7 +117,7 @@ class TrainingRun:
             try:
                 self._restore(held)
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                raise NotOurs(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+                raise NotOurs(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
             problem = problem_of_states(self.optimizer)
         if problem is not None:
             raise NotOurs(problem)

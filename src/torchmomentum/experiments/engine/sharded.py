@@ -21,7 +21,7 @@ def whole(value: Any) -> Any:
     return [whole(each) for each in value] if isinstance(value, list) else value
 
 
-def _as_shards(value: Any, parameter: Tensor) -> Any:
+def _as_shards(value: Any, parameter: Tensor | None) -> Any:
     """A whole tensor as a sharded parameter's of the same shape is; anything else as it is."""
     if not isinstance(parameter, DTensor) or not isinstance(value, Tensor):
         return value
@@ -34,7 +34,7 @@ def _as_shards(value: Any, parameter: Tensor) -> Any:
 def weights_as_shards(held: Any, model: nn.Module) -> Any:
     """A model's whole weights, sharded as its own are."""
     ours, found = model.state_dict(), copy.copy(held)
-    found.update({name: _as_shards(value, ours[name]) for name, value in held.items()})
+    found.update({name: _as_shards(value, ours.get(name)) for name, value in held.items()})
     return found
 
 
