@@ -1,5 +1,6 @@
 """A task of one's own data: loaders, lengths, targets."""
 
+import math
 import random
 from functools import partial
 
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from torchmomentum.experiments.data.loader import LoaderStream
+from torchmomentum.experiments.engine.evaluation import evaluate
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.tasks.own import OwnData
@@ -246,6 +248,36 @@ def test_steps_after_a_sequences_end_do_not_count(kind):
         assert loss.item() == (1 + 4 + 9 + 16) / 4
         loss.backward()
         assert output.grad[1:, 1].eq(0).all()
+
+
+class _Constant(nn.Module):
+    """The same outputs at every step."""
+
+    def __init__(self, *outputs):
+        super().__init__()
+        self.outputs = torch.tensor(outputs)
+
+    def forward(self, x, lengths):
+        return self.outputs.expand(*x.shape[:2], -1)
+
+
+@pytest.mark.parametrize(
+    ("y", "outputs", "expected"),
+    [
+        ([10.0, 2.0, math.nan], [0.0], (1 * 10**2 + 9 * 2**2) / 10),
+        ([0, 1, -100], [0.0, 1.0], 9 / 10),
+    ],
+)
+def test_what_a_set_measures_does_not_depend_on_its_batches(y, outputs, expected):
+    """Sequences of different lengths, and one without a target, alone and together."""
+    x, lengths = torch.ones(3, 9, 1), torch.tensor([1, 9, 2])
+    y = torch.tensor(y)[:, None].repeat(1, 9)
+    for size in (1, 2, 3):
+        parts = [*zip(x.split(size), lengths.split(size), y.split(size), strict=True)]
+        task = OwnData(parts, parts, each_step=True, output_size=len(outputs))
+        data = task.load(Training("x", "l", "a"), None)
+        _, metric = evaluate(_Constant(*outputs), data.test, data, torch.device("cpu"))
+        assert metric == pytest.approx(expected)
 
 
 def test_a_class_of_the_training_data_alone_is_told():

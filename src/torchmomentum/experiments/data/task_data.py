@@ -29,7 +29,7 @@ class Data:
         output_size: Outputs of the model.
         each_step: Whether an output is wanted at every step rather than at the last.
         weigh: ``weigh(target)``, how much a batch counts in a mean over batches; None for its
-            samples.
+            targets that are not -100 or NaN.
         report: What becomes of the mean of the metric before it is reported; None for nothing.
         rate: ``rate(target)``, what the learning rate is multiplied by for a training batch; None
             for nothing.

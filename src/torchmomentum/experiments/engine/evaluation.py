@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from torchmomentum.experiments.data.batches import Batch
 from torchmomentum.experiments.data.task_data import Data
+from torchmomentum.experiments.tasks import IGNORED
 
 
 def to_device(value: Any, device: torch.device, dtype: torch.dtype | None = None) -> Any:
@@ -30,10 +31,12 @@ def run_model(model: nn.Module, inputs: Any) -> Tensor:
     return output
 
 
-def size_of(inputs: Any, batch_dim: int) -> int:
-    """How many samples a batch has."""
-    first: Tensor = inputs[0] if isinstance(inputs, tuple) else inputs
-    return first.shape[batch_dim]
+def weight_of(target: Tensor, data: Data) -> int:
+    """How much a batch, or a part of one, counts in a mean: as many targets as are known."""
+    if data.weigh is not None:
+        return data.weigh(target)
+    known = ~target.isnan() if target.is_floating_point() else target != IGNORED
+    return int(known.sum())
 
 
 @torch.inference_mode()
@@ -45,7 +48,7 @@ def evaluate(
     dtype: torch.dtype = torch.float32,
     convert: Callable[[Any], Any] = lambda inputs: inputs,
 ) -> tuple[float, float]:
-    """Mean loss and metric over batches, weighted by their sizes or as the task says.
+    """Mean loss and metric over batches, weighted by :func:`weight_of`.
 
     Args:
         model: What is evaluated.
@@ -57,16 +60,18 @@ def evaluate(
     """
     model.eval()
     totals = torch.zeros(2, dtype=torch.float64)
-    samples = 0
+    counted = 0
     for x, y in batches:
         output = run_model(model, convert(to_device(x, device, wide(dtype)))).to(dtype)
         target = to_device(y, device, wide(dtype))
-        count = size_of(x, data.batch_dim) if data.weigh is None else data.weigh(target)
+        count = weight_of(target, data)
+        if not count:
+            continue  # where no target is known the mean is not
         values = torch.stack([data.loss(output, target), data.metric(output, target)])
         totals += values.double().cpu() * count
-        samples += count
+        counted += count
     model.train()
-    loss, metric = (totals / samples).tolist()
+    loss, metric = (totals / counted).tolist()
     return loss, metric if data.report is None else data.report(metric)
 
 

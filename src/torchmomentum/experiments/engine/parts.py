@@ -8,9 +8,13 @@ from torch import Tensor
 
 from torchmomentum.experiments.data.batches import Batch
 from torchmomentum.experiments.data.task_data import Data
-from torchmomentum.experiments.engine.evaluation import size_of
 from torchmomentum.experiments.errors import UsageError
-from torchmomentum.experiments.tasks import IGNORED
+
+
+def _size_of(inputs: Any, batch_dim: int) -> int:
+    """How many samples a batch has."""
+    first: Tensor = inputs[0] if isinstance(inputs, tuple) else inputs
+    return first.shape[batch_dim]
 
 
 def _of_samples(value: Tensor, dim: int, which: slice) -> Tensor:
@@ -39,7 +43,7 @@ def part(inputs: Any, target: Tensor, data: Data, index: int, of: int) -> Batch:
     Raises:
         UsageError: There are fewer samples than parts.
     """
-    count = size_of(inputs, data.batch_dim)
+    count = _size_of(inputs, data.batch_dim)
     if count < of:
         raise UsageError(f"a batch of {count} cannot be split into {of}: give a larger batch_size")
     which, dim = slice(index, None, of), data.batch_dim
@@ -47,11 +51,3 @@ def part(inputs: Any, target: Tensor, data: Data, index: int, of: int) -> Batch:
     if isinstance(inputs, Tensor):
         return _of_samples(inputs, dim, which), target
     return tuple(_of_samples(each, dim, which) for each in inputs), target
-
-
-def weight_of(target: Tensor, data: Data) -> int:
-    """How much a part counts in the mean over its batch: as many targets as are known."""
-    if data.weigh is not None:
-        return data.weigh(target)
-    known = ~target.isnan() if target.is_floating_point() else target != IGNORED
-    return int(known.sum())

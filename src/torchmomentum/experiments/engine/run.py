@@ -16,7 +16,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmomentum.experiments.data.batches import Batch
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.engine import stopping
-from torchmomentum.experiments.engine.evaluation import evaluate, run_model, to_device, wide
+from torchmomentum.experiments.engine.evaluation import (
+    evaluate,
+    run_model,
+    to_device,
+    weight_of,
+    wide,
+)
 from torchmomentum.experiments.engine.nonfinite import Diverged, Skipping, all_finite, diverged
 from torchmomentum.experiments.engine.nt_asgd import NTASGD
 from torchmomentum.experiments.engine.optimizers import (
@@ -25,7 +31,7 @@ from torchmomentum.experiments.engine.optimizers import (
     build_schedules,
     parameters_of,
 )
-from torchmomentum.experiments.engine.parts import part, weight_of
+from torchmomentum.experiments.engine.parts import part
 from torchmomentum.experiments.engine.sharded import states_as_shards, weights_as_shards, whole
 from torchmomentum.experiments.engine.validity import problem_of, problem_of_states
 from torchmomentum.experiments.recipe import Training
