@@ -69,6 +69,13 @@ def test_options_behind_a_name_are_of_that_model_alone():
     assert recipe.model_options["hidden_size"] == 5
 
 
+def test_none_is_a_value_like_others():
+    assert _recipe("pdigits", "lstm").clip == 1.0
+    for recipe in (_recipe("pdigits", "lstm", clip=None), _recipe("pdigits", "lstm@clip=none")):
+        assert recipe.clip is None
+    assert _recipe("pdigits", "lstm", "smoke", train_limit=None).task_options["train_limit"] is None
+
+
 def test_shared_options_are_for_those_that_have_them():
     recipe = _recipe("pdigits", "lstm", mu=0.5, shared=("mu",))
     assert "rule" not in recipe.model_options
@@ -96,6 +103,12 @@ def test_shared_options_are_for_those_that_have_them():
         (("adding", "lstm"), {"steps": 150}, "steps must be a multiple of 100, got 150"),
         (("digits", "lstm"), {"length": 10}, "lstm has no length"),
         (("digits", "lstm", "big"), {}, "unknown scale 'big'"),
+        (("digits", "lstm"), {"lr": None}, "lr must not be None"),
+        (("digits", "lstm"), {"device": None}, "device must not be None"),
+        (("digits", "lstm"), {"optimizer": None}, "optimizer must not be None"),
+        (("digits", "lstm@epochs=none"), {}, "epochs must not be None"),
+        (("mnist", "lstm"), {"held_out": None}, "held_out must not be None"),
+        (("adding", "lstm"), {"steps": None}, "steps must not be None"),
     ],
 )
 def test_wrong_values_are_one_clear_line(arguments, changes, message):

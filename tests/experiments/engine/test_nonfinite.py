@@ -28,8 +28,8 @@ def _broken(batches, *which):
 def _train(place, batches, *told, model="momentum-lstm", epochs=2, **changes):
     test = [(torch.ones(4, 5, 3), torch.arange(4) % 2)]
     with TASKS.lend({"own": OwnData(batches, test)}):
-        settings = {"task": "own", "model": model, "hidden_size": 4, "threads": 1}
-        recipe = training_recipe({**settings, "epochs": epochs, **changes}, 0)
+        settings = {"task": "own", "model": model, "shared": ("hidden_size",), "hidden_size": 4}
+        recipe = training_recipe({**settings, "threads": 1, "epochs": epochs, **changes}, 0)
         found = compute(recipe, place, *told)
     return found, None if found.failed else weights(folder_of(recipe, place))
 
@@ -91,7 +91,7 @@ class Rooted(nn.Module):
 def _rooted(folder, **changes):
     with MODELS.lend({"rooted": Rooted}):
         place = Place(folder, checkpoint_every=1)
-        return _train(place, _batches(), model="rooted", hidden_size=None, **changes)[0]
+        return _train(place, _batches(), model="rooted", **changes)[0]
 
 
 def test_the_step_the_parameter_and_the_last_finite_loss_are_named(tmp_path):

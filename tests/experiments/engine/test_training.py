@@ -337,7 +337,8 @@ def test_without_validation_samples_there_is_no_validation(tmp_path):
     batch = (torch.randn(4, 5, 3), torch.arange(4) % 2)
     task = OwnData([batch], [batch])
     with TASKS.lend({"own": task}):
-        result, _ = train(_recipe(task="own", train_limit=None, test_limit=None), Place(tmp_path))
+        recipe = training_recipe({"task": "own", "model": "lstm", "hidden_size": 8}, 0)
+        result, _ = train(recipe, Place(tmp_path))
     assert set(result.curves) == {
         "epoch",
         "step",

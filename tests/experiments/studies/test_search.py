@@ -90,6 +90,15 @@ def test_a_search_of_nothing_is_named(make, message):
         make()
 
 
+def test_the_comparison_trains_what_the_trial_of_none_has_trained(tmp_path):
+    study, _ = comparison("pdigits", {"lstm": "lstm"}, scale="smoke", changes=SMALL)
+    found, place = _searched(study, Search(None, parse(["clip=none,1e-4"])), tmp_path)
+    clips = [json.loads(path.read_text())["clip"] for path in place.runs.glob("*/recipe.json")]
+    assert {*clips} == {None, 1e-4}
+    (told,) = found.view["searched"].values()
+    assert [run.recipe.clip for run in found.plan(seeds=1)] == [told["values"]["clip"]]
+
+
 def test_what_no_arm_takes_is_named(tmp_path):
     study, _ = comparison("pdigits", {"lstm": "lstm"}, scale="smoke", changes=SMALL)
     with pytest.raises(UsageError, match="no model of pdigits has mu to tune"):

@@ -44,6 +44,7 @@ _NAMES = {
 _MOST_THREADS = 1024
 _OPTIMIZER = "sgd"  # where no recipe names one
 _PARTS = ("task_options", "model_options", "optimizer_options", "schedule", "sources")
+_DEFAULTS = {"steps": 1} | {f.name: f.default for f in fields(Training)}
 _FIELDS = tuple(f.name for f in fields(Training) if f.name not in _PARTS)
 
 
@@ -70,6 +71,17 @@ def check_value(name: str, value: Any) -> None:
             raise UsageError(f"{name} must be positive and finite, got {value}")
     if name in _NAMES:
         check_name(name, value, _NAMES[name])
+
+
+def _check_none(given: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
+    """Rejects None for what is by default something else.
+
+    Raises:
+        UsageError: A setting is None and may not be.
+    """
+    for name, value in given.items():
+        if value is None and declared.get(name) is not None:
+            raise UsageError(f"{name} must not be None")
 
 
 def _steps(values: dict[str, Any], steps: int) -> dict[str, Any]:
@@ -134,7 +146,8 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     Args:
         settings: ``task``, ``model`` (with options after it or not), ``scale``, and what differs
             from the task's recipe: fields of :class:`~.recipe.Training`, options of the task, the
-            model, its rule and the optimizer, or ``steps``. None leaves the recipe's value.
+            model, its rule and the optimizer, or ``steps``. None is a value, of those that may be
+            None: ``clip``, ``train_limit``.
             ``like`` holds sizes, such as ``hidden_size``, whose published hyperparameters a
             smaller model is to have. ``shared`` names the settings that were given for all models:
             a model that does not have one of them is trained without. ``models`` are the models
@@ -145,7 +158,7 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     Raises:
         UsageError: An unknown name, or a value out of its range.
     """
-    given = {key: value for key, value in settings.items() if value is not None}
+    given = dict(settings)
     shared, scale, like = given.pop("shared", ()), given.pop("scale", "desk"), given.pop("like", {})
     task = task_of(given["task"])
     arm, called = given.pop("model", None) or task.recipe["model"], given.pop("models", {})
@@ -157,6 +170,7 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     optimizer_name = own.get(
         "optimizer", given.get("optimizer", values.get("optimizer", _OPTIMIZER))
     )
+    _check_none({"optimizer": optimizer_name}, _DEFAULTS)
     optimizer = optimizer_of(optimizer_name)
     if optimizer_name != values.get("optimizer"):
         values = {k: v for k, v in values.items() if k not in optimizer.options}
@@ -169,7 +183,8 @@ def training_recipe(settings: Mapping[str, Any], seed: int) -> Training:
     unknown = [key for key in given if key not in (*known, "schedule")]
     if unknown:
         raise UsageError(_no_such(unknown[0], name, model))
-    if given.get("steps") is not None:
+    _check_none(given, {**_DEFAULTS, **task.options, **model.options, **optimizer.options})
+    if "steps" in given:
         given = _steps(values | given, given["steps"]) | {
             k: v for k, v in given.items() if k != "steps"
         }

@@ -21,7 +21,8 @@ def row(settings: Mapping[str, Any], seed: int) -> Recipe:
     """
     if settings["N"] != "-":
         return training(settings, seed)
-    any_model = {**settings, "N": None, "model": "awd-lstm"}  # the data does not depend on it
+    any_model = {**settings, "model": "awd-lstm"}  # the data does not depend on it
+    del any_model["N"]
     return Trivial.beside(settings["model"], training(any_model, 0))
 
 
@@ -35,9 +36,10 @@ def training(settings: Mapping[str, Any], seed: int) -> Training:
         seed: For everything random.
     """
     given = dict(settings)
-    task, sizes = given.pop("task"), {"hidden_size": given.pop("N")}
-    if "length" in given:
-        sizes["length"] = given.pop("length")
+    task, sizes = given.pop("task"), dict[str, Any]()
+    for name, word in (("hidden_size", "N"), ("length", "length")):
+        if word in given:
+            sizes[name] = given.pop(word)
     smaller = dict(given.pop("by_task", {}).get(task, {}))
     words = (("hidden_size", "units"), ("length", "lengths"))
     smaller_sizes = {name: smaller.pop(word, {}) for name, word in words}
