@@ -10,6 +10,7 @@ from typing import Any
 from torchmomentum.experiments.errors import UsageError
 
 SCHEMA = 1
+NONE_HELD_OUT = "tuning needs validation samples, and this task holds none out"
 
 
 def _checked(kind: type, values: Any, where: str) -> dict[str, Any]:
@@ -150,5 +151,5 @@ def validation_of(results: Sequence[Result]) -> float | None:
         return None
     found = [result.values["chosen_validation"] for result in results]
     if None in found:
-        raise UsageError("tuning needs validation samples, and this task holds none out")
+        raise UsageError(NONE_HELD_OUT)
     return fmean(found)

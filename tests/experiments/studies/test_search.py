@@ -133,7 +133,7 @@ def test_trials_are_a_whole_number(trials):
         Search(trials)
 
 
-def test_without_validation_the_first_trial_says_so(tmp_path, monkeypatch):
+def test_without_validation_nothing_is_tried(tmp_path, monkeypatch):
     study, _ = comparison("pdigits", {"lstm": "lstm"}, scale="smoke", changes=SMALL)
     load = PermutedDigits.load
     monkeypatch.setattr(
@@ -141,7 +141,7 @@ def test_without_validation_the_first_trial_says_so(tmp_path, monkeypatch):
     )
     with pytest.raises(UsageError, match="tuning needs validation samples, and this task holds"):
         _searched(study, Search(3), tmp_path)
-    assert len(list(tmp_path.glob("runs/*/result.json"))) == 1
+    assert not list(tmp_path.glob("runs/*/recipe.json"))
 
 
 def test_what_no_training_can_have_is_told_before_any_is_trained(tmp_path):

@@ -81,7 +81,7 @@ def test_without_validation_there_is_nothing_to_tune_on(tmp_path, monkeypatch):
     place = Place(tmp_path)
     with pytest.raises(UsageError, match="tuning needs validation samples, and this task holds"):
         tuned(study, Tuning("lr", [1e-3, 1e-2]), place, quiet=True)
-    assert len(list(tmp_path.glob("*/result.json"))) == 1  # not after all trials
+    assert not list(tmp_path.glob("*/recipe.json"))
 
 
 def test_holm_against_the_definition():
@@ -190,6 +190,12 @@ def test_every_arm_of_a_finding_gets_the_same_trials(name):
     momenta = [rule for name, rule in plain.items() if name.startswith("momentum-")]
     asked = [rule["step_size"] / (1 - rule["mu"]) for rule in momenta if rule["mu"]]
     assert sorted(gains) == pytest.approx(sorted(asked), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_papers_scale_of_a_finding_has_something_to_tune_on(name):
+    for run in STUDIES.find(name).plan("paper", seeds=1):
+        assert run.recipe.task_options.get("held_out") != 0
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -29,10 +29,10 @@ from torchmomentum.experiments.engine.optimizers import (
 )
 from torchmomentum.experiments.engine.place import Place, Tell
 from torchmomentum.experiments.engine.run import NotOurs, TrainingRun, Watch, penalized
-from torchmomentum.experiments.errors import check_name
+from torchmomentum.experiments.errors import UsageError, check_name
 from torchmomentum.experiments.models import build_model, check_model
-from torchmomentum.experiments.recipe import ON_NONFINITE, Training
-from torchmomentum.experiments.result import Result
+from torchmomentum.experiments.recipe import ON_NONFINITE, Recipe, Training
+from torchmomentum.experiments.result import NONE_HELD_OUT, Result
 from torchmomentum.experiments.tasks import task_of
 from torchmomentum.ops import available
 
@@ -54,6 +54,18 @@ def check(recipe: Training, place: Place) -> None:
     build_optimizer(recipe, [nn.Parameter(torch.zeros(1))])
     schedule_of(recipe)
     task.check_data(place.data, offline=place.offline)
+
+
+def check_held_out(recipes: Iterable[Recipe], place: Place) -> None:
+    """Rejects trainings that hold out nothing to tune on, before one is trained.
+
+    Raises:
+        UsageError: One does.
+    """
+    trainings = [recipe for recipe in recipes if isinstance(recipe, Training)]
+    for recipe in {(r.task, str(r.task_options)): r for r in trainings}.values():
+        if not task_of(recipe.task).load(recipe, place.data, offline=place.offline).validation:
+            raise UsageError(NONE_HELD_OUT)
 
 
 def _save(run: TrainingRun, folder: Path) -> None:

@@ -87,11 +87,11 @@ def tuned(
         UsageError: A model cannot take the setting, or nothing is held out to tune on.
     """
     from torchmomentum.experiments.engine.pool import compute_all
+    from torchmomentum.experiments.engine.training import check_held_out
 
     trials, names = trials_of(study, tuning), _names(study, tuning)
     runs = trials.plan(scale, seeds=tuning.seeds, changes=changes)
-    first = runs[0].recipe  # whether anything is held out is known after one
-    validation_of([*compute_all([first], place, quiet=quiet).values()])
+    check_held_out([run.recipe for run in runs], place)
     found = compute_all([run.recipe for run in runs], place, jobs=jobs, quiet=quiet)
     scores = {
         name: validation_of([found[run.recipe.key] for run in runs if run.arm["model"] == name])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
+from typing import Any
 
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.engine.progress import RunsProgress
@@ -71,13 +72,20 @@ def _check(sweep: Sweep, place: Place) -> None:
     """Rejects values that a training cannot have, before anything is trained.
 
     Raises:
-        UsageError: One is among those to try, or an end of a range.
+        UsageError: One is among those to try, or an end of a range, or holds nothing out.
     """
-    for name, of in sweep.space.items():
-        for value in of.values if isinstance(of, Values) else (of.low, of.high):
-            sweep.recipes({name: value})[0].check(place)
-    for values in sweep.first:  # all that there are of a grid
-        sweep.recipes(values)[0].check(place)
+    from torchmomentum.experiments.engine.training import check_held_out
+
+    tried: list[Mapping[str, Any]] = [
+        {name: value}
+        for name, of in sweep.space.items()
+        for value in (of.values if isinstance(of, Values) else (of.low, of.high))
+    ]
+    tried += sweep.first  # all that there are of a grid
+    recipes = [sweep.recipes(values)[0] for values in tried]
+    for recipe in recipes:
+        recipe.check(place)
+    check_held_out(recipes, place)
 
 
 def best_of(trials: Sequence[Trial], higher_is_better: bool) -> Trial:
