@@ -329,6 +329,16 @@ def test_a_setting_that_the_training_has_not_is_named():
         sweep_of(SETTINGS, parse(["beta=0.1,0.2"]), trials=2)
 
 
+def test_a_sweep_that_was_rejected_leaves_nothing(tmp_path, capsys):
+    command = ["sweep", "pdigits", "--model", "lstm", "--scale", "smoke", "--hidden-size", "4"]
+    command += ["--quiet", "--jobs", "1", "--sampler", "grid", "--out", str(tmp_path / "out")]
+    assert main([*command, "--space", "clip=x"]) == 2
+    assert "clip must be a number, got 'x'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert main([*command, "--space", "clip=none,1.0"]) == 0
+    assert [run.recipe["clip"] for run in load_results(tmp_path / "out").runs] == [None, 1.0]
+
+
 def test_a_sweep_from_the_command_line_is_a_study(tmp_path, capsys):
     command = ["sweep", "pdigits", "--model", "momentum-lstm", "--scale", "smoke", "--quiet"]
     command += ["--hidden-size", "8", "--jobs", "1", "--out", str(tmp_path / "out")]

@@ -38,6 +38,7 @@ def run_sweeps(
     """
     for sweep in sweeps:
         _check(sweep, place)
+    place.runs.mkdir(parents=True, exist_ok=True)  # what is rejected leaves none
     total, done = sum(sweep.trials for sweep in sweeps), _ended(sweeps, storage)
     with RunsProgress(total, done, quiet=quiet) as bars:
         if jobs > 1:

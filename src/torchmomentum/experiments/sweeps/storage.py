@@ -26,7 +26,6 @@ _TRIES, _PAUSE = 5, 0.5  # of opening a database; seconds between
 
 def journal_of(place: Place) -> str:
     """The journal beside the runs, where no other storage is named."""
-    place.runs.mkdir(parents=True, exist_ok=True)
     return str(place.runs / _JOURNAL)
 
 
