@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from tests.experiments.report.test_tables import _image, _results, _run, _timing
+from tests.experiments.report.test_errors import _image
+from tests.experiments.report.test_tables import _results, _run, _timing
 from torchmomentum.experiments.report import curves, panels, ratios
 from torchmomentum.experiments.report.named import draw
 from torchmomentum.experiments.result import Result

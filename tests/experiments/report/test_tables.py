@@ -16,7 +16,6 @@ from torchmomentum.experiments.report.named import draw, table
 from torchmomentum.experiments.report.timings import fraction
 from torchmomentum.experiments.report.words import arm_name, signed
 from torchmomentum.experiments.result import Result, Results
-from torchmomentum.experiments.studies.images import published
 from torchmomentum.experiments.studies.run import load_results
 
 ROOT = Path(__file__).parents[3]
@@ -187,64 +186,6 @@ def test_a_file_is_named_without_its_folder():
     assert found == ["lstm", "my.py:Net@x=2", "my.py:Other"]
     axes["model"].append("other/my.py:Net@x=2")  # another file of that name
     assert arm_name(results, {"model": axes["model"][1]}) == "/a/long/folder/my.py:Net@x=2"
-
-
-def _image(optimizer, depth, seed, last, epochs=20):
-    schedule = {"milestones": [8]} | ({"restarts": [30, 60]} if optimizer != "sgd" else {})
-    return Result(
-        recipe={
-            "task": "cifar10-jpeg",
-            "batch_size": 128,
-            "precision": "float32",
-            "threads": 1,
-            "task_options": {"train_limit": 1000},
-            "optimizer_options": {"lr": 0.1},
-            "schedule": schedule,
-        },
-        values={"best": last - 0.01, "last": last},
-        curves={"epoch": [20], "test_metric": [last]},
-        costs={"train_seconds": 10.0 + seed},
-        arm={"epochs": epochs, "depth": depth, "optimizer": optimizer},
-        seed=seed,
-    )
-
-
-def test_the_errors_in_numbers():
-    runs = [
-        _image(optimizer, depth, seed, base + 0.01 * seed + (0.001 * seed**2) * (depth == 29))
-        for seed in range(3)
-        for depth, base in ((20, 0.3), (29, 0.2))
-        for optimizer, base in (("sgd", base), ("srsgd-linear", base - 0.05 + 0.004 * seed))
-    ]
-    axes = {"epochs": [20], "depth": [20, 29], "optimizer": ["sgd", "srsgd-linear"]}
-    view = {"axis": "depth", "recipe": "cifar100", "baseline": ["optimizer", "epochs"]}
-    results = _results(runs, axes, table="errors", view=view, higher_is_better=False)
-    found = table(results)
-    assert [row[0] for row in found.rows] == ["SGD", "SRSGD, linear"] * 2
-    assert found.rows[0][3:] == ["31.00 ± 1.00", "30.00 ± 1.00", "baseline", "11"]
-    differences = [100 * (-0.05 + 0.004 * seed) for seed in range(3)]
-    half = 4.30265 * np.std(differences, ddof=1) / np.sqrt(3)
-    mean = np.mean(differences)
-    told = f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}], better"
-    assert [found.rows[1][5], found.rows[3][5]] == [told, told]
-    assert "on cifar10-jpeg, which stands in for cifar100" in found.caption
-    assert len(found.head) == 7  # no published error of these pictures
-
-
-def test_the_published_error_stands_beside_ours():
-    optimizers = ["sgd", "srsgd-linear", "srsgd-exponential"]
-    runs = [_image(name, 110, seed, 0.05) for seed in range(2) for name in optimizers]
-    for run in runs:
-        run.recipe["task"], run.arm["epochs"] = "cifar10", 200
-    axes = {"epochs": [200], "depth": [110], "optimizer": optimizers}
-    view = {"axis": "epoch", "recipe": "cifar10", "baseline": ["optimizer", "epochs"]}
-    results = _results(runs, axes, table="errors", view=view, higher_is_better=False)
-    assert "published, %" not in table(results).head
-    results.view |= published(results)
-    found = table(results)
-    assert found.head[-1] == "published, %"
-    assert [row[-1] for row in found.rows] == ["5.25", "4.93 ± 0.13", "-"]
-    assert "SRSGD, linear: 30, 60" in found.caption
 
 
 def _path(method, seed, values, **more):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchmomentum.experiments.report import words
-from torchmomentum.experiments.report.judgement import baseline_of, difference
+from torchmomentum.experiments.report.judgement import Judged, judged
 from torchmomentum.experiments.report.table import Table
 from torchmomentum.experiments.result import Result, Results, ended, values
 
@@ -26,18 +26,16 @@ def _signed(value: float) -> str:
     return f"{100 * value:+.2f}"
 
 
-def _difference(results: Results, arm: dict[str, Any]) -> str:
-    if arm == baseline_of(results, arm):
-        return "baseline"
-    d = difference(results, arm, "last")
+def _difference(each: Judged) -> str:
+    d = each.difference
     if d is None:
-        return "-"
+        return "baseline" if each.is_baseline else "-"
     told = words.interval(d, _signed)
-    return told if d.low is None else f"{told}, {d.verdict(higher_is_better=False)}"
+    return told if d.low is None else f"{told}, {each.verdict}"
 
 
-def _row(results: Results, arm: dict[str, Any]) -> list[str]:
-    runs = results.of(arm)
+def _row(results: Results, each: Judged) -> list[str]:
+    arm, runs = each.arm, results.of(each.arm)
     name, lost = NAMES[arm["optimizer"]], words.diverged(runs)
     if lost:
         name += f" ({lost})"
@@ -48,7 +46,8 @@ def _row(results: Results, arm: dict[str, Any]) -> list[str]:
         str(arm["epochs"]),
         words.spread(percent(runs, "last"), _two),
         words.spread(percent(runs, "best"), _two),
-        _difference(results, arm),
+        _difference(each),
+        "" if each.p is None else f"{each.p:.2g}",
         f"{sum(seconds) / len(seconds):.0f}",
     ]
 
@@ -83,7 +82,8 @@ def errors(results: Results) -> Table:
     """The last and the best test error, and the difference from SGD's.
 
     A difference is that of the last errors, seed by seed, from SGD of the same depth in its longest
-    training. The published error stands beside where there is one.
+    training; the verdict is by Student's p, corrected by Holm's method over all rows. The published
+    error stands beside where there is one.
     """
     first = results.runs[0].recipe
     limit = first["task_options"]["train_limit"]
@@ -93,13 +93,14 @@ def errors(results: Results) -> Table:
     caption = (
         f"{heading(results)}{encoded}; scale {results.scale}: {images}, batch "
         f"{first['batch_size']}, learning rate {first['optimizer_options']['lr']:g}, "
-        f"{first['precision']}; steps between restarts: {_restarts(results)}."
+        f"{first['precision']}; steps between restarts: {_restarts(results)}. "
+        "Verdicts are on the last error, by Student's p, corrected by Holm's method over all rows."
     )
     threads = words.counted(first["threads"], "thread")
     note = f"Seeds {words.seeds(results)}, mean ± standard deviation; {threads} a run"
     head = ["optimizer", "depth", "epochs", "last error, %", "best error, %"]
-    head += ["difference from SGD [95 % interval]", "seconds of training"]
-    rows = [_row(results, arm) for arm in results.arms()]
+    head += ["difference from SGD [95 % interval]", "p, Holm", "seconds of training"]
+    rows = [_row(results, each) for each in judged(results, "last")]
     published = [_published(results, arm) for arm in results.arms()]
     if set(published) != {"-"}:
         head.append("published, %")
