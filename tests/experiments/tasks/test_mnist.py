@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from torchmomentum.experiments.data.mnist import pooled
+from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.tasks import mnist, task_of
 
@@ -43,6 +44,26 @@ def test_all_samples_may_be_trained_on():
         kept = [int(label) for _, y in data.validation for label in y]
         assert len(kept) == held_out
         assert not {*kept} & {*labels.tolist()}
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        (-30, "held_out must be at least 0, got -30"),
+        (2.5, "held_out must be an int, got float"),
+        (True, "held_out must be an int, got bool"),
+        (56, r"held_out must be in \[0, 55\], the 60 training samples less a batch, got 56"),
+    ],
+)
+def test_what_is_held_out_leaves_a_batch(held_out, message):
+    assert len(_data("mnist", held_out=55).train) == 1
+    with pytest.raises(UsageError, match=message):
+        _data("mnist", held_out=held_out)
+
+
+def test_a_batch_of_more_than_all_samples_is_named_itself():
+    with pytest.raises(UsageError, match="batch_size must be at most the 50 training samples"):
+        _data("mnist", batch_size=61)
 
 
 def test_the_order_is_one_for_all_seeds_or_one_for_each():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from torchmomentum._checks import check_integer
 from torchmomentum.experiments.data.batches import Batch, as_sequence, generator, shuffled
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError
@@ -23,6 +27,16 @@ def _pieces(inputs: Tensor, targets: Tensor) -> list[Batch]:
     return [(as_sequence(x), y) for x, y in pairs]
 
 
+def check_pixels(options: Mapping[str, Any]) -> None:
+    """Rejects options of a pixel task that are out of their range whatever its data.
+
+    Raises:
+        ValueError: One is.
+        TypeError: One has another type.
+    """
+    check_integer("held_out", options["held_out"], 0)
+
+
 def pixels_task(
     recipe: Training, arrays: tuple[Tensor, Tensor, Tensor, Tensor], held_out: int, permuted: bool
 ) -> Data:
@@ -35,10 +49,15 @@ def pixels_task(
         permuted: Whether the pixels come in the order of ``permutation_seed``.
 
     Raises:
-        UsageError: A batch larger than the data.
+        UsageError: A batch larger than the data, or than what ``held_out`` leaves.
     """
     pixels, labels, test_pixels, test_labels = arrays
-    options = recipe.task_options
+    options, most = recipe.task_options, len(pixels) - recipe.batch_size
+    if "held_out" in options and held_out > most >= 0:
+        raise UsageError(
+            f"held_out must be in [0, {most}], the {len(pixels)} training samples less a batch, "
+            f"got {held_out}"
+        )
     if permuted:
         each = options.get("permutation_per_seed", False)
         drawn = generator(recipe.order_seed if each else options["permutation_seed"])

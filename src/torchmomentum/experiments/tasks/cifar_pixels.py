@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.cifar import load_cifar
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, pixels_task
+from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, check_pixels, pixels_task
 from torchmomentum.experiments.tasks._task import GAINS_OF_ONE, Task
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of red, green and blue
@@ -56,6 +57,10 @@ class CIFARPixels(Task):
     }
     rules = GAINS_OF_ONE
     pictures: ClassVar[str] = "cifar10"
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """See :meth:`Task.check_options`."""
+        check_pixels(options)
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.mnist import load_mnist, pooled
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, pixels_task
+from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, check_pixels, pixels_task
 from torchmomentum.experiments.tasks._task import Exceptions, Task
 
 _PUBLISHED: dict[str, Any] = {"held_out": 0, "permutation_per_seed": True}
@@ -63,6 +64,10 @@ class MNIST(Task):
         ("dtriv", {"hidden_size": 512}, {"lr": 5e-4, "orthogonal_lr": 1e-4, "rebase_every": 100}),
     )
     permuted: ClassVar[bool] = False
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """See :meth:`Task.check_options`."""
+        check_pixels(options)
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""
