@@ -44,6 +44,12 @@ def test_seeds_are_independent():
     assert recipe.task_options["permutation_seed"] == 0
 
 
+def test_the_order_of_permuted_pixels_is_part_of_the_recipe():
+    for task in ("pdigits", "pmnist"):
+        keys = [_recipe(task, "lstm", permutation_seed=seed).key for seed in (0, 3)]
+        assert keys[0] == _recipe(task, "lstm").key != keys[1]
+
+
 def test_steps_become_epochs_of_a_generated_task():
     recipe = _recipe("adding", "lstm", steps=600)
     assert (recipe.epochs, recipe.task_options["steps_per_epoch"]) == (6, 100)
@@ -108,6 +114,22 @@ def test_shared_options_are_for_those_that_have_them():
         (("digits", "lstm"), {"optimizer": None}, "optimizer must not be None"),
         (("digits", "lstm@epochs=none"), {}, "epochs must not be None"),
         (("mnist", "lstm"), {"held_out": None}, "held_out must not be None"),
+        (
+            ("mnist", "lstm"),
+            {"permutation_seed": 3},
+            "must be 0 where pixels are not permuted, got 3",
+        ),
+        (
+            ("digits", "lstm"),
+            {"permutation_seed": 3},
+            "must be 0 where pixels are not permuted, got 3",
+        ),
+        (("cifar10-pixels", "lru"), {"permutation_seed": 3}, "must be 0 where pixels are not"),
+        (
+            ("pmnist", "lstm", "paper"),
+            {"permutation_seed": 3},
+            "permutation_seed must be 0 with permutation",
+        ),
         (("adding", "lstm"), {"steps": None}, "steps must not be None"),
     ],
 )

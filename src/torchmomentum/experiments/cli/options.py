@@ -101,7 +101,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, *, optimizers: bool = Fa
         rule.add_argument(option, type=numbers, metavar="X,...", help=words)
     seeds = parser.add_argument_group("seeds")
     seeds.add_argument(
-        "--permutation-seed", type=int, metavar="N", help="pixels' order (default 0)"
+        "--permutation-seed", type=int, metavar="N", help="order of permuted pixels (default 0)"
     )
 
 

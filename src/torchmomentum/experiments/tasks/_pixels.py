@@ -27,14 +27,22 @@ def _pieces(inputs: Tensor, targets: Tensor) -> list[Batch]:
     return [(as_sequence(x), y) for x, y in pairs]
 
 
-def check_pixels(options: Mapping[str, Any]) -> None:
-    """Rejects options of a pixel task that are out of their range whatever its data.
+def check_pixels(options: Mapping[str, Any], permuted: bool) -> None:
+    """Rejects options of a pixel task that are wrong whatever its data.
+
+    Args:
+        options: The recipe's.
+        permuted: Whether the pixels come in the order of ``permutation_seed``.
 
     Raises:
-        ValueError: One is.
+        ValueError: One is out of its range, or does nothing.
         TypeError: One has another type.
     """
-    check_integer("held_out", options["held_out"], 0)
+    check_integer("held_out", options.get("held_out", 0), 0)
+    seed, default = options["permutation_seed"], OPTIONS["permutation_seed"]
+    where = "with permutation_per_seed" if permuted else "where pixels are not permuted"
+    if seed != default and (not permuted or options.get("permutation_per_seed")):
+        raise ValueError(f"permutation_seed must be {default} {where}, got {seed}")
 
 
 def pixels_task(

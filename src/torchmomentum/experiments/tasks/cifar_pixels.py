@@ -60,7 +60,7 @@ class CIFARPixels(Task):
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """See :meth:`Task.check_options`."""
-        check_pixels(options)
+        check_pixels(options, False)
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""

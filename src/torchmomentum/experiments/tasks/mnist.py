@@ -67,7 +67,7 @@ class MNIST(Task):
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """See :meth:`Task.check_options`."""
-        check_pixels(options)
+        check_pixels(options, self.permuted)
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""
