@@ -201,7 +201,10 @@ def test_what_the_trials_have_in_common_is_not_tried(name):
         parse([f"{name}=1,2"])
 
 
-@pytest.mark.parametrize("option", [["--sampler", "random"], ["--storage", "sqlite:///x"]])
+@pytest.mark.parametrize(
+    "option",
+    [["--sampler", "random"], ["--storage", "sqlite:///x"], ["--tuning-seeds", "3"]],
+)
 def test_what_says_how_to_tune_needs_something_to_tune(option, capsys):
     assert main(["compare", "pdigits", *option]) == 2
     assert f"{option[0]} is how --tune tries; give --tune N too" in capsys.readouterr().err

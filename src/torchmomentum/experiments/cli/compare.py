@@ -149,9 +149,11 @@ def run(options: argparse.Namespace) -> None:
     """Trains several models over several seeds and prints which is better."""
     need_extra()
     if not options.tune:
-        for name, default in (("space", []), ("sampler", "tpe"), ("storage", None)):
+        unused = {"space": [], "sampler": "tpe", "storage": None, "tuning_seeds": 1}
+        for name, default in unused.items():
             if getattr(options, name) != default:
-                raise UsageError(f"--{name} is how --tune tries; give --tune N too")
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} is how --tune tries; give --tune N too")
     tasks = names_of(options.task)
     if len(tasks) > 1:
         _run_several(options, tasks)

@@ -78,13 +78,15 @@ def _write_markdown(options: argparse.Namespace) -> None:
     """Prints a table, or puts it between the marks of a document.
 
     Raises:
-        UsageError: Several paths, or results that the table is not made for.
+        UsageError: Several paths, the file of a page, or results that the table is not made for.
     """
     from torchmomentum.experiments.report.document import document, insert
     from torchmomentum.experiments.studies.run import load_results
 
     if len(options.paths) > 1:
         raise UsageError(f"Markdown is of one PATH, got {len(options.paths)}")
+    if options.out is not None:
+        raise UsageError("--out is the page's file; Markdown is printed, or goes --into a document")
     path: Path = options.paths[0]
     results = load_results(path)
     results.table = options.table or results.table
