@@ -149,7 +149,7 @@ def run(options: argparse.Namespace) -> None:
     """Trains several models over several seeds and prints which is better."""
     need_extra()
     if not options.tune:
-        unused = {"space": [], "sampler": "tpe", "storage": None, "tuning_seeds": 1}
+        unused: dict[str, Any] = {"space": [], "sampler": "tpe", "storage": None, "tuning_seeds": 1}
         for name, default in unused.items():
             if getattr(options, name) != default:
                 option = name.replace("_", "-")
