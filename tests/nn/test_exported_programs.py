@@ -11,18 +11,25 @@ import torchmomentum.nn as tnn
 from torchmomentum.ops.cpu.library import available
 
 RUN = """
-import sys, torch, torchmomentum
-folder = sys.argv[1]
-program = torch.export.load(f"{folder}/program.pt2").module()
-x, out, grad = torch.load(f"{folder}/expected.pt")
-x.requires_grad_()
-found = program(x)[0]
-found.square().sum().backward()
-torch.testing.assert_close(found, out)
-torch.testing.assert_close(x.grad, grad)
+import pathlib, sys, torch, torchmomentum
 from torchmomentum.ops.cpu.library import available
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.pt2")):
+    program = torch.export.load(path).module()
+    x, out, grad = torch.load(path.with_suffix(".pt"))
+    x.requires_grad_()
+    found = program(x)[0]
+    found.square().sum().backward()
+    torch.testing.assert_close(found, out)
+    torch.testing.assert_close(x.grad, grad)
+    print(path.stem)
 print(available())
 """
+LAYERS = {
+    "adam": lambda: tnn.LSTM(3, 4, momentum=tnn.Adam(0.6, 1.0, 0.9, learnable=True)),
+    "gru": lambda: tnn.GRU(3, 4, momentum=tnn.NesterovLookahead(1.0, 3), layer_norm=True),
+    "lstm": lambda: tnn.MomentumLSTM(3, 4, num_layers=2, mu=0.6),
+    "orthogonal": lambda: tnn.MomentumDTRIV(3, 4, mu=0.6),
+}
 
 
 @pytest.mark.parametrize("steps", [5, 100])  # few rows and many: kernels differ, programs not
@@ -44,35 +51,24 @@ def test_a_program_for_any_batch_and_time(make, steps):
         torch.testing.assert_close(program.module()(x)[0], layer(x)[0])
 
 
-@pytest.mark.parametrize("kernels", ["on", "off"])
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: tnn.MomentumLSTM(3, 4, num_layers=2, mu=0.6),
-        lambda: tnn.LSTM(3, 4, momentum=tnn.Adam(0.6, 1.0, 0.9, learnable=True)),
-        lambda: tnn.GRU(3, 4, momentum=tnn.NesterovLookahead(1.0, 3), layer_norm=True),
-        lambda: tnn.MomentumDTRIV(3, 4, mu=0.6),
-    ],
-    ids=["lstm", "adam", "normalized gru", "orthogonal"],
-)
-def test_a_program_in_another_process(make, kernels, tmp_path):
-    if not available():
-        pytest.skip("there are no kernels to export with")
-    layer = make()
-    time = torch.export.Dim("time")
-    program = torch.export.export(layer, (torch.randn(5, 2, 3),), dynamic_shapes=({0: time},))
-    assert "torchmomentum.cpu_" in str(program.graph)
-    torch.export.save(program, tmp_path / "program.pt2")
-    x = torch.randn(9, 2, 3, requires_grad=True)
-    out = layer(x)[0]
-    (grad,) = torch.autograd.grad(out.square().sum(), x)
-    torch.save((x.detach(), out.detach(), grad), tmp_path / "expected.pt")
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, str(tmp_path)],
-        env={**os.environ, "TORCHMOMENTUM_CPU_KERNELS": kernels},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == str(kernels == "on")
+@pytest.mark.skipif(not available(), reason="there are no kernels to export with")
+def test_programs_in_another_process(tmp_path):
+    for name, make in LAYERS.items():
+        layer, time = make(), torch.export.Dim("time")
+        program = torch.export.export(layer, (torch.randn(5, 2, 3),), dynamic_shapes=({0: time},))
+        assert "torchmomentum.cpu_" in str(program.graph)
+        torch.export.save(program, tmp_path / f"{name}.pt2")
+        x = torch.randn(9, 2, 3, requires_grad=True)
+        out = layer(x)[0]
+        (grad,) = torch.autograd.grad(out.square().sum(), x)
+        torch.save((x.detach(), out.detach(), grad), tmp_path / f"{name}.pt")
+    for kernels in ("on", "off"):
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(tmp_path)],
+            env={**os.environ, "TORCHMOMENTUM_CPU_KERNELS": kernels},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert done.stdout.split() == [*LAYERS, str(kernels == "on")]

@@ -164,13 +164,12 @@ def test_imagenet(folder, request, tmp_path, capsys):
     assert "| SRSGD, linear | 50 | 1 |" in (out / "table.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["cifar100", "imagenet"])
-def test_other_images_by_a_recipe(name, cifar_folder, tmp_path, capsys):
+def test_other_images_by_a_recipe(cifar_folder, tmp_path, capsys):
     """CIFAR-10's, where a figure's own images are not at hand; the table says so."""
     options = ["--train-limit", "64", "--batch-size", "32"]
-    assert main(_arguments(cifar_folder, tmp_path, *options, name=name)) == 0
+    assert main(_arguments(cifar_folder, tmp_path, *options, name="cifar100")) == 0
     out = " ".join(capsys.readouterr().out.split())
-    told = f"on cifar10-jpeg, which stands in for {name}"
+    told = "on cifar10-jpeg, which stands in for cifar100"
     for text in (out, *((tmp_path / f).read_text() for f in ("table.md", "curves.svg"))):
         assert told in text
     assert "JPEG-encoded again" in (tmp_path / "table.md").read_text()

@@ -230,6 +230,7 @@ def test_a_study_of_rows_has_no_other_values():
 
 def test_fewer_epochs_are_a_setting_of_all_rows(tmp_path, capsys):
     command = ["reproduce", "figure11", "--scale", "smoke", "--epochs", "2", "--seeds", "1"]
+    command += ["--jobs", "1"]
     main([*command, "--quiet", "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")])
     found = load_results(tmp_path / "out")
     assert {r.recipe["epochs"] for r in found.runs if "epochs" in r.recipe} == {2}
