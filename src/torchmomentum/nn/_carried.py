@@ -193,10 +193,8 @@ def without_momentum(hx: Any, needed: bool = True) -> tuple[Any, CarriedTensor |
         )
     with as_plain_tensors():  # a view, for as_subclass cannot be captured
         bare = [p.view_as(p) if type(p) is CarriedTensor else p for p in parts]
-    carrier = parts[0] if type(parts[0]) is CarriedTensor else None
-    if captured:
-        carrier = None
-    elif carrier is not None:
+    carrier = parts[0] if type(parts[0]) is CarriedTensor and not captured else None
+    if carrier is not None:
         carrier.drop_if_written_to()
     return (tuple(bare) if parts is hx else bare[0]), carrier
 
