@@ -41,7 +41,31 @@ def _run(rank, folder, learnable):
     ):
         torch.testing.assert_close(found.full_tensor(), expected.detach())
         assert (expected - first).abs().max() > 1e-4
+    if not learnable:  # for once
+        _run_orthogonal(x)
     torch.distributed.destroy_process_group()
+
+
+def _run_orthogonal(x):
+    """In these processes: without rebases they train as one does, with them they are told."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh, rank = init_device_mesh("cpu", (WORLD,)), torch.distributed.get_rank()
+    model = tnn.OrthogonalRNN(3, 4, rebase_every=None).double()
+    alone = copy.deepcopy(model)
+    fully_shard(model, mesh=mesh)
+    _train(model, x[:, 2 * rank : 2 * rank + 2], torch.optim.SGD(model.parameters(), 1.0))
+    _train(alone, x, torch.optim.SGD(alone.parameters(), 1.0))
+    for found, expected in zip(model.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(found.full_tensor(), expected.detach())
+    assert alone.orthogonal[0].tangent.abs().max() > 1e-4
+    rebased = tnn.OrthogonalRNN(3, 4).double()
+    rebased(x)[0].sum().backward()
+    fully_shard(rebased, mesh=mesh)
+    rebased.state_dict()
+    with pytest.raises(RuntimeError, match=r"under fully_shard.*: set rebase_every=None"):
+        rebased(x)
 
 
 @pytest.mark.parametrize("learnable", [True, False])

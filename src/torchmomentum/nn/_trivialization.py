@@ -16,6 +16,10 @@ INITS = ("cayley", "henaff")
 _PROJECTED_EVERY = 100  # rebases: rounding leads off the manifold
 
 
+def _sharding() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 def _same(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
@@ -32,7 +36,7 @@ class Trivialization(nn.Module):
     time the base is made orthogonal to rounding. An optimizer step is told by the parameter having
     been written to since the last evaluation in training, which writing to ``.data`` hides. So what
     writes weights and takes them back, or averages them (SAM, ``AveragedModel``, ``LBFGS``), needs
-    ``rebase_every=None``, and ``fully_shard``, which writes them at each forward, cannot be had.
+    ``rebase_every=None``. So does ``fully_shard``, which writes them at each forward.
     Where ``torch.compile`` or ``torch.func`` evaluates the matrix, nothing is rebased: that changes
     the path of the training, not the matrix.
 
@@ -48,6 +52,7 @@ class Trivialization(nn.Module):
     Raises:
         TypeError: ``rebase_every`` is no integer.
         ValueError: An unknown map or initialization, or a number out of its range.
+        RuntimeError: In a forward: it is to be rebased, and ``fully_shard`` has it.
 
     Example:
         >>> orthogonal = Trivialization(4)
@@ -79,6 +84,7 @@ class Trivialization(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long, device=device))
         self.register_buffer("rebases", torch.zeros((), dtype=torch.long, device=device))
         self._written = 0  # how often the tangent had been, at the last evaluation in training
+        self._own: tuple[Tensor] | None = None  # that tangent: in a tuple, not to be registered
         self._kept: tuple[Tensor, ...] | None = None  # tangent, base and matrix
         self.reset_parameters()
 
@@ -98,7 +104,7 @@ class Trivialization(nn.Module):
         self.tangent.zero_()
         self.steps.zero_()
         self.rebases.zero_()
-        self._written = times_written(self.tangent)
+        self._take()
 
     def _evaluate(self) -> Tensor:
         wide = torch.promote_types(self.tangent.dtype, torch.float32)
@@ -111,6 +117,7 @@ class Trivialization(nn.Module):
             return self._evaluate()
         if torch.is_grad_enabled():
             if self.training:
+                self._take_what_is_put_in()
                 self._count()
             return self._evaluate()
         parts = self.tangent, self.base
@@ -118,10 +125,39 @@ class Trivialization(nn.Module):
             self._kept = *(part.detach().clone() for part in parts), self._evaluate()
         return self._kept[-1].clone()
 
+    def _take(self) -> None:
+        """Steps are counted from here on, of the tangent that is there."""
+        self._own, self._written = (self.tangent,), times_written(self.tangent)
+
+    def _is_own(self) -> bool:
+        return self._own is not None and self._own[0] is self.tangent
+
+    def _take_what_is_put_in(self) -> None:
+        """Takes a parameter that was put in the tangent's place, but not a sharded one's whole.
+
+        Raises:
+            RuntimeError: It is one, and is to be rebased.
+        """
+        if self._is_own() or not isinstance(self.tangent, nn.Parameter):
+            return
+        if self.rebase_every is not None and _sharding():
+            raise RuntimeError(
+                "orthogonal weights cannot be rebased under fully_shard, which writes them at each "
+                "forward: set rebase_every=None"
+            )
+        self._take()
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        own = self._is_own()
+        super()._apply(*args, **kwargs)
+        if own:
+            self._own = (self.tangent,)  # of another device, it may be another object
+        return self
+
     def _count(self) -> None:
         """Counts a step that has been taken since, and rebases where it is due."""
-        if not isinstance(self.tangent, nn.Parameter):
-            return  # torch.func.functional_call's: not ours to write to
+        if not isinstance(self.tangent, nn.Parameter) or not self._is_own():
+            return  # torch.func.functional_call's, or sharded: not ours to write to
         if times_written(self.tangent) != self._written:
             self.steps += 1
             if self.rebase_every is not None and int(self.steps) % self.rebase_every == 0:
@@ -145,17 +181,17 @@ class Trivialization(nn.Module):
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
-        self._written = times_written(self.tangent)
+        self._take()
 
     def __getstate__(self) -> dict[str, Any]:
         """Versions are of these tensors, and not of a copy's."""
         self._count()
-        return {**self.__dict__, "_kept": None}
+        return {**self.__dict__, "_kept": None, "_own": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """See :meth:`__getstate__`."""
         super().__setstate__(state)
-        self._written = times_written(self.tangent)
+        self._take()
 
     @torch.no_grad()
     def in_manifold(self, tolerance: float = 1e-5) -> bool:
