@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.recipe import Training
 from torchmomentum.experiments.tasks._metrics import accuracy
+from torchmomentum.experiments.tasks._task import Task
 
 OPTIONS = {"permutation_seed": 0, "train_limit": None, "test_limit": None}
 SMOKE = {"epochs": 1, "hidden_size": 16, "train_limit": 512, "test_limit": 128}
@@ -27,22 +28,18 @@ def _pieces(inputs: Tensor, targets: Tensor) -> list[Batch]:
     return [(as_sequence(x), y) for x, y in pairs]
 
 
-def check_pixels(options: Mapping[str, Any], permuted: bool) -> None:
-    """Rejects options of a pixel task that are wrong whatever its data.
+class PixelTask(Task):
+    """A task of images read pixel by pixel; a subclass says in which order."""
 
-    Args:
-        options: The recipe's.
-        permuted: Whether the pixels come in the order of ``permutation_seed``.
+    permuted: ClassVar[bool] = False  # whether in that of ``permutation_seed``
 
-    Raises:
-        ValueError: One is out of its range, or does nothing.
-        TypeError: One has another type.
-    """
-    check_integer("held_out", options.get("held_out", 0), 0)
-    seed, default = options["permutation_seed"], OPTIONS["permutation_seed"]
-    where = "with permutation_per_seed" if permuted else "where pixels are not permuted"
-    if seed != default and (not permuted or options.get("permutation_per_seed")):
-        raise ValueError(f"permutation_seed must be {default} {where}, got {seed}")
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """See :meth:`Task.check_options`; a ``permutation_seed`` that does nothing is wrong too."""
+        check_integer("held_out", options.get("held_out", 0), 0)
+        seed, default = options["permutation_seed"], OPTIONS["permutation_seed"]
+        where = "with permutation_per_seed" if self.permuted else "where pixels are not permuted"
+        if seed != default and (not self.permuted or options.get("permutation_per_seed")):
+            raise ValueError(f"permutation_seed must be {default} {where}, got {seed}")
 
 
 def pixels_task(

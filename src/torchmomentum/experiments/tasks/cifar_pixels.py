@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +13,8 @@ from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.cifar import load_cifar
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, check_pixels, pixels_task
-from torchmomentum.experiments.tasks._task import GAINS_OF_ONE, Task
+from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, PixelTask, pixels_task
+from torchmomentum.experiments.tasks._task import GAINS_OF_ONE
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of red, green and blue
 
@@ -28,7 +27,7 @@ def _grey(images: Tensor) -> Tensor:
     return grey.flatten(1) - 1.0
 
 
-class CIFARPixels(Task):
+class CIFARPixels(PixelTask):
     """CIFAR-10 in grey, row by row, 1,024 steps. Of the training images 5,000 choose the epoch.
 
     The cell ``lru`` has a recipe after Orvieto et al., "Resurrecting recurrent neural networks for
@@ -58,10 +57,6 @@ class CIFARPixels(Task):
     rules = GAINS_OF_ONE
     pictures: ClassVar[str] = "cifar10"
 
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """See :meth:`Task.check_options`."""
-        check_pixels(options, False)
-
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""
         found = load_cifar(self.pictures, folder, offline=offline)
@@ -69,7 +64,7 @@ class CIFARPixels(Task):
         chosen = some_of(len(found.test), options["test_limit"])  # a file may have class by class
         test = _grey(found.test[chosen]), found.test_labels[chosen]
         arrays = _grey(found.train), found.train_labels, *test
-        return pixels_task(recipe, arrays, options["held_out"], False)
+        return pixels_task(recipe, arrays, options["held_out"], self.permuted)
 
     def check_data(self, folder: Path, *, offline: bool = False) -> None:
         """See :meth:`Task.check_data`."""

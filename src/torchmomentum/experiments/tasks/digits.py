@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torchmomentum.experiments.data.digits import load_digits
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, check_pixels, pixels_task
-from torchmomentum.experiments.tasks._task import Task
+from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, PixelTask, pixels_task
 
 _VALIDATION = 180  # of the 1,437 training samples
 
 
-class Digits(Task):
+class Digits(PixelTask):
     """The digits row by row, 64 steps."""
 
     title = "8x8 digits pixel by pixel, 64 steps"
@@ -40,11 +38,6 @@ class Digits(Task):
         "adam": {"mu": 0.6, "step_size": 0.6, "beta": 0.9},
         "rmsprop": {"step_size": 0.6, "beta": 0.9},
     }
-    permuted: ClassVar[bool] = False
-
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """See :meth:`Task.check_options`."""
-        check_pixels(options, self.permuted)
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,14 +9,14 @@ from torchmomentum.experiments.data.check import check_data
 from torchmomentum.experiments.data.mnist import load_mnist, pooled
 from torchmomentum.experiments.data.task_data import Data
 from torchmomentum.experiments.recipe import Training
-from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, check_pixels, pixels_task
-from torchmomentum.experiments.tasks._task import Exceptions, Task
+from torchmomentum.experiments.tasks._pixels import OPTIONS, SMOKE, PixelTask, pixels_task
+from torchmomentum.experiments.tasks._task import Exceptions
 
 _PUBLISHED: dict[str, Any] = {"held_out": 0, "permutation_per_seed": True}
 _DTRIV: dict[str, Any] = {"alpha": 0.99, "orthogonal_init": "cayley"}
 
 
-class MNIST(Task):
+class MNIST(PixelTask):
     """MNIST row by row, 784 steps, or 196 where the images are pooled.
 
     Of the 60,000 training samples ``held_out`` are kept to choose the epoch on; the papers train on
@@ -63,11 +62,6 @@ class MNIST(Task):
         ("dtriv", {"hidden_size": 360}, {"lr": 5e-4, "orthogonal_lr": 1e-4, "rebase_every": 0}),
         ("dtriv", {"hidden_size": 512}, {"lr": 5e-4, "orthogonal_lr": 1e-4, "rebase_every": 100}),
     )
-    permuted: ClassVar[bool] = False
-
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """See :meth:`Task.check_options`."""
-        check_pixels(options, self.permuted)
 
     def load(self, recipe: Training, folder: Path, *, offline: bool = False) -> Data:
         """See :meth:`Task.load`."""
