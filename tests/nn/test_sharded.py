@@ -47,7 +47,10 @@ def _run(rank, folder, learnable):
 
 
 def _run_orthogonal(x):
-    """In these processes: without rebases they train as one does, with them they are told."""
+    """In these processes: without rebases they train as one does, with them they are told.
+
+    A layer that is whole is rebased here too, wherever its parameters were moved from.
+    """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -66,6 +69,14 @@ def _run_orthogonal(x):
     rebased.state_dict()
     with pytest.raises(RuntimeError, match=r"under fully_shard.*: set rebase_every=None"):
         rebased(x)
+    whole = tnn.OrthogonalRNN(3, 4).double()
+    moved = tnn.OrthogonalRNN(3, 4, device="meta").double().to_empty(device="cpu")
+    with torch.no_grad():
+        for found, given in zip(
+            moved.state_dict().values(), whole.state_dict().values(), strict=True
+        ):
+            found.copy_(given)
+    torch.testing.assert_close(moved(x)[0], whole(x)[0])
 
 
 @pytest.mark.parametrize("learnable", [True, False])

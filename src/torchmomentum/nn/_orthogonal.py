@@ -117,7 +117,7 @@ class OrthogonalRNN(Recurrent):
         return made
 
     def _recurrent_weight(self, k: int) -> Tensor:
-        weight: Tensor = [*self._trivializations()][k]()
+        weight: Tensor = self.orthogonal[k]()
         return weight
 
     def in_manifold(self, tolerance: float = 1e-5) -> bool:

@@ -156,7 +156,7 @@ class Trivialization(nn.Module):
 
     def _count(self) -> None:
         """Counts a step that has been taken since, and rebases where it is due."""
-        if not isinstance(self.tangent, nn.Parameter) or not self._is_own():
+        if not self._is_own():
             return  # torch.func.functional_call's, or sharded: not ours to write to
         if times_written(self.tangent) != self._written:
             self.steps += 1
