@@ -4,6 +4,7 @@ import importlib
 import re
 from collections import Counter
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -14,6 +15,8 @@ from torchmomentum.experiments.published.images import IMAGE_ERRORS
 from torchmomentum.experiments.registry import BENCHMARKS, CELLS, RULES, STUDIES, TASKS
 from torchmomentum.experiments.report.claims import claims
 from torchmomentum.experiments.report.document import document
+from torchmomentum.experiments.report.judgement import judged
+from torchmomentum.experiments.report.statistics import paired_difference
 from torchmomentum.experiments.studies.run import load_results
 from torchmomentum.experiments.studies.trivial import Trivial
 
@@ -211,6 +214,44 @@ def test_the_seeds_that_solve_adding_are_those_that_the_findings_tell():
     assert {name: solved[name] for name in told} == told
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     assert "solves it with 7 of ten seeds, with a gain of 8 with 9, momentum with 0" in page
+
+
+def test_what_a_gain_leaves_to_momentum_is_what_table_5_tells():
+    found = load_results(RESULTS / "table5")
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+
+    def errors(size, model):
+        arm = {"task": "timit", "N": size, "model": model}
+        return [run.values["chosen"] for run in found.of(arm)]
+
+    models = "gain-dtriv@gain=0.1429", "momentum-dtriv", "dtriv"
+    for size in (224, 322):
+        gain, momentum, plain = (errors(size, model) for model in models)
+        left = paired_difference(momentum, gain)
+        assert f"{left.mean:.3f} [{left.low:+.3f}, {left.high:+.3f}] at {size}" in page
+        if size == 224:
+            better = [-paired_difference(each, plain).mean for each in (gain, momentum)]
+            told = "is better than DTRIV by {:.3f}, momentum by {:.3f}"
+            assert told.format(*better) in page
+
+
+def test_seeds_that_chose_no_rate_say_what_the_findings_tell():
+    found = load_results(RESULTS / "findings-digits")
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    means = [
+        [fmean(run.values["chosen"] for run in runs) for runs in (of[:2], of[2:])]
+        for of in map(found.of, found.arms())
+    ]
+    assert (sum(chose > other for chose, other in means), len(means)) == (12, 14)
+    assert "twelve of 14 arms are better" in page
+    found.seeds = found.seeds[2:]
+    found.runs = [run for run in found.runs if run.seed in found.seeds]
+    others = {each.arm["model"].partition("@")[0]: each for each in judged(found)}
+    rms, rmsprop = others["rms-lstm"], others["rmsprop-lstm"]
+    told = f"{rms.difference.mean:+.3f} for `rms` and {rmsprop.difference.mean:+.3f} for `rmsprop`"
+    assert told in page
+    assert f"(p = {rms.p:.2g} and {rmsprop.p:.2g})" in page
+    assert {rms.verdict, rmsprop.verdict} == {"not separable"}
 
 
 def test_the_unigram_perplexity_is_that_the_findings_tell(tmp_path, data_folder):

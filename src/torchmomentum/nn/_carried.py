@@ -90,7 +90,8 @@ class CarriedTensor(Tensor):
     ``detach``, indexing, ``stack`` or a product with a mask ``(B, 1)``, carry the momentum on,
     arranged and scaled in the same way. All other results are plain tensors. A write in
     place such as ``h[:, done] = 0`` is done to the momentum as well; after any other the momentum
-    is lost. Only one to ``h.data`` goes unnoticed.
+    is lost. One to ``h.data`` goes unnoticed, and in inference mode, which counts no writes, one
+    that is no method of ``h``: by ``out=``, or through a plain tensor of its memory.
 
     Attributes:
         owner: What names the layer that the momentum belongs to.
