@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torchmomentum.experiments.studies.tuning import Tuning
 
 SCALES = ("smoke", "desk", "paper")
+FRESH = 1000  # the first seed of trials: a study's own seeds begin at 0
 Settings = Mapping[str, Any]
 Axes = Mapping[str, Sequence[Any]]
 
@@ -123,6 +124,7 @@ class Study:
         scale: str | None = None,
         *,
         seeds: int | None = None,
+        first: int = 0,
         axes: Axes | None = None,
         changes: Settings | None = None,
     ) -> list[Run]:
@@ -131,6 +133,7 @@ class Study:
         Args:
             scale: A name of ``scales``.
             seeds: How many; None for the scale's.
+            first: The first of them; the others follow.
             axes: Other values of some axes.
             changes: Settings that the user chose.
 
@@ -157,7 +160,7 @@ class Study:
         combinations = itertools.product(*given.values())
         arms = listed or [dict(zip(given, values, strict=True)) for values in combinations]
         with remembered():
-            for seed, arm in itertools.product(range(count), arms):
+            for seed, arm in itertools.product(range(first, first + count), arms):
                 made = make({**settings, **arm}, seed)
                 shown = attribute(self.shown)(made) if self.shown else {}
                 runs.append(Run({**arm, **shown}, seed, made))

@@ -7,6 +7,7 @@ import pytest
 from tests.experiments.report.test_tables import _results
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.engine.place import Place
+from torchmomentum.experiments.engine.pool import compute_all
 from torchmomentum.experiments.engine.training import setup
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.registry import STUDIES
@@ -18,6 +19,7 @@ from torchmomentum.experiments.studies.compare import comparison
 from torchmomentum.experiments.studies.run import run_study
 from torchmomentum.experiments.studies.training import training_recipe
 from torchmomentum.experiments.studies.tuning import Tuning, tuned
+from torchmomentum.experiments.study import FRESH
 from torchmomentum.experiments.tasks import task_of
 from torchmomentum.experiments.tasks.digits import PermutedDigits
 
@@ -44,8 +46,13 @@ def test_each_model_gets_its_best_value(tmp_path):
         replace(found, table="tuned", view=view), runs, place, tmp_path / "out", quiet=True
     )
     first = found.axes["model"][0]
-    means = [run.values["chosen_validation"] for run in done.of({"model": first})[:2]]
+    assert found.view["tuning_seeds"] == [FRESH, FRESH + 1]
+    assert not {*done.seeds} & {*found.view["tuning_seeds"]}
+    trials = [r for r in found.plan(seeds=2, first=FRESH) if r.arm["model"] == first]
+    known = compute_all([run.recipe for run in trials], place, quiet=True)  # as they lie there
+    means = [result.values["chosen_validation"] for result in known.values()]
     assert scores[first] == pytest.approx(sum(means) / 2)
+    assert "of seeds 1000, 1001, with which nothing is tested" in table(done).caption
     rows = [["lstm", f"{lrs[0]}"], ["mine", f"{lrs[1]}"]]
     assert [row[:2] for row in table(done).rows] == rows
 

@@ -61,6 +61,14 @@ def _how(results: Results) -> str:
     return f"{none}Each model{but} has the best values of {count}, on validation samples"
 
 
+def _seeds(tried: int | list[int]) -> str:
+    """Of which seeds the trials were."""
+    if isinstance(tried, int):  # older files: the first seeds of the test
+        return words.counted(tried, "seed")
+    listed = ", ".join(map(str, tried))
+    return f"{'seeds' if len(tried) > 1 else 'seed'} {listed}, with which nothing is tested"
+
+
 def untuned_name(results: Results, arm: dict[str, Any]) -> str:
     """What an arm was called before it was tuned, if it was."""
     if "tuned" in results.view or "searched" in results.view:
@@ -96,7 +104,7 @@ def tuned(results: Results) -> Table:
         f"{results.title}: test {results.metric} ({direction} is better) at the epoch chosen on "
         f"validation samples, mean ± standard deviation over "
         f"{words.seed_count(results)}. {_how(results)} of "
-        f"{words.counted(view['tuning_seeds'], 'seed')}. Epochs until a model is as "
+        f"{_seeds(view['tuning_seeds'])}. Epochs until a model is as "
         "good as the first becomes, median, with the ratio of training times until then. "
         "Differences are paired by seed; p is Student's, corrected by Holm's method over all "
         "models; verdicts are at 5 %."

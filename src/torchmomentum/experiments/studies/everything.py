@@ -50,7 +50,7 @@ def _planned(
     own = {key: value for key, value in changes.items() if key in study.options}
     planned = study.plan(scaled, seeds=seeds, changes=own)
     if study.tuning is not None:
-        planned = trials_of(study, study.tuning).plan(scaled, seeds=study.tuning.seeds, changes=own)
+        planned = trials_of(study, study.tuning, scaled, own)
     for run in planned:
         run.recipe.check(place)
     return Planned(study, study.edition(scaled)[0], seeds, own, planned)

@@ -122,7 +122,7 @@ FINDINGS_ADDING = _study(
 FINDINGS_COPYING = _study(
     "findings-copying",
     "copying",
-    (2e-4, 1e-3, 5e-3, 2e-2),
+    (1e-3, 5e-3, 2e-2, 8e-2),
     5,
     {"length": 50, "epochs": 10, "hidden_size": 64},
     "50 blanks, 64 units, 1,000 iterations",

@@ -11,13 +11,11 @@ from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.models import with_options
 from torchmomentum.experiments.report.tuned import arm_key
 from torchmomentum.experiments.studies.training import settings_of
-from torchmomentum.experiments.study import Run, Study
+from torchmomentum.experiments.study import FRESH, Run, Study
 from torchmomentum.experiments.sweeps.proposals import grid_of
 from torchmomentum.experiments.sweeps.run import best_of, run_sweeps
 from torchmomentum.experiments.sweeps.space import Range, Space, Values, space_of, values_of
 from torchmomentum.experiments.sweeps.trials import Sweep, Trial
-
-FRESH = 1000  # the first seed of trials: a comparison's own seeds begin at 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,8 @@ def searched(
         names += [name for trial in found for name in trial.runs]
         view[arm_key(arm)] = _told(run, sweep, found)
     settings = {**study.settings, "models": called}
-    told = {**study.view, "searched": view, "tuning_seeds": search.seeds, "trial_runs": names}
+    seeds = [*range(FRESH, FRESH + search.seeds)]
+    told = {**study.view, "searched": view, "tuning_seeds": seeds, "trial_runs": names}
     return replace(study, axes={}, arms=kept, settings=settings, table="tuned", view=told)
 
 

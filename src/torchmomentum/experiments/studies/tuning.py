@@ -9,7 +9,7 @@ from typing import Any
 from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.errors import UsageError
 from torchmomentum.experiments.result import validation_of
-from torchmomentum.experiments.study import Study
+from torchmomentum.experiments.study import FRESH, Run, Study
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Tuning:
     Attributes:
         setting: A setting of trainings, such as ``lr``.
         values: What is tried of it: the same for every model.
-        seeds: With how many seeds each.
+        seeds: With how many seeds each, that test no model.
     """
 
     setting: str
@@ -48,7 +48,7 @@ def _names(study: Study, tuning: Tuning) -> dict[str, list[str]]:
     return {model: [model + value for value in values] for model in study.axes["model"]}
 
 
-def trials_of(study: Study, tuning: Tuning) -> Study:
+def _with_values(study: Study, tuning: Tuning) -> Study:
     """The study of every model with every value."""
     names, settings = _names(study, tuning), {**study.settings}
     called: Mapping[str, str] = settings.get("models", {})  # what models with other names are
@@ -58,6 +58,17 @@ def trials_of(study: Study, tuning: Tuning) -> Study:
         }
     axes = {**study.axes, "model": [name for of in names.values() for name in of]}
     return replace(study, axes=axes, settings=settings, tuning=None)
+
+
+def trials_of(
+    study: Study,
+    tuning: Tuning,
+    scale: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> list[Run]:
+    """The runs of every model with every value, as for :func:`tuned`."""
+    trials = _with_values(study, tuning)
+    return trials.plan(scale, seeds=tuning.seeds, first=FRESH, changes=changes)
 
 
 def tuned(
@@ -77,7 +88,7 @@ def tuned(
     Args:
         study: Its axis is ``model``.
         tuning: What is tried.
-        place: Where runs lie; those of the seeds that are tried are runs of the study too.
+        place: Where runs lie.
         scale: See :meth:`~.study.Study.plan`, as for the next.
         changes: Settings that the user chose.
         jobs: Runs at a time.
@@ -89,8 +100,8 @@ def tuned(
     from torchmomentum.experiments.engine.pool import compute_all
     from torchmomentum.experiments.engine.training import check_held_out
 
-    trials, names = trials_of(study, tuning), _names(study, tuning)
-    runs = trials.plan(scale, seeds=tuning.seeds, changes=changes)
+    trials, names = _with_values(study, tuning), _names(study, tuning)
+    runs = trials_of(study, tuning, scale, changes)
     check_held_out([run.recipe for run in runs], place)
     found = compute_all([run.recipe for run in runs], place, jobs=jobs, quiet=quiet)
     scores = {
@@ -103,6 +114,6 @@ def tuned(
         "tuned": tuning.setting,
         "tried": list(tuning.values),
         "trials": {name: score for name, score in scores.items() if score is not None},
-        "tuning_seeds": tuning.seeds,
+        "tuning_seeds": sorted({run.seed for run in runs}),
     }
     return replace(trials, axes={**study.axes, "model": kept}, view=view)
