@@ -60,18 +60,18 @@ wheel-check: setup
 	env -i HOME=$(CURDIR)/$(WHEEL) PATH=/none $(TRIED) -c \
 		"from torchmomentum.ops.cpu import build; assert build.build().parent == build.BUNDLED"
 	env -i HOME=$(CURDIR)/$(WHEEL) PATH=/none $(TRIED) -m pytest -q -p no:cacheprovider \
-		-k "(cpu or kernel or test_step) and not triton and not compiled_graph" $(KERNEL_TESTS)
+		-k "(cpu or kernel or test_step or test_whole) and not triton and not compiled_graph" $(KERNEL_TESTS)
 
 # the kernels' tests on every instruction set here, then with the sanitizers of addresses and undefined behaviour
 KERNEL_TESTS := tests/ops/test_backends.py tests/ops/test_beside_one.py tests/ops/test_complex.py tests/ops/test_cpu.py \
-	tests/ops/test_cpu_bfloat16.py tests/ops/test_step.py
+	tests/ops/test_cpu_bfloat16.py tests/ops/test_step.py tests/ops/test_whole.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=all -g
 check-native: setup
 	for isa in $$($(BIN)/python -c "from torchmomentum.ops.cpu.isa import supported; print(*(i.name for i in supported()))"); do \
 		TORCHMOMENTUM_CPU_ISA=$$isa $(BIN)/python -m pytest -q -k "not triton" $(KERNEL_TESTS) || exit 1; \
 		TORCHMOMENTUM_CPU_ISA=$$isa CXX="g++ $(SANITIZED)" ASAN_OPTIONS=detect_leaks=0 \
 			LD_PRELOAD=$$(g++ -print-file-name=libasan.so) \
-			$(BIN)/python -m pytest -q -k "(cpu or kernel or test_step) and not triton and not compiled_graph" $(KERNEL_TESTS) || exit 1; done
+			$(BIN)/python -m pytest -q -k "(cpu or kernel or test_step or test_whole) and not triton and not compiled_graph" $(KERNEL_TESTS) || exit 1; done
 
 # every kernel compiled for ARM and run under an emulator, on calls recorded here with vectors of its width
 NEON_CXX ?= aarch64-linux-gnu-g++ -static

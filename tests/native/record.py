@@ -77,6 +77,7 @@ def run():
                 x = torch.randn(5, 7, 4, requires_grad=True)
                 _train(cell(4, hidden, momentum=rule), x)
                 _train(cell(4, hidden, momentum=rule), x, lengths=lengths)
+            _train(cell(4, hidden, momentum=tnn.Momentum(0.6, 0.9)), x.detach())
             _train(cell(4, hidden, recurrent_dropout=0.3, zoneout=0.2), x, lengths=lengths)
             _train(cell(4, hidden, momentum=tnn.NesterovLookahead(1.0, restart=3)), x)
             half = x.detach().bfloat16().requires_grad_()
@@ -89,6 +90,7 @@ def run():
     _train(tnn.OrthogonalRNN(4, 9), x)
     for hidden in (3, 16, 21):
         _train(tnn.LRU(4, hidden), x)
+        _train(tnn.LRU(4, hidden, momentum=tnn.Momentum(0.6, 0.9)), x.detach())
     for decay in (0.5, torch.rand(5, 1, 1), torch.rand(5, 7, 4)):
         for reverse in (False, True):
             linear_scan(x.detach(), decay, torch.zeros(7, 4), reverse=reverse)

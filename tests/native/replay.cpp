@@ -27,7 +27,9 @@ const std::map<std::string, void *> KERNELS = {
     KERNEL(lstm_forward),           KERNEL(lstm_backward),
     KERNEL(gru_forward),            KERNEL(gru_backward),
     KERNEL(rnn_forward),            KERNEL(rnn_backward),
+    KERNEL(recurrent_sums),         KERNEL(input_sums),
     KERNEL(cell_step),
+    KERNEL(layer_forward),          KERNEL(layer_backward),
 };
 constexpr int MOST = 32; // arguments that are no doubles
 

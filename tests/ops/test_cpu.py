@@ -67,9 +67,10 @@ def test_chunks_of_time(mode, moments, monkeypatch, poisoned):
 def test_modifiers(mode, modified, threads, poisoned, monkeypatch):
     monkeypatch.setattr(chunks, "_CACHED", 1)
     shapes = {(10, 5, 3, 18): 15, (1, 2, 3, 4): 15, (5, 70, 4, 60): 70, (4, 3, 2, 270): 9}
+    shapes[7, 3, 2, 5] = 21  # all steps at once
     for (time, batch, inputs, hidden), rows in shapes.items():
         monkeypatch.setattr(chunks, "_ROWS", rows)  # chunks of three steps, of one
-        tensors = arguments(mode, (time, batch, inputs, hidden), moments=True)
+        tensors = arguments(mode, (time, batch, inputs, hidden), moments=time % 2 == 0)
         given = MODIFIED[modified](time, batch, hidden)
         if "steps" in given:
             tensors["previous"] = draw(batch, hidden)

@@ -21,10 +21,12 @@ from torchmomentum.ops import (
     Modifiers,
     Moments,
     Problem,
+    Velocity,
     affine,
     compiled_step,
     compiled_step_serves,
     filter_beside_one,
+    joined,
     run,
     scan,
     serves_beside_one,
@@ -123,8 +125,14 @@ def run_layer(
     if filters_input(rule, weights):
         if rule.space == "hidden":  # a linear rule commutes with the recurrent weights
             weights = _in_hidden_space(weights)
-        x, weights, kept = _filtered(x, weights, rule, momentum, batch.lengths)
-        found = _recur(cell, x, state, weights, modifiers, batch)
+        beside = _beside_one(x, weights, rule, momentum, batch.lengths)
+        if beside is not None and cell.scan is None:
+            begun, velocity = beside
+            found = _recur(cell, x, state, weights, modifiers, batch, velocity=velocity)
+            found, kept = found[:-1], with_parts(begun, found[-1:])
+        else:
+            x, weights, kept = _filtered(x, weights, rule, momentum, batch.lengths, beside)
+            found = _recur(cell, x, state, weights, modifiers, batch)
     else:
         moments = None
         if weights.norm_ih is None and rule.space == "gates" and cell.scan is None:
@@ -161,8 +169,16 @@ def _merged(modifiers: Modifiers, asked: Modifiers) -> Modifiers:
     return Modifiers(*values)
 
 
+_Beside: TypeAlias = "tuple[RuleState, Velocity] | None"
+
+
 def _filtered(
-    x: Tensor, weights: LayerWeights, rule: Rule, momentum: RuleState | None, lengths: Tensor | None
+    x: Tensor,
+    weights: LayerWeights,
+    rule: Rule,
+    momentum: RuleState | None,
+    lengths: Tensor | None,
+    beside: _Beside,
 ) -> tuple[Tensor, LayerWeights, RuleState]:
     """The input as a linear rule leaves it, weights that read it, and the rule's state.
 
@@ -171,26 +187,32 @@ def _filtered(
     if weights.bias_ih is None:
         x, kept = rule.scan(x, momentum, lengths)
         return x, weights, kept
-    x, kept = _scanned_beside_one(x, rule, momentum, lengths)  # (T, B, I + 1)
-    ih = torch.cat([weights.ih, weights.bias_ih.unsqueeze(1)], 1)  # (G H, I + 1)
-    return x, changed(weights, ih=ih, bias_ih=torch.zeros_like(weights.bias_ih)), kept
+    if beside is None:
+        x, kept = rule.scan(pad(x, (0, 1), value=1.0), momentum, lengths)  # (T, B, I + 1)
+    else:
+        x, last = filter_beside_one(x, beside[1])
+        kept = with_parts(beside[0], [last])
+    ih, bias = joined(weights.ih, weights.bias_ih), torch.zeros_like(weights.bias_ih)
+    return x, changed(weights, ih=ih, bias_ih=bias), kept
 
 
-def _scanned_beside_one(
-    x: Tensor, rule: Rule, momentum: RuleState | None, lengths: Tensor | None
-) -> tuple[Tensor, RuleState]:
-    """What a linear rule makes of an input and a channel of ones, and its state."""
+def _beside_one(
+    x: Tensor, weights: LayerWeights, rule: Rule, momentum: RuleState | None, lengths: Tensor | None
+) -> _Beside:
+    """A linear rule's state and velocity, where a kernel runs it on the input and ones."""
     # a number that a rule makes of its parameters may hide them from the gradient
     learns = torch.is_grad_enabled() and bool(rule._parameters or rule._modules)
-    if lengths is None and not learns and serves_beside_one(x) and x.numel():
-        start = momentum
-        if start is None:
-            start = rule.initial_state(x.shape[1], x.shape[2] + 1, device=x.device, dtype=x.dtype)
-        velocity = rule.velocity(start)
-        if velocity is not None and serves_beside_one(*velocity):
-            values, last = filter_beside_one(x, velocity)
-            return values, with_parts(start, [last])
-    return rule.scan(pad(x, (0, 1), value=1.0), momentum, lengths)
+    if weights.bias_ih is None or lengths is not None or learns or not x.numel():
+        return None
+    if not serves_beside_one(x):
+        return None
+    start = momentum
+    if start is None:
+        start = rule.initial_state(x.shape[1], x.shape[2] + 1, device=x.device, dtype=x.dtype)
+    velocity = rule.velocity(start)
+    if velocity is None or not serves_beside_one(*velocity):
+        return None
+    return start, velocity
 
 
 def _drive(x: Tensor, weights: LayerWeights) -> Tensor:
@@ -209,8 +231,9 @@ def _recur(
     modifiers: Modifiers,
     batch: PaddedBatch,
     moments: Moments | None = None,
+    velocity: Velocity | None = None,
 ) -> State:
-    """The recurrence over an input: outputs, last state and, with ``moments``, their last."""
+    """The recurrence over an input: outputs, last state and a rule's last moments or velocity."""
     if weights.norm_ih is not None or cell.scan is not None:
         return _recur_drive(cell, _drive(x, weights), state, weights, modifiers, batch)
     sizes = None if batch.packed is None else batch.packed.batch_sizes
@@ -218,7 +241,7 @@ def _recur(
     return run(
         Problem(
             *(cell, x, state, hh, ih, bias_ih, bias_hh, extra),
-            *(batch.lengths, modifiers, moments, sizes),
+            *(batch.lengths, modifiers, moments, velocity, sizes),
         )
     )
 

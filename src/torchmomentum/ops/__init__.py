@@ -9,13 +9,12 @@ from torchmomentum.ops._choose import CHOICES, choose, compiled_step_serves
 from torchmomentum.ops._definition import scan_definition
 from torchmomentum.ops._lengths import last_alive, steps_alive
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
-from torchmomentum.ops._problem import Moments, Problem
+from torchmomentum.ops._problem import Moments, Problem, Velocity
 from torchmomentum.ops._run import gru_scan, lstm_scan, rnn_scan, run, scan
 from torchmomentum.ops.backends import BACKENDS
 from torchmomentum.ops.cells import Cell, modrelu
 from torchmomentum.ops.cpu.library import available, product, timed
 from torchmomentum.ops.cpu.pool import empty_cache, memory_changes
-from torchmomentum.ops.cpu.step import Velocity
 from torchmomentum.ops.cpu.step import step as compiled_step
 from torchmomentum.ops.filters import (
     adam_scan,
@@ -26,7 +25,7 @@ from torchmomentum.ops.filters import (
     linear_scan,
     linear_scan_definition,
 )
-from torchmomentum.ops.filters.beside_one import filter_beside_one, serves_beside_one
+from torchmomentum.ops.filters.beside_one import filter_beside_one, joined, serves_beside_one
 from torchmomentum.ops.triton.plan import Plan, planned
 
 __all__ = [
@@ -51,6 +50,7 @@ __all__ = [
     "empty_cache",
     "filter_beside_one",
     "gru_scan",
+    "joined",
     "largest_drive",
     "last_alive",
     "linear_scan",

@@ -17,11 +17,10 @@ from torchmomentum.ops.backends.aten import PERSISTENT_UNITS
 from torchmomentum.ops.cells import Cell
 from torchmomentum.ops.cpu.isa import chosen
 from torchmomentum.ops.cpu.library import computes
-from torchmomentum.ops.cpu.step import STEPPED
+from torchmomentum.ops.cpu.step import LARGEST, STEPPED
 
 _FEW = 64  # units up to which ours train faster than PyTorch's without AVX2 too, but an LSTM
 _ONEDNNS = range(129, 1024)  # units of an LSTM that oneDNN evaluates faster, with AVX-512
-_STEPPED_NUMBERS = 2**16  # of a step's gates, up to which the kernel of one step is a layer's
 _MANY = 256  # units beyond which PyTorch's large product evaluates packed input faster
 _SLOW = ("v2", "neon", "generic")  # instruction sets for which PyTorch's layers have faster kernels
 _TRITONS = {  # units of an LSTM that trains faster on Triton than on cuDNN
@@ -181,19 +180,22 @@ def compiled_step_serves(cell: Cell, tensors: Sequence[Tensor | None]) -> bool:
         or not plain()
     ):
         return False
-    return computes(*tensors)
+    # a sign that is a bit, as of an imaginary part, is not in memory
+    return computes(*tensors) and not any([t is not None and t.is_neg() for t in tensors])
 
 
 def compiled_step_serves_layer(problem: Problem) -> bool:
     """Whether a layer is one step of few rows, for the compiled kernel of one step."""
     time, batch, _ = problem.x.shape
     hh, moments = problem.weight_hh, problem.moments
-    if time != 1 or batch * hh.shape[0] > _STEPPED_NUMBERS or problem.weight_ih is None:
+    if time != 1 or batch * hh.shape[0] > LARGEST or problem.weight_ih is None:
         return False
     if problem.lengths is not None or problem.extra or not problem.modifiers.is_plain():
         return False
     weights = problem.weight_ih, hh, problem.bias_ih, problem.bias_hh
-    held = () if moments is None else moments[:2]
+    held = [] if moments is None else [*moments[:2]]
+    if problem.velocity is not None:
+        held.append(problem.velocity.velocity)
     return compiled_step_serves(problem.cell, (problem.x, *problem.state, *weights, *held))
 
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from torchmomentum.ops._lengths import steps_alive
 from torchmomentum.ops._loop import along_time
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cells import Cell, State, Weights, find
-from torchmomentum.ops.filters.adam import adam_scan_definition
+from torchmomentum.ops.filters.adam import adam_scan_definition, largest_drive
+from torchmomentum.ops.filters.linear import linear_scan_definition
 
 
 def named_weights(cell: Cell, weights: Sequence[Tensor | None]) -> Weights:
@@ -91,10 +92,17 @@ def define(problem: Problem) -> State:
     """What a problem's results are, by the definitions of the rule and the cell."""
     pre, lengths, last = problem.x, problem.lengths, list[Tensor]()
     mask = None if lengths is None else steps_alive(len(pre), lengths)
+    bias: Tensor | None = problem.bias_ih
+    if problem.velocity is not None and bias is not None:
+        velocity, mu, gain = problem.velocity.velocity, problem.velocity.mu, problem.velocity.gain
+        bound = largest_drive(pre, float(gain))
+        drives = pad(pre, (0, 1), value=1.0)
+        pre = linear_scan_definition(drives, mu, velocity, float(gain), bound=bound)
+        last, pre, bias = [pre[-1]], pre[..., :-1], pre[..., -1:] * bias
     if problem.weight_ih is not None:
         pre = linear(pre, problem.weight_ih)
-    if problem.bias_ih is not None:
-        pre = pre + problem.bias_ih
+    if bias is not None:
+        pre = pre + bias
     if problem.moments is not None:
         velocity, rms, mu, gain, beta, eps, _ = problem.moments
         mu, gain = (torch.as_tensor(s, dtype=pre.dtype, device=pre.device) for s in (mu, gain))

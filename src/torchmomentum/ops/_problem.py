@@ -43,6 +43,20 @@ class Moments(NamedTuple):
     learned: bool = False  # of an operator's arguments, where the scalars are tensors anyway
 
 
+class Velocity(NamedTuple):
+    """A rule that is a velocity and nothing else: ``v' = mu v + gain d``.
+
+    Attributes:
+        velocity: ``(B, N)`` for drives of N channels.
+        mu: Momentum, a number or a scalar tensor.
+        gain: What the drive is scaled by, likewise.
+    """
+
+    velocity: Tensor
+    mu: float | Tensor
+    gain: float | Tensor
+
+
 class Problem(NamedTuple):
     """One recurrent layer in one direction: what there is to compute.
 
@@ -59,6 +73,8 @@ class Problem(NamedTuple):
             them. None for all.
         modifiers: What changes the plain recurrence.
         moments: The Adam rule, which the pre-activations ``W x_t + b_ih`` go through, or None.
+        velocity: Of ``(B, I + 1)``, of which no gradient is asked, nor of the input: ``[x_t; 1]``
+            goes through a constant momentum before ``[weight_ih, bias_ih]`` reads it. Or None.
         batch_sizes: Of packed input, where ``x`` is its padded form and ``lengths`` decrease: how
             many sequences are alive at each step, on the CPU.
         train: Whether a gradient may be asked for, as far as the forward can see. An operator fills
@@ -78,6 +94,7 @@ class Problem(NamedTuple):
     lengths: Tensor | None = None
     modifiers: Modifiers = PLAIN
     moments: Moments | None = None
+    velocity: Velocity | None = None
     batch_sizes: Tensor | None = None
     train: bool = False
     input_grad: bool = False
@@ -159,6 +176,8 @@ class Problem(NamedTuple):
         if self.moments is not None:
             for moment in (self.moments.velocity, self.moments.rms):
                 expected.append(("moments", moment, (batch, rows), None))
+        if self.velocity is not None:
+            expected.append(("velocity", self.velocity.velocity, (batch, inputs + 1), None))
         check_tensors(expected, self.x.dtype)
 
     def _check_modifiers(self) -> None:
@@ -193,22 +212,25 @@ class Problem(NamedTuple):
         # torch.compile cannot cut a named tuple before torch 2.9, but a list
         rest = [*modifiers]
         given += [self.lengths, *rest[:TENSORS]]
-        beta = eps = 0.0
+        beta = eps = mu = gain = 0.0
         learned = train = False
         if moments is not None:
             given += [moments.velocity, moments.rms, moments.mu, moments.gain]
             beta, eps, learned = moments.beta, moments.eps, moments.learned
+        if self.velocity is not None:
+            given.append(self.velocity.velocity)
+            mu, gain = float(self.velocity.mu), float(self.velocity.gain)
         if may_need_gradients():
             for x in given:
                 if isinstance(x, Tensor) and x.requires_grad:
                     train = True
         flags = (train, self.x.requires_grad, bfloat16_products)
-        return [*given, self.cell.key, *flags, beta, eps, learned, *rest[TENSORS:]]
+        return [*given, self.cell.key, *flags, beta, eps, learned, mu, gain, *rest[TENSORS:]]
 
 
 _CONSTANTS = (
     "str cell, bool train, bool input_grad, bool bfloat16_products, "
-    "float beta, float eps, bool learned, " + CONSTANT_SCHEMA
+    "float beta, float eps, bool learned, float input_mu, float input_gain, " + CONSTANT_SCHEMA
 )
 _COUNT = len(_CONSTANTS.split(","))
 
@@ -219,21 +241,23 @@ class Layout(NamedTuple):
     states: int
     extras: int
     moments: bool = False
+    velocity: bool = False
 
     @classmethod
-    def of(cls, cell: Cell, moments: bool = False) -> Layout:
+    def of(cls, cell: Cell, moments: bool = False, velocity: bool = False) -> Layout:
         """The layout for a cell."""
-        return cls(len(cell.states), len(cell.extra), moments)
+        return cls(len(cell.states), len(cell.extra), moments, velocity)
 
     @property
     def outputs(self) -> int:
         """How many differentiable results there are."""
-        return 1 + self.states + 2 * self.moments
+        return 1 + self.states + 2 * self.moments + self.velocity
 
     @property
     def name(self) -> str:
         """What tells the operators of this layout from others."""
-        return f"{self.states}_{self.extras}" + ("_moments" if self.moments else "")
+        rule = "_moments" if self.moments else "_velocity" if self.velocity else ""
+        return f"{self.states}_{self.extras}{rule}"
 
     @property
     def arguments(self) -> str:
@@ -245,6 +269,7 @@ class Layout(NamedTuple):
             + "".join(f"Tensor? extra_{i}, " for i in range(self.extras))
             + f"Tensor? lengths, {TENSOR_SCHEMA}"
             + (", Tensor velocity, Tensor rms, Tensor mu, Tensor gain" if self.moments else "")
+            + (", Tensor velocity" if self.velocity else "")
         )
 
     @property
@@ -260,14 +285,16 @@ class Layout(NamedTuple):
         weight_ih, weight_hh, bias_ih, bias_hh = args[states : states + 4]
         constants = args[len(args) - _COUNT :]
         key, train, input_grad, bfloat16_products, beta, eps, learned, *numbers = constants
-        cell, extra, moments = by_key(key), NO_EXTRA, None
+        cell, extra, moments, velocity = by_key(key), NO_EXTRA, None, None
         if self.extras:
             names = [e.name for e in cell.extra]
             pairs = zip(names, args[states + 4 : extras], strict=True)
             extra = {name: w for name, w in pairs if w is not None}
         if self.moments:
-            velocity, rms, mu, gain = args[begin : begin + 4]
-            moments = Moments(velocity, rms, mu, gain, beta, eps, learned)
+            v, rms, mu, gain = args[begin : begin + 4]
+            moments = Moments(v, rms, mu, gain, beta, eps, learned)
+        if self.velocity:
+            velocity = Velocity(args[begin], *numbers[:2])
         return Problem(
             cell,
             args[0],
@@ -278,8 +305,9 @@ class Layout(NamedTuple):
             bias_hh,
             extra,
             args[extras],
-            Modifiers(*args[extras + 1 : begin], *numbers),
+            Modifiers(*args[extras + 1 : begin], *numbers[2:]),
             moments,
+            velocity,
             train=train,
             input_grad=input_grad,
             bfloat16_products=bfloat16_products,

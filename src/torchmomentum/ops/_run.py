@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from torchmomentum._checks import check_choice
+from torchmomentum._tuples import changed
 from torchmomentum.ops._choose import choose, compiled_step_serves_layer
 from torchmomentum.ops._definition import named_weights
 from torchmomentum.ops._modifiers import PLAIN, Modifiers
 from torchmomentum.ops._precision import autocast
-from torchmomentum.ops._problem import Problem
+from torchmomentum.ops._problem import Problem, Velocity
 from torchmomentum.ops.cells import Cell, State, find
 from torchmomentum.ops.cpu.step import step
+from torchmomentum.ops.filters.beside_one import filter_beside_one, joined
 
 
 def run(problem: Problem, backend: str | None = None) -> State:
@@ -26,7 +29,7 @@ def run(problem: Problem, backend: str | None = None) -> State:
 
     Returns:
         The outputs ``(T, B, H)``, the last state, and with ``moments`` the last velocity and root,
-        these in float32 at least.
+        with a ``velocity`` the last of it, these in float32 at least.
 
     Raises:
         ValueError: A shape that does not fit, an unknown backend, or one that does not serve this.
@@ -42,13 +45,31 @@ def run(problem: Problem, backend: str | None = None) -> State:
     """
     if backend is None and compiled_step_serves_layer(problem):
         weights = problem.weight_ih, problem.weight_hh, problem.bias_ih, problem.bias_hh
-        found = step(problem.cell, problem.x[0], problem.state, *weights, problem.moments)
+        rules = problem.moments, problem.velocity
+        found = step(problem.cell, problem.x[0], problem.state, *weights, *rules)
         return found[0].unsqueeze(0), *found
+    if problem.velocity is not None:
+        return _run_filtered(problem, problem.velocity, backend)
     problem.check_devices()
     problem = autocast(problem)
     if problem.lengths is not None or not problem.modifiers.is_plain():
         problem = problem.exact()
     return choose(problem, backend).run(problem)
+
+
+def _run_filtered(problem: Problem, velocity: Velocity, backend: str | None) -> State:
+    """A layer whose input goes through a constant momentum: in its kernels, or before them."""
+    weight_ih, bias_ih = problem.weight_ih, problem.bias_ih
+    if weight_ih is None or bias_ih is None:
+        raise ValueError("a velocity of the input needs weight_ih and bias_ih")
+    bare = changed(problem, velocity=None)
+    if problem.modifiers.is_plain() and not torch.is_autocast_enabled("cpu"):
+        found = choose(bare, backend)
+        if found.name == "cpu":
+            return found.run(problem)
+    x, last = filter_beside_one(problem.x, velocity)
+    weights = {"weight_ih": joined(weight_ih, bias_ih), "bias_ih": torch.zeros_like(bias_ih)}
+    return *run(changed(bare, x=x, **weights), backend), last
 
 
 def scan(

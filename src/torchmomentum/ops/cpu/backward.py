@@ -12,11 +12,10 @@ from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cpu.chunks import chunks, most_chunks
 from torchmomentum.ops.cpu.forward import forward
 from torchmomentum.ops.cpu.layer import Layer
-from torchmomentum.ops.cpu.library import call, product
+from torchmomentum.ops.cpu.library import call
 from torchmomentum.ops.cpu.norms import NormGradients, Norms
 from torchmomentum.ops.cpu.pool import empty
-
-_NARROW = 16  # inputs up to which the transposed product for their weights is the faster one
+from torchmomentum.ops.cpu.whole import serves, whole_backward
 
 
 class _Sums:
@@ -24,63 +23,50 @@ class _Sums:
 
     def __init__(self, layer: Layer) -> None:
         problem, x, width = layer.problem, layer.x, layer.width
-        self.layer, self.narrow = layer, layer.inputs < _NARROW
+        biases = problem.bias_ih, problem.bias_hh
+        self.layer, self.weight_input = layer, problem.weight_ih
         self.x = x.new_empty(x.shape) if problem.input_grad else x.new_zeros(x.shape)
-        shape = (layer.inputs, width) if self.narrow else (width, layer.inputs)
-        self.weight_ih = None if problem.weight_ih is None else x.new_zeros(shape)
+        self.weight_ih: Tensor | None = None
+        if self.weight_input is not None:
+            self.weight_input = self.weight_input.contiguous()
+            self.weight_ih = x.new_zeros(width, layer.inputs)
         self.weight_hh = x.new_zeros(width, layer.hidden)
-        self.bias_ih: Tensor | None = None
-        self.bias_hh: Tensor | None = None
+        self.bias_ih, self.bias_hh = (None if b is None else x.new_zeros(width) for b in biases)
         # whether both biases are added to the same: one sum is the gradient of either
         alike = layer.kernel != "gru" and problem.moments is None
-        self.shared = alike and problem.bias_ih is not None and problem.bias_hh is not None
+        self.shared = alike and all([b is not None for b in biases])
         self.modrelu = None if layer.modrelu is None else x.new_zeros(layer.hidden)
-        self.no_bias = x.new_zeros(layer.inputs)
+        self.options = problem.bfloat16_products, layer.threads
 
     def add_recurrent(
         self, steps: slice, local: Tensor, product_grad: Tensor, out: Tensor, made: Tensor
     ) -> None:
         """Of the recurrent weights, from the gradients of their product and of what it became."""
-        width, bfloat16 = self.layer.width, self.layer.problem.bfloat16_products
-        flat, raw = local.view(-1, width), product_grad.view(-1, width)
-        read = self.layer.read(steps, out).view(-1, self.layer.hidden)
-        product(self.weight_hh, raw.t(), read, None, bfloat16)
+        layer = self.layer
+        sizes = len(local), layer.batch, layer.width, layer.hidden, *self.options
+        grads = product_grad, local, *layer.read(steps, out), self.weight_hh, self.bias_hh
+        call("recurrent_sums", *sizes, *grads)
         if self.modrelu is not None:
             self.modrelu += (local * torch.sign(made[steps])).sum((0, 1))
-        if self.layer.problem.bias_hh is not None:
-            self.bias_hh = _plus(self.bias_hh, flat.sum(0))
 
     def add_input(self, steps: slice, local: Tensor) -> None:
         """Of the input and its weights, from the gradients of the drives."""
-        layer, flat = self.layer, local.view(-1, self.layer.width)
-        weight_ih, bfloat16 = layer.problem.weight_ih, layer.problem.bfloat16_products
-        if layer.problem.bias_ih is not None and not self.shared:
-            self.bias_ih = _plus(self.bias_ih, flat.sum(0))
-        if weight_ih is None or self.weight_ih is None:
+        layer, bias = self.layer, None if self.shared else self.bias_ih
+        sizes = len(local) * layer.batch, layer.width, layer.inputs, *self.options
+        if self.weight_input is None:
             self.x[steps] = local
+            call("input_sums", *sizes, local, None, None, None, bias, None)
             return
-        if self.narrow:
-            self.weight_ih.addmm_(layer.rows(steps).t(), flat)
-        else:
-            product(self.weight_ih, flat.t(), layer.rows(steps), None, bfloat16)
-        if layer.problem.input_grad:
-            rows = self.x[steps].view(-1, layer.inputs)
-            product(rows, flat, weight_ih, self.no_bias, bfloat16)
+        asked = self.x[steps] if layer.problem.input_grad else None
+        rows, weight = layer.rows(steps), self.weight_input
+        call("input_sums", *sizes, local, rows, weight, self.weight_ih, bias, asked)
 
     def found(self, state: Sequence[Tensor]) -> list[Tensor]:
         """All gradients in the order of the arguments, those of the state among them."""
-        weight_ih = self.weight_ih
-        if weight_ih is not None and self.narrow:
-            weight_ih = weight_ih.t().contiguous()
-        bias_ih, bias_hh = self.bias_ih, self.bias_hh
-        if self.shared and bias_hh is not None:
-            bias_ih = bias_hh.clone()  # of memory of its own
-        weights = (weight_ih, self.weight_hh, bias_ih, bias_hh, self.modrelu)
+        if self.shared and self.bias_ih is not None and self.bias_hh is not None:
+            self.bias_ih.copy_(self.bias_hh)
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.modrelu)
         return [self.x, *state, *[w for w in weights if w is not None]]
-
-
-def _plus(total: Tensor | None, part: Tensor) -> Tensor:
-    return part if total is None else total.add_(part)
 
 
 class _RuleGradient:
@@ -128,6 +114,8 @@ def backward(
         out, *_, gates, kept, marks, normal = forward(problem)
     else:
         out, gates, kept, marks, normal = results
+    if serves(problem):
+        return whole_backward(problem, (out, gates, kept), grads)
     layer = Layer(problem)
     x, batch, hidden = layer.x, layer.batch, layer.hidden
     pieces, states = chunks(layer.time, batch, layer.width), len(problem.state)

@@ -13,6 +13,7 @@ from torchmomentum.ops.cpu.layer import Layer
 from torchmomentum.ops.cpu.library import call
 from torchmomentum.ops.cpu.norms import Norms
 from torchmomentum.ops.cpu.pool import empty
+from torchmomentum.ops.cpu.whole import serves, whole_forward
 
 
 def forward(problem: Problem) -> tuple[Tensor, ...]:
@@ -22,6 +23,8 @@ def forward(problem: Problem) -> tuple[Tensor, ...]:
     beginnings, and what is normalized.
     """
     problem.check()
+    if serves(problem):
+        return whole_forward(problem)
     layer = Layer(problem)
     x, time, batch, width = layer.x, layer.time, layer.batch, layer.width
     pieces, keep, hidden = chunks(time, batch, width), layer.keeps_gates, layer.hidden

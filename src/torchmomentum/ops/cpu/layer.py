@@ -71,7 +71,7 @@ class Layer:
 
     def rows(self, steps: slice) -> Tensor:
         """The input of these steps, ``(T B, I)``."""
-        return self.x[steps].reshape(-1, self.inputs)
+        return self.x[steps].reshape(-1, self.inputs).contiguous()
 
     def sizes(self, steps: slice, channels: int) -> list[Any]:
         """The arguments that every kernel along time begins with."""
@@ -93,19 +93,24 @@ class Layer:
             found += [None if c is None else c[steps].contiguous(), m.rate_c]
         return [*found, norms]
 
-    def read(self, steps: slice, out: Tensor) -> Tensor:
-        """What the products of these steps read, ``(T, B, H)``: the last ``h`` or an operand."""
+    def read(self, steps: slice, out: Tensor) -> tuple[Tensor, Tensor]:
+        """What the products of these steps read, the last ``h`` or an operand.
+
+        Returns:
+            That of the first step, ``(B, H)``, and those of the others, ``(T - 1, B, H)``.
+        """
         first, last = steps.start, steps.stop - 1
         begin, previous, mu = self.problem.state[0][None], self.modifiers.previous, self.mu
-        past = out[first - 1 : last] if first else torch.cat([begin, out[:last]])
         if not self.leads:
-            return past
+            return (out[first - 1] if first else begin[0].contiguous()), out[first:last]
+        past = out[first - 1 : last] if first else torch.cat([begin, out[:last]])
         before = None
         if mu is not None and previous is not None:
             head = previous[None] if not first else begin if first == 1 else None
             head = out[first - 2 : first - 1] if head is None else head
             before, mu = torch.cat([head, past[:-1]]), mu[steps]
-        return self.modifiers.operand(past, before, mu).contiguous()
+        operands = self.modifiers.operand(past, before, mu).contiguous()
+        return operands[0], operands[1:]
 
     def bias(self, bias_ih: Tensor | None) -> Tensor:
         """What is added to all pre-activations; a GRU's n has its recurrent one in the product."""

@@ -17,6 +17,7 @@ from torchmomentum.ops._recurrence import define_recurrence
 from torchmomentum.ops.cells import State, find
 from torchmomentum.ops.cpu.backward import backward
 from torchmomentum.ops.cpu.chunks import most_chunks
+from torchmomentum.ops.cpu.filtered import filtered_backward, filtered_forward
 from torchmomentum.ops.cpu.forward import forward
 from torchmomentum.ops.cpu.layer import KERNELS
 from torchmomentum.ops.cpu.library import available
@@ -24,13 +25,15 @@ from torchmomentum.ops.cpu.norms import kept_floats
 
 
 def _define(layout: Layout) -> Any:
+    saved = 4 + layout.velocity
+
     def definition(*args: Any) -> State:
         return define(layout.problem(args))
 
     def run_forward(*args: Any) -> Sequence[Tensor]:
         problem = layout.problem(args)
         if available():
-            return forward(problem)
+            return filtered_forward(problem) if layout.velocity else forward(problem)
         # a program from a machine that has the kernels; the backward is by the definition too
         with torch.no_grad():
             found = [x.clone() for x in define(problem)]
@@ -45,14 +48,15 @@ def _define(layout: Layout) -> Any:
         if not available():
             return functional_product(lambda *x: definition(*x, *constants), tensors, grads)
         problem = layout.problem([*tensors, *constants])
-        return backward(problem, (results[0], *results[-4:]), grads)
+        pull = filtered_backward if layout.velocity else backward
+        return pull(problem, (results[0], *results[-saved:]), grads)
 
     return define_recurrence(
         f"cpu_{layout.name}",
         arguments=layout.arguments,
         constants=layout.constants,
         outputs=layout.outputs,
-        saved=4,
+        saved=saved,
         # constants: the cell, train, input_grad, ...
         at_backward=lambda fixed, needs: (*fixed[:2], needs[0], *fixed[3:]),
         definition=definition,
@@ -76,17 +80,17 @@ def _fake(problem: Problem) -> tuple[Tensor, ...]:
         most = most_chunks(time, batch, width) if problem.train else 0
         marks = x.new_empty(most * 2 * batch * width)  # a size of many dimensions would be guarded
     normal = x.new_empty(kept_floats(problem, time) if problem.train else 0)
-    return *empty_outputs(problem), *last, gates, kept, marks, normal
+    found = *empty_outputs(problem), *last, gates, kept, marks, normal
+    if problem.velocity is None:
+        return found
+    velocity = problem.velocity.velocity
+    made = velocity.new_empty(time, *velocity.shape)
+    return *empty_outputs(problem), velocity.new_empty(velocity.shape), *found[-4:], made
 
 
-OPERATORS: dict[tuple[str, bool], Any] = {}
-for _moments in (False, True):
-    _made: dict[Layout, Any] = {}
-    for _name in KERNELS:
-        _layout = Layout.of(find(_name), _moments)
-        if _layout not in _made:
-            _made[_layout] = _define(_layout)
-        OPERATORS[_name, _moments] = _made[_layout]
+_RULES = (False, False), (True, False), (False, True)  # of moments, and of a velocity
+_LAYOUTS = {Layout.of(find(name), *rule): 0 for rule in _RULES for name in KERNELS}
+OPERATORS = {layout: _define(layout) for layout in _LAYOUTS}
 
 
 def layer(problem: Problem) -> State:
@@ -94,7 +98,7 @@ def layer(problem: Problem) -> State:
 
     Returns:
         The outputs ``(T, B, H)``, the last state, and with moments the last velocity and root,
-        these in float32 whatever the type of the rest.
+        with a velocity the last of it, these in float32 whatever the type of the rest.
 
     Raises:
         ValueError: A tensor has a shape that does not fit the others.
@@ -104,10 +108,9 @@ def layer(problem: Problem) -> State:
         problem = problem.to(torch.float32)
     if moments is not None:
         problem = changed(problem, moments=_scalars(moments, problem.x))
-    operator = OPERATORS[problem.cell.key, moments is not None]
-    args = problem.flat(bfloat16_products=dtype == torch.bfloat16)
-    count = 1 + len(problem.state)
-    found: State = operator(*args)[: count + 2 * (moments is not None)]
+    layout = Layout.of(problem.cell, moments is not None, problem.velocity is not None)
+    args, count = problem.flat(bfloat16_products=dtype == torch.bfloat16), 1 + len(problem.state)
+    found: State = OPERATORS[layout](*args)[: layout.outputs]
     if dtype in HALF:
         return *[r.to(dtype) for r in found[:count]], *found[count:]
     return found

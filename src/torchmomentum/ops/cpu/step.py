@@ -1,32 +1,18 @@
-"""One step of a stream on the compiled kernels, without gradients and in one call."""
+"""One step on the compiled kernels in one call."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchmomentum._checks import check_tensors
-from torchmomentum.ops._problem import Moments
+from torchmomentum.ops._problem import Moments, Velocity
 from torchmomentum.ops.cells import Cell, State
 from torchmomentum.ops.cpu.library import call
+from torchmomentum.ops.filters.adam import largest_drive
 
 STEPPED = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}  # by the kernel's numbers
-
-
-class Velocity(NamedTuple):
-    """A rule that is a velocity and nothing else: ``v' = mu v + gain d``.
-
-    Attributes:
-        velocity: ``(B, G H)``.
-        mu: Momentum, a number or a scalar tensor.
-        gain: What the drive is scaled by, likewise.
-    """
-
-    velocity: Tensor
-    mu: float | Tensor
-    gain: float | Tensor
+LARGEST = 2**16  # numbers of a step's gates, up to which this kernel is the faster one for a layer
 
 
 def step(
@@ -38,6 +24,7 @@ def step(
     bias_ih: Tensor | None,
     bias_hh: Tensor | None,
     rule: Velocity | Moments | None = None,
+    before: Velocity | None = None,
 ) -> State:
     """One step, of what :func:`torchmomentum.ops.compiled_step_serves`.
 
@@ -51,9 +38,12 @@ def step(
         bias_ih: ``(G H,)``, or None.
         bias_hh: ``(G H,)``, or None.
         rule: What the drives go through; its velocity and root are left as they are.
+        before: What ``[x; 1]`` goes through before ``[weight_ih, bias_ih]`` reads it, of a velocity
+            ``(B, I + 1)``, which is left as it is.
 
     Returns:
-        The state, and with a rule its new velocity and, of moments, the new root.
+        The state, and with a rule its new velocity and, of moments, the new root; with a velocity
+        of the input that.
 
     Raises:
         ValueError: A shape that does not fit the others: the kernel reads memory by them.
@@ -79,13 +69,24 @@ def step(
             ("bias_hh", bias_hh, (width,), None),
             ("moments", velocity, (batch, width), None),
             ("moments", rms, (batch, width), None),
+            ("velocity", None if before is None else before.velocity, (batch, inputs + 1), None),
         ],
         x.dtype,
     )
+    weights = weight_ih, bias_ih, weight_hh, bias_hh
+    read = [x if x is None else x.contiguous() for x in (x, *weights)]
     held = [x if x is None else x.contiguous() for x in (h, c, velocity, rms)]
     new = [x if x is None else torch.empty_like(x) for x in held]
-    tensors = weight_ih, bias_ih, weight_hh, bias_hh
-    weights = [x if x is None else x.contiguous() for x in tensors]
+    drives, tail = momentum_before(before)
+    filtered = None if drives is None else torch.empty_like(drives)
     sizes = STEPPED[cell.key], batch, inputs, hidden, torch.get_num_threads()
-    call("cell_step", *sizes, x.contiguous(), *weights, *held, *new, *numbers)
-    return tuple([each for each in new if each is not None])
+    call("cell_step", *sizes, *read, *held, *new, drives, filtered, *tail, *numbers)
+    return tuple([each for each in (*new, filtered) if each is not None])
+
+
+def momentum_before(rule: Velocity | None) -> tuple[Tensor | None, tuple[float, float, float]]:
+    """What a kernel takes of a momentum of the input: its velocity, and its numbers."""
+    if rule is None:
+        return None, (0.0, 0.0, 0.0)
+    velocity, gain = rule.velocity.contiguous(), float(rule.gain)
+    return velocity, (float(rule.mu), gain, largest_drive(velocity, gain))

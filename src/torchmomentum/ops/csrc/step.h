@@ -2,6 +2,7 @@
 #pragma once
 
 #include "adam.h"
+#include "filter.h"
 #include "gru.h"
 #include "lstm.h"
 #include "rnn.h"
@@ -9,6 +10,10 @@
 namespace {
 
 enum Stepped : int64_t { STEP_LSTM, STEP_GRU, STEP_TANH, STEP_RELU };
+
+static inline int64_t gates_of(int64_t cell) {
+  return cell == STEP_LSTM ? 4 : cell == STEP_GRU ? 3 : 1;
+}
 
 // y (rows, width) = x (rows, depth) @ weight.T + bias, of a weight (width, depth) as it lies.
 struct Affine {
@@ -54,6 +59,35 @@ struct Affine {
       std::memset(y, 0, sizeof(float) * rows * width);
     product(Matrix{x, depth, 1}, Matrix{weight, 1, depth}, y, rows, width, depth, bias, false,
             threads);
+  }
+};
+
+// A constant momentum that [x; 1] goes through before [weight, bias] reads it; off without a
+// velocity, (batch, inputs + 1).
+struct Momentum {
+  const float *velocity;
+  float mu, gain, bound;
+};
+
+// What the input of some steps contributes to the gates.
+struct Drive {
+  Scratch joined; // [weight, bias], where there is a momentum
+  Affine affine;
+
+  Drive(const Momentum &before, int64_t time, int64_t batch, int64_t inputs, int64_t width,
+        const float *x, const float *weight, const float *bias, float *filtered, int64_t threads)
+      : joined(before.velocity ? width * (inputs + 1) : 1),
+        affine{x, weight, bias, time * batch, inputs, width} {
+    if (!before.velocity)
+      return;
+    values_beside_one(time, batch, inputs, x, before.velocity, filtered, before.mu, before.gain,
+                      before.bound, threads);
+    float *to = joined.data;
+    for (int64_t n = 0; n < width; ++n, to += inputs + 1) {
+      std::memcpy(to, weight + n * inputs, sizeof(float) * inputs);
+      to[inputs] = bias[n];
+    }
+    affine = Affine{filtered, joined.data, nullptr, time * batch, inputs + 1, width};
   }
 };
 
@@ -119,31 +153,41 @@ static inline void step_gates(const Affine &drive, const Affine &recurrent, cons
   });
 }
 
-} // namespace
-
-extern "C" {
-
-// x is (batch, inputs), or without weight_ih what a rule made of the drives, (batch, width).
-void cell_step(int64_t cell, int64_t batch, int64_t inputs, int64_t hidden, int64_t threads,
-               const float *x, const float *weight_ih, const float *bias_ih,
-               const float *weight_hh, const float *bias_hh, const float *h, const float *c,
-               const float *v, const float *r, float *out, float *cells, float *new_v, float *new_r,
-               double mu, double gain, double beta, double eps) {
-  const int64_t gates = cell == STEP_LSTM ? 4 : cell == STEP_GRU ? 3 : 1, width = gates * hidden;
-  const Scratch pre(batch * width), inner(cell == STEP_GRU ? batch * hidden : 1);
-  step_gates(Affine{x, weight_ih, bias_ih, batch, inputs, width},
-             Affine{h, weight_hh, bias_hh, batch, hidden, width},
-             StepRule{Adam::of(mu, gain, beta, eps), v, r, new_v, new_r}, pre.data,
-             cell == STEP_GRU ? inner.data : nullptr, threads);
+// Turns a step's pre-activations, and a GRU's recurrent part of n, into the new state.
+static inline void step_cell(int64_t cell, int64_t batch, int64_t hidden, float *pre, float *inner,
+                             const float *h, const float *c, float *out, float *cells) {
   const Problem one{1, batch, hidden, nullptr, 1};
   const Packed none{};
   const Norms plain = Norms::from(nullptr);
   if (cell == STEP_LSTM)
-    run_forward(one, Lstm{pre.data, out, cells, h, c, none, {}, {}, {}, plain});
+    run_forward(one, Lstm{pre, out, cells, h, c, none, {}, {}, {}, plain});
   else if (cell == STEP_GRU)
-    run_forward(one, Gru{pre.data, out, inner.data, h, none, nullptr, {}, {}, plain});
+    run_forward(one, Gru{pre, out, inner, h, none, nullptr, {}, {}, plain});
   else
-    run_forward(one, Rnn{pre.data, out, h, none, cell == STEP_RELU ? RELU : TANH, nullptr, nullptr,
-                         {}, {}, plain});
+    run_forward(one, Rnn{pre, out, h, none, cell == STEP_RELU ? RELU : TANH, nullptr, nullptr, {},
+                         {}, plain});
+}
+
+} // namespace
+
+extern "C" {
+
+// x is (batch, inputs), or without weight_ih what a rule made of the drives, (batch, width). With a
+// velocity of the input, (batch, inputs + 1), [x; 1] goes through a constant momentum first and
+// [weight_ih, bias_ih] reads what that makes, which is written to `filtered`.
+void cell_step(int64_t cell, int64_t batch, int64_t inputs, int64_t hidden, int64_t threads,
+               const float *x, const float *weight_ih, const float *bias_ih,
+               const float *weight_hh, const float *bias_hh, const float *h, const float *c,
+               const float *v, const float *r, float *out, float *cells, float *new_v, float *new_r,
+               const float *velocity, float *filtered, double input_mu, double input_gain,
+               double input_bound, double mu, double gain, double beta, double eps) {
+  const int64_t width = gates_of(cell) * hidden;
+  const Scratch pre(batch * width), inner(cell == STEP_GRU ? batch * hidden : 1);
+  const Momentum before{velocity, (float)input_mu, (float)input_gain, (float)input_bound};
+  const Drive drive(before, 1, batch, inputs, width, x, weight_ih, bias_ih, filtered, threads);
+  step_gates(drive.affine, Affine{h, weight_hh, bias_hh, batch, hidden, width},
+             StepRule{Adam::of(mu, gain, beta, eps), v, r, new_v, new_r}, pre.data,
+             cell == STEP_GRU ? inner.data : nullptr, threads);
+  step_cell(cell, batch, hidden, pre.data, inner.data, h, c, out, cells);
 }
 }

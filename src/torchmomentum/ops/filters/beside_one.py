@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from torchmomentum._torch_private import plain
+from torchmomentum.ops._problem import Velocity
 from torchmomentum.ops.cpu.library import call, computes
 from torchmomentum.ops.cpu.pool import empty
-from torchmomentum.ops.cpu.step import Velocity
 from torchmomentum.ops.filters.adam import largest_drive
 
 
@@ -50,3 +50,8 @@ def filter_beside_one(x: Tensor, rule: Velocity) -> tuple[Tensor, Tensor]:
     numbers = float(mu), float(gain), largest_drive(x, float(gain)), torch.get_num_threads()
     call("filter_beside_one", time, batch, width, x, start, out, *numbers)
     return out, out[-1].clone()
+
+
+def joined(weight: Tensor, bias: Tensor) -> Tensor:
+    """Weights ``(N, I + 1)`` that read ``[x; 1]``, of ``(N, I)`` and a bias ``(N,)``."""
+    return torch.cat([weight, bias.unsqueeze(1)], 1)
