@@ -235,6 +235,28 @@ def test_what_a_gain_leaves_to_momentum_is_what_table_5_tells():
             assert told.format(*better) in page
 
 
+def test_copying_is_what_the_findings_tell():
+    found = load_results(RESULTS / "findings-copying")
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    told = page.partition("- Copying: ")[2].partition("\n\n")[0]
+    arms = {arm["model"].rpartition("@lr=")[0]: found.of(arm) for arm in found.arms()}
+    chosen = {name: [run.values["chosen"] for run in runs] for name, runs in arms.items()}
+    silent = ("released-sr-lstm", "layer-norm-lstm", "lstm@init=paper-unit", _KEPT)
+    for name, values in chosen.items():
+        assert name in silent or f"{fmean(values):.3f}" in told, name
+    better = [each for each in judged(found) if each.verdict == "better"]
+    assert len(better) == 3
+    assert all(f"p = {each.p:.2g}" in told for each in better)
+    gain, momentum = chosen["gain-lstm@gain=8"], chosen["momentum-lstm@mu=0.6@step_size=3.2"]
+    assert f"by {-paired_difference(momentum, gain).mean:.3f} there" in told
+    rates = [arm["model"].rpartition("@lr=")[2] for arm in found.arms()]
+    assert rates.count(str(max(found.view["tried"]))) == 1
+    assert found.view["tuning_seeds"] == [1000, 1001]
+
+
+_KEPT = "momentum-lstm@mu=0.6@step_size=3.2@forget_bias=0.4444"
+
+
 def test_seeds_that_chose_no_rate_say_what_the_findings_tell():
     found = load_results(RESULTS / "findings-digits")
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")

@@ -175,6 +175,15 @@ def test_unbatched(rule, change):
     _close(layer(x[CUT:], _each(change, state))[0], layer(x)[0][CUT:])
 
 
+@rules
+def test_an_empty_batch(rule):
+    layer, x = tnn.LSTM(N, H, momentum=RULES[rule]()), torch.randn(T, 0, N)
+    _, (h, c) = layer(x)
+    out, (h, _) = layer(x, (h * torch.ones(0, 1), c))
+    assert out.shape == (T, 0, H)
+    assert type(h) is tnn.CarriedTensor
+
+
 def test_packed():
     layer = tnn.LSTM(N, H, 2, momentum=tnn.Nesterov(0.5, restart=3))
     x, lengths = torch.randn(T, B, N), torch.tensor([4, 2, 3, 4, 1])

@@ -14,6 +14,7 @@ from torchmomentum.ops import (
     serves_beside_one,
     timed,
 )
+from torchmomentum.ops import _choose as choosing
 
 pytestmark = pytest.mark.skipif(not available(), reason="no compiled kernels here")
 
@@ -73,7 +74,13 @@ def test_a_kernel_serves_beside_one_in_float32():
     assert not serves_beside_one(torch.ones(1, 2, 3), torch.zeros(2, 4).double())
 
 
-def test_a_layer_computes_the_same_by_the_kernel_and_where_the_input_needs_a_gradient():
+@pytest.fixture
+def fast(monkeypatch):
+    """Ours are the faster kernels, as those of v2 are not."""
+    monkeypatch.setattr(choosing, "instruction_set", lambda: "v3")
+
+
+def test_a_layer_computes_the_same_by_the_kernel_and_where_the_input_needs_a_gradient(fast):
     torch.manual_seed(0)
     layer = tnn.LSTM(3, 5, momentum=tnn.Momentum(0.7, 1.3))
     x = torch.randn(6, 2, 3)
@@ -106,7 +113,7 @@ class _Hidden(tnn.Momentum):
         return Velocity(state[0], self.mu.item(), 1.0)
 
 
-def test_a_rule_with_parameters_gets_their_gradient_and_the_kernel_without():
+def test_a_rule_with_parameters_gets_their_gradient_and_the_kernel_without(fast):
     layer = tnn.LSTM(3, 5, momentum=_Hidden())
     out, _ = layer(torch.randn(6, 2, 3))
     out.square().sum().backward()

@@ -6,7 +6,18 @@ from torch.nn.functional import pad
 
 import torchmomentum.nn as tnn
 from tests.ops.kernels import MODES, SHAPES, arguments, split_tensors
-from torchmomentum.ops import Problem, Velocity, available, run, scan_definition, timed
+from torchmomentum._tuples import changed
+from torchmomentum.ops import (
+    Moments,
+    Problem,
+    Velocity,
+    available,
+    compiled_step,
+    run,
+    scan_definition,
+    timed,
+)
+from torchmomentum.ops import _choose as choosing
 from torchmomentum.ops.cells import find
 from torchmomentum.ops.cpu import chunks
 
@@ -43,12 +54,12 @@ def _defined(mode, tensors, velocity):
     return *scan_definition(mode, torch.stack(values), state, recurrent), v
 
 
-def _check(mode, shape, twice=False):
+def _check(mode, shape, twice=False, backend="cpu"):
     tensors, velocity = _arguments(mode, shape)
     exact = {name: x.detach().double() for name, x in tensors.items()}
     for name, x in exact.items():
         x.requires_grad_(name != "x")
-    found = run(_problem(mode, tensors, velocity))
+    found = run(_problem(mode, tensors, velocity), backend)
     expected = _defined(mode, exact, velocity.double())
     close = {"rtol": 1e-4, "atol": 2e-5, "check_dtype": False}
     torch.testing.assert_close(found, expected, **close)
@@ -84,21 +95,80 @@ def test_a_momentum_of_the_input_twice_differentiated(mode):
     _check(mode, (4, 3, 2, 5), twice=True)
 
 
+@pytest.mark.parametrize("backend", ["aten", "eager", "definition", "loop"])
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_momentum_of_the_input_before_other_backends(backend, twice):
+    _check("LSTM", (4, 3, 2, 5), twice, backend)
+
+
 def test_a_velocity_of_the_input_is_bounded_and_checked():
     tensors, velocity = _arguments("LSTM", (3, 2, 4, 5))
     tensors["x"][:] = 3e38
-    assert all(y.isfinite().all() for y in run(_problem("LSTM", tensors, velocity)))
+    assert all(y.isfinite().all() for y in run(_problem("LSTM", tensors, velocity), "cpu"))
     with pytest.raises(ValueError, match=r"velocity must have shape \(2, 5\), got \(2, 4\)"):
-        run(_problem("LSTM", tensors, velocity[:, 1:]))
-    del tensors["bias_ih"]
-    with pytest.raises(ValueError, match="a velocity of the input needs weight_ih and bias_ih"):
-        run(_problem("LSTM", tensors, velocity))
+        run(_problem("LSTM", tensors, velocity[:, 1:]), "cpu")
+
+
+@pytest.mark.parametrize("time", [1, 3])  # a kernel of one step too
+@pytest.mark.parametrize("grads", [False, True])
+def test_what_a_velocity_of_the_input_does_not_go_with_is_rejected(time, grads):
+    tensors, velocity = _arguments("LSTM", (time, 2, 4, 5))
+    problem, lengths = _problem("LSTM", tensors, velocity), torch.tensor([1, 1])
+    learned = Velocity(velocity, torch.tensor(0.5, requires_grad=True), 1.0)
+    moments = Moments(torch.zeros(2, 20), torch.ones(2, 20), 0.6, 1.0, 0.9, 1e-8)
+    asked = problem.x.clone().requires_grad_()
+    with torch.set_grad_enabled(grads):
+        for change, words in (
+            ({"bias_ih": None}, "needs weight_ih and bias_ih"),
+            ({"weight_ih": None}, "needs weight_ih and bias_ih"),
+            ({"lengths": lengths}, "neither with lengths nor with moments"),
+            ({"moments": moments}, "neither with lengths nor with moments"),
+            ({"x": problem.x.double()}, "got an x of torch.float64"),
+            *([({"x": asked}, r"requires_grad \[True, False")] * grads),
+            *([({"velocity": learned}, r"requires_grad \[False, False, True")] * grads),
+        ):
+            with pytest.raises(ValueError, match=f"velocity of the input .*{words}"):
+                run(changed(problem, **change))
+    with pytest.raises(ValueError, match="needs weight_ih and bias_ih"):
+        compiled_step(
+            find("LSTM"),
+            velocity,
+            problem.state,
+            None,
+            problem.weight_hh,
+            None,
+            None,
+            before=problem.velocity,
+        )
+
+
+@pytest.mark.parametrize("time", [1, 3])
+@pytest.mark.parametrize("grads", [False, True])
+def test_an_input_without_features_is_rejected(time, grads):
+    tensors, velocity = _arguments("LSTM", (time, 9, 3, 5))
+    bare = {"x": tensors["x"][..., :0], "weight_ih": tensors["weight_ih"].detach()[:, :0]}
+    problem = changed(_problem("LSTM", tensors, velocity), velocity=None, **bare)
+    with torch.set_grad_enabled(grads), pytest.raises(ValueError, match="at least one feature"):
+        run(problem, "cpu" if grads else None)
+
+
+def test_a_momentum_that_is_passed_on_has_no_gradient():
+    layer, x = tnn.LSTM(3, 5, momentum=tnn.Momentum(0.6, 0.6)), torch.randn(4, 2, 3)
+    state = layer.initial_state(2)
+    for _ in range(2):
+        with timed() as kernels:
+            out, state = layer(x, state)
+        assert [*kernels] == ["layer_forward"]
+        assert not state[2][0].velocity.requires_grad
+        out.sum().backward()
+        state = (state[0].detach(), state[1].detach(), state[2])
 
 
 @pytest.mark.parametrize("momentum", [None, tnn.Momentum(0.6, 0.6)])
 @pytest.mark.parametrize("layer", [tnn.LSTM, tnn.GRU, tnn.RNN])
 @pytest.mark.parametrize("time", [1, 20])
-def test_a_short_layer_is_one_call_each_way(layer, momentum, time):
+def test_a_short_layer_is_one_call_each_way(layer, momentum, time, monkeypatch):
+    monkeypatch.setattr(choosing, "instruction_set", lambda: "v3")  # v2 has slower ones
     made, x = layer(3, 5, momentum=momentum), torch.randn(time, 2, 3)
     with timed() as kernels:
         made(x)[0].sum().backward()

@@ -8,6 +8,7 @@ alike is done to the momentum too.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -55,7 +56,9 @@ def packed(momentum: Momentum, lead: Sequence[int]) -> Tensor:
     for state in momentum:
         floats = [part for part in state if part.is_floating_point()]
         dtype = floats[0].dtype if floats else torch.get_default_dtype()
-        rows.append(torch.cat([part.to(dtype).reshape(*lead, -1) for part in state], -1))
+        count = len(lead)
+        flat = [part.to(dtype).reshape(*lead, math.prod(part.shape[count:])) for part in state]
+        rows.append(torch.cat(flat, -1))
     widest = max(row.shape[-1] for row in rows)
     return torch.stack([pad(row, (0, widest - row.shape[-1])) for row in rows])
 
@@ -67,7 +70,7 @@ def unpacked(features: Tensor, expected: Momentum) -> Momentum | None:
         features: ``(layers, B, M)``.
         expected: A state of the right shapes and types, on any device.
     """
-    sizes = [[part[0].numel() for part in state] for state in expected]
+    sizes = [[math.prod(part.shape[1:]) for part in state] for state in expected]
     widest = max(map(sum, sizes))
     batch = expected[0][0].shape[0]
     if features.shape != (len(expected), batch, widest):

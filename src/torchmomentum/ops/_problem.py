@@ -73,8 +73,10 @@ class Problem(NamedTuple):
             them. None for all.
         modifiers: What changes the plain recurrence.
         moments: The Adam rule, which the pre-activations ``W x_t + b_ih`` go through, or None.
-        velocity: Of ``(B, I + 1)``, of which no gradient is asked, nor of the input: ``[x_t; 1]``
-            goes through a constant momentum before ``[weight_ih, bias_ih]`` reads it. Or None.
+        velocity: A constant momentum that ``[x_t; 1]`` goes through before
+            ``[weight_ih, bias_ih]`` reads it, of a velocity ``(B, I + 1)``, or None. It is for
+            float32 on a CPU, without lengths and moments, where no gradient of the input or of
+            anything of it is asked.
         batch_sizes: Of packed input, where ``x`` is its padded form and ``lengths`` decrease: how
             many sequences are alive at each step, on the CPU.
         train: Whether a gradient may be asked for, as far as the forward can see. An operator fills
@@ -103,6 +105,16 @@ class Problem(NamedTuple):
     def weights(self) -> Weights:
         """The recurrent weights, as a cell's step takes them."""
         return Weights(self.weight_hh, self.bias_hh, self.extra)
+
+    def affine_weights(self) -> tuple[Tensor, Tensor]:
+        """``weight_ih`` and ``bias_ih``, which a velocity needs.
+
+        Raises:
+            ValueError: There is one of them or none.
+        """
+        if self.weight_ih is None or self.bias_ih is None:
+            raise ValueError("a velocity of the input needs weight_ih and bias_ih")
+        return self.weight_ih, self.bias_ih
 
     def is_projected(self) -> bool:
         """Whether ``h`` is projected."""
@@ -146,13 +158,16 @@ class Problem(NamedTuple):
         """Checks all shapes and types: kernels check nothing.
 
         Raises:
-            ValueError: No step, or a number of states or weights, or a shape, that does not fit.
+            ValueError: No step, no feature, or a number of states or weights, or a shape, that
+                does not fit.
             TypeError: A tensor of another type.
         """
         cell, (time, batch, inputs) = self.cell, self.x.shape
         rows, width = self.weight_hh.shape
         if time == 0:
             raise ValueError("the input must have at least one step, got 0")
+        if inputs == 0:
+            raise ValueError("the input must have at least one feature, got 0")
         if len(self.state) != len(cell.states):
             raise ValueError(f"{cell.name} has {len(cell.states)} state(s), got {len(self.state)}")
         size = rows // cell.gates
@@ -284,7 +299,8 @@ class Layout(NamedTuple):
         begin = extras + 1 + TENSORS
         weight_ih, weight_hh, bias_ih, bias_hh = args[states : states + 4]
         constants = args[len(args) - _COUNT :]
-        key, train, input_grad, bfloat16_products, beta, eps, learned, *numbers = constants
+        key, train, input_grad, bfloat16_products, beta, eps, learned, *more = constants
+        input_mu, input_gain, *numbers = more
         cell, extra, moments, velocity = by_key(key), NO_EXTRA, None, None
         if self.extras:
             names = [e.name for e in cell.extra]
@@ -294,7 +310,7 @@ class Layout(NamedTuple):
             v, rms, mu, gain = args[begin : begin + 4]
             moments = Moments(v, rms, mu, gain, beta, eps, learned)
         if self.velocity:
-            velocity = Velocity(args[begin], *numbers[:2])
+            velocity = Velocity(args[begin], input_mu, input_gain)
         return Problem(
             cell,
             args[0],
@@ -305,7 +321,7 @@ class Layout(NamedTuple):
             bias_hh,
             extra,
             args[extras],
-            Modifiers(*args[extras + 1 : begin], *numbers[2:]),
+            Modifiers(*args[extras + 1 : begin], *numbers),
             moments,
             velocity,
             train=train,

@@ -65,7 +65,10 @@ class _Recurrence:
         self, pull: Callable[..., Sequence[Tensor]], ctx: Any, grads: Sequence[Tensor | None]
     ) -> tuple[Any, ...]:
         """The gradients of all arguments, by the backward operator."""
-        kept, count, outputs = ctx.saved_tensors, self.tensors, self.outputs
+        count, outputs = self.tensors, self.outputs
+        if all([g is None for g in grads[:outputs]]):  # as where a second derivative passes by
+            return (None,) * (count + self.constants)
+        kept = ctx.saved_tensors
         if not self.needs_states:  # the first result stands in for what is not looked at
             kept = (*kept[:count], *[kept[count]] * outputs, *kept[count + 1 :])
         fixed = ctx.fixed

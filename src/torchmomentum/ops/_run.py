@@ -16,7 +16,7 @@ from torchmomentum.ops._precision import autocast
 from torchmomentum.ops._problem import Problem, Velocity
 from torchmomentum.ops.cells import Cell, State, find
 from torchmomentum.ops.cpu.step import step
-from torchmomentum.ops.filters.beside_one import filter_beside_one, joined
+from torchmomentum.ops.filters.beside_one import filter_beside_one, joined, serves_beside_one
 
 
 def run(problem: Problem, backend: str | None = None) -> State:
@@ -43,6 +43,8 @@ def run(problem: Problem, backend: str | None = None) -> State:
         >>> out.shape
         torch.Size([5, 2, 3])
     """
+    if problem.velocity is not None:
+        _check_velocity(problem, problem.velocity)
     if backend is None and compiled_step_serves_layer(problem):
         weights = problem.weight_ih, problem.weight_hh, problem.bias_ih, problem.bias_hh
         rules = problem.moments, problem.velocity
@@ -57,11 +59,23 @@ def run(problem: Problem, backend: str | None = None) -> State:
     return choose(problem, backend).run(problem)
 
 
+def _check_velocity(problem: Problem, velocity: Velocity) -> None:
+    """Raises ValueError where the momentum of an input would not be computed as it is meant."""
+    problem.affine_weights()
+    if problem.lengths is not None or problem.moments is not None:
+        raise ValueError("a velocity of the input goes neither with lengths nor with moments")
+    x = problem.x
+    if not serves_beside_one(x, *velocity):
+        raise ValueError(
+            "a velocity of the input is for float32 on a CPU where no gradient of x, velocity, mu "
+            f"or gain is asked, got an x of {x.dtype} on {x.device} and requires_grad "
+            f"{[isinstance(t, Tensor) and t.requires_grad for t in (x, *velocity)]}"
+        )
+
+
 def _run_filtered(problem: Problem, velocity: Velocity, backend: str | None) -> State:
     """A layer whose input goes through a constant momentum: in its kernels, or before them."""
-    weight_ih, bias_ih = problem.weight_ih, problem.bias_ih
-    if weight_ih is None or bias_ih is None:
-        raise ValueError("a velocity of the input needs weight_ih and bias_ih")
+    weight_ih, bias_ih = problem.affine_weights()
     bare = changed(problem, velocity=None)
     if problem.modifiers.is_plain() and not torch.is_autocast_enabled("cpu"):
         found = choose(bare, backend)

@@ -1,17 +1,21 @@
 """What the benchmarks measure, and that each has a study, a table and a file."""
 
+import re
+
 import pytest
 import torch
 
 from tests.interpreter import need_triton
 from torchmomentum.experiments.bench import gpu, measure, studies
 from torchmomentum.experiments.bench.measure import MEASURES
+from torchmomentum.experiments.bench.profile import PARTS, _part
 from torchmomentum.experiments.bench.roofline import lstm_training_cost
 from torchmomentum.experiments.bench.timing import interleave
 from torchmomentum.experiments.cli import main
 from torchmomentum.experiments.registry import BENCHMARKS, TABLES
 from torchmomentum.experiments.studies.run import load_results
 from torchmomentum.ops import available
+from torchmomentum.ops.cpu.build import SOURCES
 
 
 def test_the_slower_one_has_the_higher_ratio():
@@ -88,16 +92,32 @@ def test_runs_and_reports(kind, tmp_path, capsys):
 
 
 @pytest.mark.skipif(not available(), reason="no C++ compiler here")
-def test_the_profile_adds_up(tmp_path, capsys):
+@pytest.mark.parametrize("long", [False, True])
+def test_the_profile_adds_up(long, tmp_path, monkeypatch):
+    if long:  # of several chunks
+        monkeypatch.setattr("torchmomentum.ops.cpu.chunks._CACHED", 1)
+        monkeypatch.setattr("torchmomentum.ops.cpu.chunks._ROWS", 12)
     shape = ["--shape", "30,4,5,16", "--quiet"]
     assert main(["bench", "profile", "--seconds", "0.01", "--out", str(tmp_path), *shape]) == 0
     for name, found in load_results(tmp_path / "profile").runs[0].values.items():
-        assert list(found) == ["step_ms", "products_ms", "recurrence_ms", "rule_ms", "around_ms"]
+        parts = {key.removesuffix("_ms") for key, value in found.items() if value > 0}
         assert min(found.values()) >= 0
         assert found["step_ms"] > max(value for key, value in found.items() if key != "step_ms")
-        assert found["products_ms"] > 0
-        assert found["recurrence_ms"] > 0
-        assert (found["rule_ms"] > 0) == (name not in ("LSTM", "LookaheadSRLSTM"))
+        expected = {"products", "recurrence"} if long or name in _CHUNKED else {"layers"}
+        if name in _RULED or (long and name == "MomentumLSTM"):
+            expected.add("rule")
+        assert parts == {"step", "around", *expected}
+
+
+_CHUNKED = ("RMSPropLSTM", "AdamLSTM", "LookaheadSRLSTM")  # however few steps there are
+_RULED = ("SRLSTM", "RMSPropLSTM", "AdamLSTM")
+
+
+def test_the_profile_knows_every_kernel():
+    source = "".join(path.read_text() for path in SOURCES.iterdir())
+    for name in re.findall(r"^(?:void|int64_t) (\w+)\(int64_t|^void pack", source, re.M):
+        if name and name != "optimizer_step":
+            assert _part(name) in PARTS
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from torchmomentum.experiments.engine.place import Tell, silent
 from torchmomentum.ops import timed
 
 PARTS = {  # of kernels by the beginnings of their names; what remains is "around"
-    "products": ("matrix_product",),
-    "recurrence": ("lstm_", "pack"),
-    "rule": ("adam_", "filter"),
+    "layers": ("layer_", "cell_step"),  # small ones, in one call
+    "products": ("matrix_product", "recurrent_sums", "input_sums"),
+    "recurrence": ("lstm_", "gru_", "rnn_", "pack"),
+    "rule": ("adam_", "filter", "complex_filter"),
 }
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cpu.chunks import chunks, most_chunks
 from torchmomentum.ops.cpu.forward import forward
-from torchmomentum.ops.cpu.layer import Layer
+from torchmomentum.ops.cpu.layer import Layer, begun
 from torchmomentum.ops.cpu.library import call
 from torchmomentum.ops.cpu.norms import NormGradients, Norms
 from torchmomentum.ops.cpu.pool import empty
@@ -122,10 +122,7 @@ def backward(
     longest = pieces[0].stop
     grad_out = None if grads[0] is None else grads[0].contiguous()
     moments = () if problem.moments is None else problem.moments[:2]
-    carried = [
-        s.new_zeros(s.shape) if g is None else g.clone(memory_format=torch.contiguous_format)
-        for s, g in zip((*problem.state, *moments), grads[1:], strict=True)
-    ]
+    carried = begun((*problem.state, *moments), grads[1:])
     local = empty(x, longest, batch, layer.width)
     recurrent = empty(x, *local.shape) if layer.kernel == "gru" else local
     packed, sums = layer.pack("backward"), _Sums(layer)

@@ -21,10 +21,7 @@ from torchmomentum.ops.filters.beside_one import filter_beside_one, joined
 
 def _reading(problem: Problem, x: Tensor) -> Problem:
     """The layer that reads what the momentum made, ``(T, B, I + 1)``."""
-    weight_ih, bias_ih = problem.weight_ih, problem.bias_ih
-    if weight_ih is None or bias_ih is None:
-        raise TypeError("a velocity of the input needs weight_ih and bias_ih")
-    weight = joined(weight_ih, bias_ih)
+    weight = joined(*problem.affine_weights())
     return changed(problem, x=x, weight_ih=weight, bias_ih=None, velocity=None)
 
 

@@ -34,10 +34,10 @@ def forward(problem: Problem) -> tuple[Tensor, ...]:
     out = x.new_empty(time, batch, hidden)
     rule = _Rule(layer) if problem.moments is not None else None
     bias = layer.bias(problem.bias_ih) if rule is None else rule.bias
-    # a step alone is not worth the packing
     norms = None
     if problem.modifiers.normalizes():
         norms = Norms(problem, time if problem.train else pieces[0].stop)
+    # a step alone is not worth the packing
     alone = time == 1 and layer.kernel != "gru" and norms is None
     packed = (None, False) if alone else layer.pack("forward")
     h, *cell = [s.contiguous() for s in problem.state]

@@ -5,7 +5,8 @@ states and a rule's moments in float32; float16 is float32 in all but its storag
 
 The input is either what ``weight_ih`` multiplies or, without that, the pre-activations themselves.
 
-Time is cut into chunks whose pre-activations fit the cache. The forward makes a chunk's
+A plain layer of one chunk is one call (:mod:`.whole`). Else time is cut into chunks whose
+pre-activations fit the cache. The forward makes a chunk's
 pre-activations by one matrix product, a rule of two moments changes them in place, and the cell
 turns them into activated gates in place. The backward makes a chunk's gradients in a buffer that is
 used again, and from it those of the input and of the weights by one product each; a rule's drives
@@ -16,6 +17,7 @@ backward is the gates and the cell states, and nothing else of their size ever e
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,6 +35,19 @@ FEW = 8  # rows below which to pack weights for a product costs more than the pr
 @functools.cache
 def _packed_size(gates: int, hidden: int) -> int:
     return call("packed_size", gates, hidden)
+
+
+def begun(held: Sequence[Tensor], grads: Sequence[Tensor | None]) -> list[Tensor]:
+    """The gradients that a backward goes on from, in memory of its own: zeros where there is none.
+
+    Args:
+        held: The states and moments.
+        grads: Those of their last values.
+    """
+    return [
+        s.new_zeros(s.shape) if g is None else g.clone(memory_format=torch.contiguous_format)
+        for s, g in zip(held, grads, strict=True)
+    ]
 
 
 class Layer:

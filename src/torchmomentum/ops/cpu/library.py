@@ -93,6 +93,11 @@ def timed() -> Iterator[dict[str, float]]:
         _seconds = before
 
 
+def contiguous(*tensors: Tensor | None) -> list[Any]:
+    """All as kernels without strides read them; None stays None."""
+    return [x if x is None else x.contiguous() for x in tensors]
+
+
 def product(
     out: Tensor, a: Tensor, b: Tensor, start: Tensor | None = None, bfloat16: bool = False
 ) -> None:

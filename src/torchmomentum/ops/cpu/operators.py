@@ -80,16 +80,16 @@ def _fake(problem: Problem) -> tuple[Tensor, ...]:
         most = most_chunks(time, batch, width) if problem.train else 0
         marks = x.new_empty(most * 2 * batch * width)  # a size of many dimensions would be guarded
     normal = x.new_empty(kept_floats(problem, time) if problem.train else 0)
-    found = *empty_outputs(problem), *last, gates, kept, marks, normal
-    if problem.velocity is None:
-        return found
-    velocity = problem.velocity.velocity
-    made = velocity.new_empty(time, *velocity.shape)
-    return *empty_outputs(problem), velocity.new_empty(velocity.shape), *found[-4:], made
+    made: list[Tensor] = []
+    if problem.velocity is not None:
+        velocity = problem.velocity.velocity
+        last, made = [velocity.new_empty(velocity.shape)], [x.new_empty(time, *velocity.shape)]
+    return *empty_outputs(problem), *last, gates, kept, marks, normal, *made
 
 
 _RULES = (False, False), (True, False), (False, True)  # of moments, and of a velocity
-_LAYOUTS = {Layout.of(find(name), *rule): 0 for rule in _RULES for name in KERNELS}
+# some cells have the same; in the order in which they come
+_LAYOUTS = dict.fromkeys(Layout.of(find(name), *rule) for rule in _RULES for name in KERNELS)
 OPERATORS = {layout: _define(layout) for layout in _LAYOUTS}
 
 
@@ -111,6 +111,8 @@ def layer(problem: Problem) -> State:
     layout = Layout.of(problem.cell, moments is not None, problem.velocity is not None)
     args, count = problem.flat(bfloat16_products=dtype == torch.bfloat16), 1 + len(problem.state)
     found: State = OPERATORS[layout](*args)[: layout.outputs]
+    if layout.velocity:  # which nothing that is differentiated is a part of
+        found = *found[:-1], found[-1].detach()
     if dtype in HALF:
         return *[r.to(dtype) for r in found[:count]], *found[count:]
     return found

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmomentum._checks import check_tensors
 from torchmomentum.ops._problem import Moments, Velocity
 from torchmomentum.ops.cells import Cell, State
-from torchmomentum.ops.cpu.library import call
+from torchmomentum.ops.cpu.library import call, contiguous
 from torchmomentum.ops.filters.adam import largest_drive
 
 STEPPED = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}  # by the kernel's numbers
@@ -46,7 +46,8 @@ def step(
         of the input that.
 
     Raises:
-        ValueError: A shape that does not fit the others: the kernel reads memory by them.
+        ValueError: A shape that does not fit the others: the kernel reads memory by them; no
+            feature; a velocity of the input without ``weight_ih`` and ``bias_ih``.
     """
     velocity: Tensor | None
     rms: Tensor | None
@@ -56,6 +57,10 @@ def step(
     elif rule is not None:
         velocity, rms = rule.velocity, rule.rms
         numbers = float(rule.mu), float(rule.gain), float(rule.beta), float(rule.eps)
+    if before is not None and (weight_ih is None or bias_ih is None):
+        raise ValueError("a velocity of the input needs weight_ih and bias_ih")
+    if x.shape[1] == 0:
+        raise ValueError("the input must have at least one feature, got 0")
     h, c = state if len(state) == 2 else (state[0], None)
     (batch, hidden), inputs = h.shape, x.shape[1]
     width = cell.gates * hidden
@@ -73,9 +78,8 @@ def step(
         ],
         x.dtype,
     )
-    weights = weight_ih, bias_ih, weight_hh, bias_hh
-    read = [x if x is None else x.contiguous() for x in (x, *weights)]
-    held = [x if x is None else x.contiguous() for x in (h, c, velocity, rms)]
+    read = contiguous(x, weight_ih, bias_ih, weight_hh, bias_hh)
+    held = contiguous(h, c, velocity, rms)
     new = [x if x is None else torch.empty_like(x) for x in held]
     drives, tail = momentum_before(before)
     filtered = None if drives is None else torch.empty_like(drives)

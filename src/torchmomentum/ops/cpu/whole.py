@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchmomentum.ops._problem import Problem
 from torchmomentum.ops.cpu.chunks import most_chunks
-from torchmomentum.ops.cpu.library import call
+from torchmomentum.ops.cpu.layer import begun
+from torchmomentum.ops.cpu.library import call, contiguous
 from torchmomentum.ops.cpu.pool import empty
 from torchmomentum.ops.cpu.step import LARGEST, STEPPED, momentum_before
 
+_LARGE = 2**22  # weights of a matrix, beyond which a call is nothing beside what it computes
+
 
 def serves(problem: Problem) -> bool:
-    """Whether the layer is a plain one, whose gates fit the cache."""
-    time, batch, _ = problem.x.shape
-    width = problem.weight_hh.shape[0]
+    """Whether the layer is a plain one of one chunk, and its weights are not large."""
+    time, batch, inputs = problem.x.shape
+    width, hidden = problem.weight_hh.shape
     return (
         problem.weight_ih is not None
         and problem.cell.key in STEPPED
@@ -26,6 +28,7 @@ def serves(problem: Problem) -> bool:
         and problem.moments is None
         and problem.modifiers.is_plain()
         and not problem.bfloat16_products
+        and width * max(inputs, hidden) <= _LARGE
         and (time > 1 or batch * width <= LARGEST)
         and most_chunks(time, batch, width) == 1
     )
@@ -34,10 +37,6 @@ def serves(problem: Problem) -> bool:
 def _sizes(problem: Problem) -> list[int]:
     time, batch, inputs = problem.x.shape
     return [STEPPED[problem.cell.key], time, batch, inputs, problem.weight_hh.shape[1]]
-
-
-def _contiguous(*tensors: Tensor | None) -> list[Any]:
-    return [x if x is None else x.contiguous() for x in tensors]
 
 
 def whole_forward(problem: Problem) -> tuple[Tensor, ...]:
@@ -50,7 +49,7 @@ def whole_forward(problem: Problem) -> tuple[Tensor, ...]:
     velocity, numbers = momentum_before(problem.velocity)
     made = None if velocity is None else empty(x, time, *velocity.shape)
     weights = problem.weight_ih, problem.bias_ih, problem.weight_hh, problem.bias_hh
-    read = _contiguous(x, *weights, h, c[0] if c else None)
+    read = contiguous(x, *weights, h, c[0] if c else None)
     arrays = *read, velocity, made, gates, out, kept
     call("layer_forward", *sizes, torch.get_num_threads(), *arrays, *numbers)
     last = [out[-1].clone(), *[kept[-1].clone() for _ in c]]
@@ -73,17 +72,14 @@ def whole_backward(
         grads: Of the outputs, the last state and the last velocity, each or None.
     """
     x, (h, *c), (out, gates, kept, *made) = problem.x, problem.state, results
-    dh, *dc = [
-        s.new_zeros(s.shape) if g is None else g.clone(memory_format=torch.contiguous_format)
-        for s, g in zip(problem.state, grads[1:], strict=False)
-    ]
+    dh, *dc = begun(problem.state, grads[1 : 1 + len(problem.state)])
     local = empty(x, *x.shape[:2], problem.weight_hh.shape[0])
     recurrent = empty(x, *local.shape) if problem.cell.key == "GRU" else local
     weights = problem.weight_ih, problem.bias_ih, problem.weight_hh, problem.bias_hh
     pulled = [None if w is None else w.new_empty(w.shape) for w in weights]
-    of_x = x.new_empty(x.shape) if problem.input_grad else x.new_zeros(x.shape)
-    asked = of_x if problem.input_grad else None
-    read = _contiguous(*(made or (x,)), weights[0], weights[2], h, c[0] if c else None)
+    asked = None if made or not problem.input_grad else x.new_empty(x.shape)
+    of_x = x.new_zeros(x.shape) if asked is None else asked
+    read = contiguous(*(made or (x,)), weights[0], weights[2], h, c[0] if c else None)
     seen = gates, out, kept, None if grads[0] is None else grads[0].contiguous()
     arrays = *read, *seen, dh, dc[0] if dc else None, local, recurrent, *pulled, asked
     call("layer_backward", *_sizes(problem), len(made), torch.get_num_threads(), *arrays)

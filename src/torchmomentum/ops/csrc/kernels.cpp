@@ -7,9 +7,9 @@
 // anything is written.
 //
 // All arrays are contiguous: sequences (T, B, width), states (B, H). Gates stand in torch.nn's
-// order. A forward without weights has its product in the pre-activations already. A backward leaves
-// the gradients of the pre-activations, from which those of the weights are one large product each,
-// made outside.
+// order. A forward without weights has its product in the pre-activations already. A cell's backward
+// leaves the gradients of the pre-activations; from them sums.h makes those of the weights, by one
+// large product each.
 
 #include "adam.h"
 #include "filter.h"

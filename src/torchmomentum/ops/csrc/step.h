@@ -1,4 +1,5 @@
-// One step of a stream in one call: the drive, the rule, the recurrent product and the cell.
+// One step in one call, of a stream or of a layer: the drive, the rule, the recurrent product and
+// the cell.
 #pragma once
 
 #include "adam.h"
@@ -51,6 +52,14 @@ struct Affine {
     for (; n < columns.last; ++n)
       for (int64_t row = 0; row < rows; ++row)
         dots<1>(row, n, y);
+  }
+
+  // All of y, in one thread where there are few rows.
+  void values(float *y, int64_t threads) const {
+    if (packs())
+      all(y, threads);
+    else
+      some(Share{0, width}, y);
   }
 
   // All of y, for many rows.

@@ -30,10 +30,7 @@ void layer_forward(int64_t cell, int64_t time, int64_t batch, int64_t inputs, in
                     (bias_hh && n < added ? bias_hh[n] : 0.0f);
   Affine affine = drive.affine;
   affine.bias = shift.data;
-  if (affine.packs())
-    affine.all(gates, threads);
-  else
-    affine.some(Share{0, width}, gates);
+  affine.values(gates, threads);
   pack_forward(packed.data, weight_hh, count, hidden, 0, threads);
   const Problem problem{time, batch, hidden, nullptr, threads};
   const Packed weights{packed.data, hidden, false};
