@@ -235,6 +235,35 @@ def test_what_a_gain_leaves_to_momentum_is_what_table_5_tells():
             assert told.format(*better) in page
 
 
+def test_the_gradients_of_figure_2_are_what_its_page_tells():
+    found = load_results(RESULTS / "figure2")
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    told = " ".join(page.partition("## Figure 2")[2].partition("<!--")[0].split())
+
+    def last(model, value="state_last"):
+        return {run.seed: run.values[value] for run in found.runs if run.arm["model"] == model}
+
+    led, most = "@mu=0.6@step_size=0.9", "@mu=0.999@step_size=0.6"
+    plain, momentum = last("dtriv"), last("momentum-dtriv" + led)
+    beside = r"with \(\mu = 0.6\)"
+    both = (
+        "({:.2f} and {:.2f} at the last record of seeds 0 and 2, " + beside + " {:.2f} and {:.2f})"
+    )
+    assert both.format(plain[0], plain[2], momentum[0], momentum[2]) in told
+    assert f"In seed 1 they are {plain[1]:.3f} and {momentum[1]:.3f}:" in told
+    each = "{:.2f}, {:.2f} and {:.2f}"
+    three = f"({each} at the last record, {beside} {each})"
+    assert three.format(*last("rnn").values(), *last("momentum-rnn" + led).values()) in told
+    assert max(last("momentum-rnn" + most).values()) < 1e-7
+    inputs = [last(name, "input_last") for name in ("dtriv", "momentum-dtriv" + led)]
+    (a, b), (c, d) = ([each[seed] for seed in (0, 2)] for each in inputs)
+    assert f"{a:.1f} and {b:.1f} without in seeds 0 and 2" in told
+    assert f"{c:.1f} in both with" in told
+    assert f"{c:.1f}" == f"{d:.1f}"
+    far = last("momentum-dtriv" + most, "input_last")
+    assert f"{far[0]:.1f} and {far[2]:.1f} with 0.999" in told
+
+
 def test_copying_is_what_the_findings_tell():
     found = load_results(RESULTS / "findings-copying")
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
