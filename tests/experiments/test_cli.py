@@ -156,6 +156,7 @@ def test_digits_import_no_pictures(tmp_path):
         (["report", "."], ". has no results, no runs"),
         (["report", ".", "--markdown"], "results.json does not exist"),
         (["report", ".", ".", "--markdown"], "Markdown is of one PATH, got 2"),
+        (["report", ".", "--markdown", "--mark", "x"], "--mark is of the document that --into"),
         (["report", ".", "--markdown", "--out", "x.md"], "--out is the page's file; Markdown is"),
         (["report", ".", "--into", "x.md", "--out", "y.md"], "--out is the page's file"),
         (["report", ".", "--table", "comparisn"], "did you mean comparison"),

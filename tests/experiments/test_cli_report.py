@@ -134,3 +134,8 @@ def test_a_port_in_use_is_one_line(folder, capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert f"port {port} of 127.0.0.1: Address already in use; give another --port" in err
+
+
+def test_what_is_printed_is_the_file(capsys):
+    assert main(["report", str(RESULTS / "figure7"), "--markdown"]) == 0
+    assert capsys.readouterr().out == (RESULTS / "figure7" / "table.md").read_text()

@@ -40,13 +40,15 @@ def add(commands: Commands) -> None:
     text.add_argument(
         "--into", metavar="FILE", type=Path, help="put it into a document with the marks of --mark"
     )
-    text.add_argument("--mark", default="results", metavar="NAME", help="<!-- NAME:begin --> ...")
+    text.add_argument("--mark", metavar="NAME", help="<!-- NAME:begin --> ..., default results")
 
 
 def run(options: argparse.Namespace) -> None:
     """Makes a page of recorded results, or a table in Markdown."""
     if options.table is not None:
         check_name("table", options.table, TABLES)
+    if options.mark is not None and options.into is None:
+        raise UsageError("--mark is of the document that --into names")
     if options.markdown or options.into is not None:
         _write_markdown(options)
     else:
@@ -95,9 +97,9 @@ def _write_markdown(options: argparse.Namespace) -> None:
     if options.figures:
         _draw(results, path if path.is_dir() else path.parent)
     if options.into is None:
-        print(text)
+        print(text, end="")
     else:
-        insert(options.into, options.mark, text)
+        insert(options.into, options.mark or "results", text)
 
 
 def _write_page(options: argparse.Namespace) -> None:
