@@ -28,3 +28,9 @@ def threads(request):
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Layers run on our kernels, which on v2 are slower than PyTorch's and not chosen."""
+    monkeypatch.setattr("torchmomentum.ops._choose.instruction_set", lambda: "v3")

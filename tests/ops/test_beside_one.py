@@ -14,7 +14,6 @@ from torchmomentum.ops import (
     serves_beside_one,
     timed,
 )
-from torchmomentum.ops import _choose as choosing
 
 pytestmark = pytest.mark.skipif(not available(), reason="no compiled kernels here")
 
@@ -72,12 +71,6 @@ def test_a_kernel_serves_beside_one_where_no_gradient_is_asked():
 def test_a_kernel_serves_beside_one_in_float32():
     assert not serves_beside_one(torch.ones(1, 2, 3).double())
     assert not serves_beside_one(torch.ones(1, 2, 3), torch.zeros(2, 4).double())
-
-
-@pytest.fixture
-def fast(monkeypatch):
-    """Ours are the faster kernels, as those of v2 are not."""
-    monkeypatch.setattr(choosing, "instruction_set", lambda: "v3")
 
 
 def test_a_layer_computes_the_same_by_the_kernel_and_where_the_input_needs_a_gradient(fast):
