@@ -46,6 +46,11 @@ class Search:
         if self.trials is not None and self.sampler == "grid":
             raise UsageError(f"a grid tries all values, --tune NAME=X,X,..., not {self.trials}")
 
+    @property
+    def trial_seeds(self) -> range:
+        """Of each trial's trainings."""
+        return range(FRESH, FRESH + self.seeds)
+
     def of(self, study: Study, run: Run) -> Sweep | None:
         """The trials of one arm; None where it takes nothing of what is tried."""
         settings, model = {**study.settings, **run.arm}, run.arm["model"]
@@ -69,7 +74,7 @@ class Search:
             settings=settings,
             space=space,
             trials=self.trials or len(first),
-            seeds=range(FRESH, FRESH + self.seeds),
+            seeds=self.trial_seeds,
             higher_is_better=bool(study.higher_is_better),
             sampler="grid" if self.trials is None else self.sampler,
             first=first,
@@ -126,8 +131,8 @@ def searched(
         names += [name for trial in found for name in trial.runs]
         view[arm_key(arm)] = _told(run, sweep, found)
     settings = {**study.settings, "models": called}
-    seeds = [*range(FRESH, FRESH + search.seeds)]
-    told = {**study.view, "searched": view, "tuning_seeds": seeds, "trial_runs": names}
+    seeds = {"tuning_seeds": [*search.trial_seeds]}
+    told = {**study.view, "searched": view, **seeds, "trial_runs": names}
     return replace(study, axes={}, arms=kept, settings=settings, table="tuned", view=told)
 
 

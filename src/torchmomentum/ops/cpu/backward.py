@@ -55,7 +55,8 @@ class _Sums:
         sizes = len(local) * layer.batch, layer.width, layer.inputs, *self.options
         if self.weight_input is None:
             self.x[steps] = local
-            call("input_sums", *sizes, local, None, None, None, bias, None)
+            if bias is not None:
+                call("input_sums", *sizes, local, None, None, None, bias, None)
             return
         asked = self.x[steps] if layer.problem.input_grad else None
         rows, weight = layer.rows(steps), self.weight_input

@@ -53,9 +53,7 @@ def filtered_backward(
         return whole_backward(problem, (*kept[:3], made), grads)
     inner, states = _reading(problem, made), len(problem.state)
     _, *found = backward(inner, kept, grads[:-1])
-    state, weight, rest = found[:states], found[states], found[states + 1 :]
-    weight_hh, *rest = rest
+    weight, weight_hh, *rest = found[states:]
     split = weight[:, :-1].contiguous(), weight_hh, weight[:, -1].contiguous()
-    velocity = problem.velocity
-    last = [] if velocity is None else [torch.zeros_like(velocity.velocity)]
-    return [torch.zeros_like(problem.x), *state, *split, *rest, *last]
+    of_x, of_velocity = torch.zeros_like(problem.x), torch.zeros_like(made[0])
+    return [of_x, *found[:states], *split, *rest, of_velocity]

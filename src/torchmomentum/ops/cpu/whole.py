@@ -85,6 +85,5 @@ def whole_backward(
     call("layer_backward", *_sizes(problem), len(made), torch.get_num_threads(), *arrays)
     weight_ih, bias_ih, weight_hh, bias_hh = pulled
     found = [of_x, dh, *dc, weight_ih, weight_hh, bias_ih, bias_hh]
-    if problem.velocity is not None:
-        found.append(torch.zeros_like(problem.velocity.velocity))
+    found += [torch.zeros_like(each[0]) for each in made]  # of the velocity
     return [each for each in found if each is not None]

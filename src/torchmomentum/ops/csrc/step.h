@@ -162,19 +162,20 @@ static inline void step_gates(const Affine &drive, const Affine &recurrent, cons
   });
 }
 
-// Turns a step's pre-activations, and a GRU's recurrent part of n, into the new state.
-static inline void step_cell(int64_t cell, int64_t batch, int64_t hidden, float *pre, float *inner,
-                             const float *h, const float *c, float *out, float *cells) {
-  const Problem one{1, batch, hidden, nullptr, 1};
-  const Packed none{};
-  const Norms plain = Norms::from(nullptr);
+// A plain cell's steps from their pre-activations on. `kept` is of an LSTM's cells or a GRU's inner
+// products. Without weights the products are in what it reads already, with a GRU's bias of n, which
+// is else given.
+static inline void run_plain(const Problem &p, int64_t cell, float *gates, const float *h,
+                             const float *c, const Packed &weights, const float *bias_n, float *out,
+                             float *kept) {
+  const Norms none = Norms::from(nullptr);
   if (cell == STEP_LSTM)
-    run_forward(one, Lstm{pre, out, cells, h, c, none, {}, {}, {}, plain});
+    run_forward(p, Lstm{gates, out, kept, h, c, weights, {}, {}, {}, none});
   else if (cell == STEP_GRU)
-    run_forward(one, Gru{pre, out, inner, h, none, nullptr, {}, {}, plain});
+    run_forward(p, Gru{gates, out, kept, h, weights, bias_n, {}, {}, none});
   else
-    run_forward(one, Rnn{pre, out, h, none, cell == STEP_RELU ? RELU : TANH, nullptr, nullptr, {},
-                         {}, plain});
+    run_forward(p, Rnn{gates, out, h, weights, cell == STEP_RELU ? RELU : TANH, nullptr, nullptr,
+                       {}, {}, none});
 }
 
 } // namespace
@@ -197,6 +198,7 @@ void cell_step(int64_t cell, int64_t batch, int64_t inputs, int64_t hidden, int6
   step_gates(drive.affine, Affine{h, weight_hh, bias_hh, batch, hidden, width},
              StepRule{Adam::of(mu, gain, beta, eps), v, r, new_v, new_r}, pre.data,
              cell == STEP_GRU ? inner.data : nullptr, threads);
-  step_cell(cell, batch, hidden, pre.data, inner.data, h, c, out, cells);
+  run_plain(Problem{1, batch, hidden, nullptr, 1}, cell, pre.data, h, c, Packed{}, nullptr, out,
+            cell == STEP_GRU ? inner.data : cells);
 }
 }

@@ -20,7 +20,8 @@ void layer_forward(int64_t cell, int64_t time, int64_t batch, int64_t inputs, in
   if (time == 1) { // a step alone is not worth the packing
     step_gates(drive.affine, Affine{h, weight_hh, bias_hh, batch, hidden, width}, StepRule{}, gates,
                cell == STEP_GRU ? kept : nullptr, threads);
-    step_cell(cell, batch, hidden, gates, kept, h, c, out, kept);
+    run_plain(Problem{1, batch, hidden, nullptr, 1}, cell, gates, h, c, Packed{}, nullptr, out,
+              kept);
     return;
   }
   const Scratch shift(width), packed(packed_size(count, hidden));
@@ -32,17 +33,8 @@ void layer_forward(int64_t cell, int64_t time, int64_t batch, int64_t inputs, in
   affine.bias = shift.data;
   affine.values(gates, threads);
   pack_forward(packed.data, weight_hh, count, hidden, 0, threads);
-  const Problem problem{time, batch, hidden, nullptr, threads};
-  const Packed weights{packed.data, hidden, false};
-  const Norms plain = Norms::from(nullptr);
-  if (cell == STEP_LSTM)
-    run_forward(problem, Lstm{gates, out, kept, h, c, weights, {}, {}, {}, plain});
-  else if (cell == STEP_GRU)
-    run_forward(problem, Gru{gates, out, kept, h, weights, bias_hh ? bias_hh + added : nullptr, {},
-                             {}, plain});
-  else
-    run_forward(problem, Rnn{gates, out, h, weights, cell == STEP_RELU ? RELU : TANH, nullptr,
-                             nullptr, {}, {}, plain});
+  run_plain(Problem{time, batch, hidden, nullptr, threads}, cell, gates, h, c,
+            Packed{packed.data, hidden, false}, bias_hh ? bias_hh + added : nullptr, out, kept);
 }
 
 // The gradients of the state in place of those of the last, and those of weights, biases and input,
