@@ -70,12 +70,13 @@ def test_modifiers(mode, modified, threads, poisoned, monkeypatch):
     shapes[7, 3, 2, 5] = 21  # all steps at once
     for (time, batch, inputs, hidden), rows in shapes.items():
         monkeypatch.setattr(chunks, "_ROWS", rows)  # chunks of three steps, of one
-        tensors = arguments(mode, (time, batch, inputs, hidden), moments=time % 2 == 0)
-        given = MODIFIED[modified](time, batch, hidden)
-        if "steps" in given:
-            tensors["previous"] = draw(batch, hidden)
-        for lengths in (None, torch.randint(1, time + 1, (batch,))):
-            check_kernel(mode, tensors, lengths, given)
+        for moments in (True, False):
+            tensors = arguments(mode, (time, batch, inputs, hidden), moments=moments)
+            given = MODIFIED[modified](time, batch, hidden)
+            if "steps" in given:
+                tensors["previous"] = draw(batch, hidden)
+            for lengths in (None, torch.randint(1, time + 1, (batch,))):
+                check_kernel(mode, tensors, lengths, given)
 
 
 @pytest.mark.parametrize("mode", ["LSTM", "GRU"])

@@ -91,6 +91,10 @@ def test_runs_and_reports(kind, tmp_path, capsys):
     assert "| 3, 2, 2, 4 |" in capsys.readouterr().out
 
 
+_CHUNKED = ("RMSPropLSTM", "AdamLSTM", "LookaheadSRLSTM")  # however few steps there are
+_RULED = ("SRLSTM", "RMSPropLSTM", "AdamLSTM")
+
+
 @pytest.mark.skipif(not available(), reason="no C++ compiler here")
 @pytest.mark.parametrize("long", [False, True])
 def test_the_profile_adds_up(long, tmp_path, monkeypatch):
@@ -100,6 +104,7 @@ def test_the_profile_adds_up(long, tmp_path, monkeypatch):
     shape = ["--shape", "30,4,5,16", "--quiet"]
     assert main(["bench", "profile", "--seconds", "0.01", "--out", str(tmp_path), *shape]) == 0
     for name, found in load_results(tmp_path / "profile").runs[0].values.items():
+        assert list(found) == [f"{part}_ms" for part in ("step", *PARTS, "around")]
         parts = {key.removesuffix("_ms") for key, value in found.items() if value > 0}
         assert min(found.values()) >= 0
         assert found["step_ms"] > max(value for key, value in found.items() if key != "step_ms")
@@ -107,10 +112,6 @@ def test_the_profile_adds_up(long, tmp_path, monkeypatch):
         if name in _RULED or (long and name == "MomentumLSTM"):
             expected.add("rule")
         assert parts == {"step", "around", *expected}
-
-
-_CHUNKED = ("RMSPropLSTM", "AdamLSTM", "LookaheadSRLSTM")  # however few steps there are
-_RULED = ("SRLSTM", "RMSPropLSTM", "AdamLSTM")
 
 
 def test_the_profile_knows_every_kernel():
