@@ -80,6 +80,14 @@ def test_results_that_are_there_are_not_written_over(few, tmp_path):
         run_all([other], place, out, quiet=True, resume=True)
 
 
+def test_each_study_of_all_has_the_scale_asked_for_or_its_own(tmp_path):
+    for asked, scale in {"smoke": "smoke", "desk": "paper", "paper": "paper"}.items():
+        planned, _ = plan_all(asked, 1, {}, Place(tmp_path / "runs", tmp_path, offline=True))
+        slides = [each for each in planned if each.study.name.startswith("slides-")]
+        assert len(slides) == 8
+        assert {each.scale for each in slides} == {scale}
+
+
 @pytest.mark.parametrize(
     ("scale", "seeds", "message"),
     [("dsek", None, "unknown scale 'dsek'"), ("smoke", 0, "seeds must be at least 1, got 0")],

@@ -107,7 +107,7 @@ def test_the_measures_of_a_prediction():
 @pytest.mark.parametrize("name", SLIDES)
 def test_reproduces_and_resumes(name, tmp_path, capsys):
     out = tmp_path / "out"
-    arguments = ["reproduce", name, "--iterations", "150", "--seeds", "2", "--jobs", "1"]
+    arguments = ["reproduce", name, "--scale", "smoke", "--seeds", "2", "--jobs", "1"]
     arguments += ["--out", str(out), "--runs", str(tmp_path / "runs"), "--quiet"]
     assert main(arguments) == 0
     assert "k = 1" in capsys.readouterr().out

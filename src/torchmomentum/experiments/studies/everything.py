@@ -24,7 +24,7 @@ class Planned(NamedTuple):
 
     Attributes:
         study: The study.
-        scale: Of its scales the one that is asked for, or its only one.
+        scale: Of its scales the one that is asked for, or its own where it has no such one.
         seeds: How many; None for the scale's.
         changes: Settings that the user chose.
         runs: Its runs, or where it is tuned the trials.
@@ -46,7 +46,7 @@ def _planned(
         UsageError: It cannot be computed here.
     """
     study: Study = STUDIES.find(name)
-    scaled = scale if study.scales else None
+    scaled = scale if scale in study.scales else None
     own = {key: value for key, value in changes.items() if key in study.options}
     planned = study.plan(scaled, seeds=seeds, changes=own)
     if study.tuning is not None:
