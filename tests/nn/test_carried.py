@@ -234,6 +234,16 @@ def test_a_loss_is_told_once_with_its_remedy():
     assert _told(copy.deepcopy(tnn.LSTM(N, H)), x, lost) == []  # has no momentum to lose
 
 
+@pytest.mark.parametrize(("looks", "told"), [(15, 1), (16, 0)])
+def test_no_more_than_sixteen_states_are_looked_at(looks, told):
+    """Each look waits for a GPU."""
+    layer, x = tnn.MomentumLSTM(N, H), torch.randn(T, B, N)
+    zero, lost = torch.zeros(1, B, H), torch.ones(1, B, H)
+    for _ in range(looks):
+        assert _told(layer, x, (zero, zero)) == []
+    assert len(_told(layer, x, (lost, lost))) == told
+
+
 def test_the_state_of_another_layer_begins_without_momentum_and_without_a_word():
     encoder, decoder = (tnn.LSTM(N, H, momentum=tnn.Momentum(0.9, 0.9)) for _ in range(2))
     x, zero = torch.randn(T, B, N), decoder.initial_state(B)[2]

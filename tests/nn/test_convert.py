@@ -38,6 +38,13 @@ class Doubled(nn.LSTM):
         return out * self.scale, state
 
 
+class Named(nn.LSTM):
+    """A subclass whose forward is its parent's and nothing else."""
+
+    def forward(self, x):
+        return super().forward(x)
+
+
 class Alone(nn.LSTM):
     """A subclass that does not ask its parent."""
 
@@ -123,8 +130,18 @@ def test_what_a_subclass_adds_stays():
     x = torch.randn(5, 2, 3)
     assert torch.equal(layer(x)[0], 2 * expected(x)[0])
     assert type(layer).__name__ == "Doubled"
+    assert type(layer).__module__ == Doubled.__module__
     assert isinstance(layer, Doubled)
     assert type(tm.nn.to_torch(layer)) is Doubled
+
+
+def test_a_forward_that_is_its_parents_alone():
+    layer = Named(3, 4)
+    expected = tm.nn.LSTM(3, 4, momentum=MOMENTUM)
+    expected.load_state_dict(layer.state_dict())
+    tm.nn.momentumize(layer, MOMENTUM)
+    x = torch.randn(5, 2, 3)
+    assert torch.equal(layer(x)[0], expected(x)[0])
 
 
 def _saved(model):
@@ -283,6 +300,8 @@ def test_nothing_to_convert():
         tm.nn.momentumize(Model(), MOMENTUM, where="x")
     with pytest.raises(TypeError, match=r"momentum must be a rule .* got float"):
         tm.nn.momentumize(Model(), 0.6)
+    with pytest.raises(TypeError, match=r"momentum must be a rule .* got None"):
+        tm.nn.momentumize(Model(), None)
 
 
 def test_a_rule_that_does_not_fit_changes_nothing():
@@ -293,6 +312,8 @@ def test_a_rule_that_does_not_fit_changes_nothing():
     assert [type(module) for module in model] == [nn.LSTM, nn.LSTM]
     with pytest.raises(ValueError, match="no recurrent weights, and no the rule Momentum"):
         tm.nn.momentumize(tm.nn.MinGRU(3, 4), hidden)
+    cell = tm.nn.momentumize(nn.LSTMCell(3, 4), hidden)  # has no projection
+    assert cell.momentum.space == "hidden"
 
 
 def test_tied_weights_stay_tied():

@@ -36,6 +36,21 @@ def test_from_torch():
             tm.nn.from_torch(wrong, MOMENTUM)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRUCell])
+def test_from_torch_takes_a_rule_as_it_is_now(kind):
+    rule = tm.nn.Momentum(0.9, 0.6, learnable=True)
+    with torch.no_grad():
+        rule.logit_mu.fill_(0.0)  # learned: a new rule begins at 0.9
+    layer = kind(3, 4, device="meta")
+    drawn = torch.get_rng_state()
+    made = tm.nn.from_torch(layer, rule)
+    assert torch.equal(torch.get_rng_state(), drawn)  # the weights are there: none are drawn
+    assert rule.mu.item() == 0.5
+    assert made.momentum is not rule
+    assert made.momentum.logit_mu.is_meta
+    assert tm.nn.from_torch(kind(3, 4), rule).momentum.mu.item() == 0.5
+
+
 @pytest.mark.parametrize("change", ["norm", "prune"])
 def test_from_torch_rejects_weights_that_are_made(change):
     layer = nn.LSTM(3, 4)
@@ -95,6 +110,7 @@ def test_ours_become_torchs():
 )
 def test_what_torch_does_not_have_is_left(make, why):
     layer = make()
-    with pytest.warns(UserWarning, match=f"the model .* is left: it .*{why}"):
+    with pytest.warns(UserWarning, match=f"the model .* is left: it .*{why}") as told:
         assert tm.nn.to_torch(layer) is layer
+    assert told[0].filename == __file__
     assert isinstance(layer, tm.nn.Recurrent)

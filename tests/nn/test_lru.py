@@ -111,3 +111,12 @@ def test_a_decay_that_is_the_same_at_each_step(reverse):
     run = lambda *t: linear_scan(*t, gain=0.7, reverse=reverse)  # noqa: E731
     assert torch.autograd.gradcheck(run, doubles)
     assert torch.autograd.gradgradcheck(run, doubles)
+
+
+@pytest.mark.parametrize("drawn", [0.0, 1.0])
+def test_eigenvalues_at_the_edges_of_the_ring_have_logarithms(drawn, monkeypatch):
+    layer = tnn.LRU(N, H)
+    monkeypatch.setattr(torch, "rand", lambda *size, **how: torch.full(size, drawn, **how))
+    layer.reset_parameters()
+    for name in ("nu_log_l0", "theta_log_l0", "gamma_log_l0"):
+        assert getattr(layer, name).isfinite().all()

@@ -294,3 +294,31 @@ def test_the_papers_names():
 def test_a_rate_of_the_tangents_out_of_its_range_is_named(lr):
     with pytest.raises(ValueError, match=r"orthogonal_lr must be in \[0, inf\)"):
         tnn.orthogonal_parameter_groups(tnn.OrthogonalRNN(3, 4), orthogonal_lr=lr)
+
+
+def test_what_stands_where_nothing_is_said():
+    each = tnn.OrthogonalRNN(3, 4).orthogonal[0]
+    assert each.extra_repr() == tnn.Trivialization(4).extra_repr()
+    assert each.extra_repr() == "4, exp, rebase_every=1, cayley"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_step_before_a_conversion_counts(overwrite):
+    each = tnn.Trivialization(4)
+    each()
+    nn.init.normal_(each.tangent)  # as an optimizer writes it
+    before = torch.__future__.get_overwrite_module_params_on_conversion()
+    torch.__future__.set_overwrite_module_params_on_conversion(overwrite)
+    try:
+        each.double()
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(before)
+    each()
+    assert int(each.rebases) == 1
+    assert not each.tangent.any()
+
+
+@pytest.mark.parametrize("init", ["cayley", "henaff"])
+def test_all_is_made_where_it_is_to_lie(init):
+    each = tnn.Trivialization(4, init=init, device="meta")
+    assert {t.device.type for t in (each.tangent, each.base, each.steps, each.rebases)} == {"meta"}

@@ -60,6 +60,7 @@ def test_the_same_rule_and_torchs_layers_load_as_ever():
     own.load_state_dict(plain.state_dict())
     own.load_state_dict(_lstm().state_dict())  # trained without a rule: it is being added
     own.load_state_dict(dict(own.state_dict()))  # no metadata
+    assert own.state_dict(destination={}).keys() == own.state_dict().keys()
 
 
 def test_learned_values_are_the_state_dicts_own():

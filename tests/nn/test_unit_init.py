@@ -49,6 +49,14 @@ def test_each_unit_has_a_root_mean_square_of_one_where_steps_count(make, form):
         assert torch.equal(now[name], before[name]), name
 
 
+def _overflowing():
+    """A layer whose first unit alone has drives that are infinite."""
+    layer = nn.LSTM(3, 2)
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1e-20)[0] = 1e20
+    return layer
+
+
 def test_layers_above_stay_as_they_are_and_so_does_a_unit_that_sees_nothing():
     layer = nn.LSTM(3, 2, 2, bias=False)
     with torch.no_grad():
@@ -70,6 +78,7 @@ def test_layers_above_stay_as_they_are_and_so_does_a_unit_that_sees_nothing():
         ),
         (nn.LSTM(3, 2), torch.ones(4, 2, 5), ValueError, "input must have 3 features, got 5"),
         (nn.LSTM(3, 2), torch.full((4, 2, 3), torch.inf), ValueError, "input must be finite"),
+        (_overflowing(), torch.full((4, 2, 3), 1e20), ValueError, "so must the drives"),
     ],
 )
 def test_what_does_not_fit_is_named(layer, x, error, message):

@@ -79,3 +79,13 @@ def test_wrong_matrices(call):
     for shape in ((2, 3), (2,), (1, 2, 2)):
         with pytest.raises(ValueError, match=r"must be a square matrix, got shape \("):
             call(torch.zeros(shape))
+
+
+@maps
+def test_a_map_keeps_the_type_whatever_the_default(map):
+    a, before = _skew(3, 1.0, torch.float32), torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert MAPS[map](a).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(before)

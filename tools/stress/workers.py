@@ -24,6 +24,9 @@ _COMMAND = (
     *("--space", "lr=1e-4:1e-1:log", "--space", "mu=0:0.99", "--checkpoint-every", "5"),
 )
 
+_BETWEEN = 0.5, 5.0  # seconds between kills
+_LOOK = 0.05  # seconds until the next look whether a run has begun
+
 
 def _start(out: Path, storage: str, trials: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "torchmomentum", *_COMMAND, "--trials", str(trials)]
@@ -62,9 +65,11 @@ def _disturb(out: Path, storage: str, trials: int, workers: int, kills: int, see
     """Lets workers compute all trials, killing some; returns how many kills were left."""
     drawn, left, amid = random.Random(seed), kills, 0
     running = [_start(out, storage, trials) for _ in range(workers)]
+    pause = drawn.uniform(*_BETWEEN)
     try:
         while left and _done(out) < trials:
-            time.sleep(drawn.uniform(0.5, 5.0))
+            time.sleep(pause)
+            pause = _LOOK
             running = [process for process in running if _check(process)]
             if not running or not _begun(out):
                 running += [_start(out, storage, trials) for _ in range(workers - len(running))]
@@ -72,7 +77,7 @@ def _disturb(out: Path, storage: str, trials: int, workers: int, kills: int, see
             doomed = drawn.choice(running)
             _kill(doomed)
             amid += bool(_begun(out))
-            left -= 1
+            left, pause = left - 1, drawn.uniform(*_BETWEEN)
             running.remove(doomed)
             running.append(_start(out, storage, trials))
         for process in running:
@@ -110,7 +115,7 @@ def main() -> None:
         raise SystemExit(f"the trials differ: {found} and {expected}")
     print(f"{len(found)} trials, equal to the bit to those of one undisturbed worker")
     if left:
-        print(f"all trials had ended before {left} more kills: give more --trials")
+        raise SystemExit(f"all trials had ended before {left} more kills: give more --trials")
 
 
 def _numbers(out: Path) -> list[str]:

@@ -80,7 +80,7 @@ class _CarryingCell(WarnsOfLoss, RecurrentCell):
         if hx is None or (carrier is not None and carrier.owner != self._owner):
             return None
         sizes = input.shape[0], self.weight_ih.shape[0], self.hidden_size
-        expected = self.momentum.cell_state(*sizes, device="meta", dtype=torch.float32)
+        expected = self.momentum.cell_state(*sizes, device="meta")
         if not expected:
             return None
         features = None if carrier is None else carrier.momentum_features()

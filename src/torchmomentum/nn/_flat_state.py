@@ -78,7 +78,7 @@ class FlatState(nn.Module):
         batched = not isinstance(input, Tensor) or data.dim() == 3
         if hx is None:
             batch = read_input(self.layer, input, lengths).data.shape[1] if batched else None
-            state = self.layer.initial_state(batch, dtype=data.dtype)
+            state = self.layer.initial_state(batch)
         else:
             state = self._split(hx, batched, data.dtype)
         out, (*states, momentum) = self.layer(input, state, lengths=lengths)
