@@ -75,6 +75,15 @@ def test_begins_in_a_ring_with_states_of_unit_variance():
         # uniform: mean and variance of 4,000 draws within five of their deviations
         assert abs(values.mean() - (low + high) / 2) < 5 * (high - low) / (12 * 4000) ** 0.5
         assert abs(values.var() / ((high - low) ** 2 / 12) - 1) < 5 * (0.8 / 4000) ** 0.5
+    # the modulus says nothing of the angle
+    assert abs(torch.corrcoef(torch.stack([squares, angles]))[0, 1]) < 5 / 4000**0.5
+    # what is read and what is passed by, from inputs of variance one
+    for weight, variance in (
+        (layer.weight_ih_l0[:8000], 1 / 128),
+        (layer.weight_ih_l0[8000:], 1 / 64),
+    ):
+        assert weight.square().mean().item() == pytest.approx(variance, rel=0.02)
+    assert layer.weight_ro_l0.square().mean().item() == pytest.approx(1 / 4000, rel=0.01)
     # white noise in, and each complex state has a variance of one
     _, (_, re, im) = layer(torch.randn(60, 8, 64, dtype=torch.float64))
     assert abs((re.square() + im.square()).mean().item() - 1) < 0.05
@@ -111,6 +120,16 @@ def test_a_decay_that_is_the_same_at_each_step(reverse):
     run = lambda *t: linear_scan(*t, gain=0.7, reverse=reverse)  # noqa: E731
     assert torch.autograd.gradcheck(run, doubles)
     assert torch.autograd.gradgradcheck(run, doubles)
+
+
+def test_the_ring_is_the_whole_disk_where_nothing_is_said():
+    torch.manual_seed(0)
+    with torch.device("meta"):  # the layer says where it lies
+        layer = tnn.LRU(N, 4000, device="cpu")
+    eigenvalues = _eigenvalues(layer).detach()
+    for values, high in ((eigenvalues.abs(), 1.0), (layer.theta_log_l0.exp(), 2 * math.pi)):
+        assert values.min() < 0.05 * high
+        assert 0.99 * high < values.max() <= high * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("drawn", [0.0, 1.0])

@@ -60,11 +60,18 @@ def _overflowing():
 def test_layers_above_stay_as_they_are_and_so_does_a_unit_that_sees_nothing():
     layer = nn.LSTM(3, 2, 2, bias=False)
     with torch.no_grad():
-        layer.weight_ih_l0[0] = 0.0
+        layer.weight_ih_l0[0] = 1e-9  # as good as nothing
+        layer.weight_ih_l0[1] = 1e-5
     above = layer.weight_ih_l1.clone()
-    tnn.unit_rms_init_(layer, torch.randn(4, 2, 3))
+    tnn.unit_rms_init_(layer, torch.ones(4, 2, 3))
     assert torch.equal(layer.weight_ih_l1, above)
-    assert torch.equal(layer.weight_ih_l0[0], torch.zeros(3))
+    assert torch.equal(layer.weight_ih_l0[0], torch.full((3,), 1e-9))
+    torch.testing.assert_close(layer.weight_ih_l0[1], torch.full((3,), 1 / 3))
+
+
+def test_a_cell_has_no_lengths():
+    with pytest.raises(ValueError, match="lengths are those of a layer's sequences"):
+        tnn.unit_rms_init_(nn.GRUCell(3, 2), torch.ones(4, 3), torch.ones(4).long())
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def unit_rms_init_(
 
     Raises:
         TypeError: ``layer`` is no recurrent layer or cell.
-        ValueError: The input has another number of features, or is not finite.
+        ValueError: The input has another number of features, or is not finite. Or there are lengths
+            for a cell.
 
     Example:
         >>> lstm, x = nn.LSTM(3, 2), torch.randn(50, 8, 3) / 100
@@ -75,6 +76,8 @@ def _steps(layer: Any, input: Tensor | PackedSequence, lengths: Tensor | None) -
         return input.data
     if lengths is None:
         return input.reshape(-1, input.shape[-1])
-    if getattr(layer, "batch_first", False):
+    if isinstance(layer, nn.RNNCellBase):
+        raise ValueError("lengths are those of a layer's sequences: a cell takes one step")
+    if layer.batch_first:
         input = input.transpose(0, 1)
     return input[steps_alive(len(input), lengths.to(input.device)).squeeze(-1)]
