@@ -284,6 +284,35 @@ def test_copying_is_what_the_findings_tell():
     assert found.view["tuning_seeds"] == [1000, 1001]
 
 
+def _chosen(study):
+    """What each model reached, in mean over the seeds, by its name without the rate."""
+    found = load_results(RESULTS / study)
+    return {
+        arm["model"].rpartition("@lr=")[0]: fmean(run.values["chosen"] for run in found.of(arm))
+        for arm in found.arms()
+    }
+
+
+def test_what_to_try_first_is_told_with_what_was_measured():
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    gain, momentum = "gain-lstm@gain=8", "momentum-lstm@mu=0.6@step_size=3.2"
+    copying, speech = _chosen("findings-copying"), _chosen("findings-speech")
+    words, mnist = _chosen("findings-words"), _chosen("findings-mnist")
+    for told in (
+        f"copying: a cross-entropy of {copying[gain]:.3f} and {copying[momentum]:.3f}; the plain "
+        f"LSTM has {copying['lstm']:.3f}",
+        f"speech: an error of {speech['lstm']:.2f}; momentum {speech['momentum-lstm']:.2f}, "
+        f"RMSProp {speech['rmsprop-lstm@step_size=1@beta=0.9']:.2f} and by its recipe "
+        f"{speech['rmsprop-lstm']:.2f}, Adam {speech['adam-lstm']:.2f}",
+        f"a perplexity of {words['standardized-awd-lstm']:.1f} and {words['rms-awd-lstm']:.1f}, "
+        f"the AWD-LSTM {words['awd-lstm']:.1f}; momentum {words['momentum-awd-lstm']:.0f}, "
+        f"RMSProp {words['rmsprop-awd-lstm']:.1f}",
+        f"permuted MNIST: the plain LSTM has {mnist['lstm']:.3f} and momentum "
+        f"{mnist['momentum-lstm']:.3f}",
+    ):
+        assert told in page, told
+
+
 def test_seeds_that_chose_no_rate_say_what_the_findings_tell():
     found = load_results(RESULTS / "findings-digits")
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
