@@ -91,14 +91,23 @@ def test_stays_orthogonal(map, init, every):
     assert int(each.rebases) == {1: 1000, 100: 10, None: 0}[every]
 
 
-def test_is_led_back_to_the_manifold(monkeypatch):
+@pytest.mark.parametrize("off", [0.999, 1.001])
+def test_is_led_back_to_the_manifold_every_hundredth_time(off):
     each = tnn.Trivialization(4)
-    monkeypatch.setattr(_trivialization, "_PROJECTED_EVERY", 3)
-    each.base.mul_(1.001)
-    for rebase in range(1, 4):
-        assert each.in_manifold() == (rebase == 4)
+    each.base.mul_(off)
+    for _ in range(100):
+        assert not each.in_manifold()
         each.rebase()
     assert each.in_manifold(1e-6)
+
+
+def test_what_counts_as_in_the_manifold():
+    layer = tnn.OrthogonalRNN(3, 4, num_layers=2, dtype=torch.float64)
+    for error, held in ((0.9e-5, True), (1.5e-5, False)):
+        layer.orthogonal[1].base.copy_(torch.eye(4) * (1 + error) ** 0.5)
+        assert layer.orthogonal[1].in_manifold() == held
+        assert layer.in_manifold() == held
+        assert layer.in_manifold(2e-5)
 
 
 def _trained(layer, optimizer, steps):
@@ -321,4 +330,47 @@ def test_a_step_before_a_conversion_counts(overwrite):
 @pytest.mark.parametrize("init", ["cayley", "henaff"])
 def test_all_is_made_where_it_is_to_lie(init):
     each = tnn.Trivialization(4, init=init, device="meta")
-    assert {t.device.type for t in (each.tangent, each.base, each.steps, each.rebases)} == {"meta"}
+    assert {t.device.type for t in (each.tangent, *each.buffers())} == {"meta"}
+    with torch.no_grad():
+        assert each().is_meta
+    with torch.device("meta"):
+        each = tnn.Trivialization(4, init=init, device="cpu")
+        assert each.in_manifold()
+
+
+def test_a_new_draw_begins_the_counts_anew():
+    each = tnn.Trivialization(4)
+    each()
+    nn.init.normal_(each.tangent)
+    each()
+    assert (int(each.steps), int(each.rebases)) == (1, 1)
+    assert each.steps.dtype == each.rebases.dtype == torch.long
+    each.reset_parameters()
+    assert (int(each.steps), int(each.rebases)) == (0, 0)
+
+
+def test_a_tangent_that_is_put_in_is_trained_as_the_first_was():
+    each = tnn.Trivialization(4, rebase_every=2)
+    each.tangent = nn.Parameter(torch.zeros(4, 4))
+    for _ in range(3):
+        each()
+        nn.init.normal_(each.tangent)
+    assert (int(each.steps), int(each.rebases)) == (2, 1)
+
+
+def test_a_step_of_a_copy_before_its_first_forward_counts():
+    other = copy.deepcopy(tnn.Trivialization(4))
+    nn.init.normal_(other.tangent)
+    other()
+    assert int(other.rebases) == 1
+
+
+def test_a_batch_of_tangents_without_gradients():
+    each, tangents = tnn.Trivialization(4), torch.randn(3, 4, 4)
+
+    def at(tangent):
+        return torch.func.functional_call(each, {"tangent": tangent}, ())
+
+    with torch.no_grad():
+        found = torch.func.vmap(at)(tangents)
+        torch.testing.assert_close(found, torch.stack([*map(at, tangents)]))

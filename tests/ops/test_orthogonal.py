@@ -23,7 +23,7 @@ def _error(u):
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 3e-6), (torch.float64, 2e-14)])
-@pytest.mark.parametrize("norm", [1e-8, 0.4, 0.84, 0.86, 1.0, 30.0])
+@pytest.mark.parametrize("norm", [1e-8, 0.4, 0.84, 0.86, 1.0, 1.63, 1.69, 30.0])
 @pytest.mark.parametrize("size", [1, 2, 7, 64])
 def test_the_exponential_is_torchs(size, norm, dtype, bound):
     a = torch.zeros(1, 1, dtype=torch.float64) if size == 1 else _skew(size, norm)
@@ -89,3 +89,38 @@ def test_a_map_keeps_the_type_whatever_the_default(map):
         assert MAPS[map](a).dtype == torch.float32
     finally:
         torch.set_default_dtype(before)
+
+
+@maps
+def test_a_matrix_that_does_not_move_costs_no_map(map, monkeypatch):
+    base, zero = _orthogonal(5), torch.zeros(5, 5, dtype=torch.float64)
+
+    def fail(a):
+        raise AssertionError("the map was evaluated")
+
+    monkeypatch.setitem(MAPS, map, fail)
+    assert torch.equal(moved(base, zero, map), base)
+    with pytest.raises(AssertionError, match="the map was evaluated"):
+        moved(base, _skew(5, 1.0), map)
+
+
+def test_what_is_nearly_orthogonal_needs_no_decomposition(monkeypatch):
+    near = _orthogonal(16) + 1e-3 * torch.randn(16, 16, dtype=torch.float64)
+    expected = nearest_orthogonal(near)
+
+    def fail(*given, **options):
+        raise AssertionError("a decomposition was computed")
+
+    monkeypatch.setattr(torch.linalg, "svd", fail)
+    assert torch.equal(nearest_orthogonal(near), expected)
+    with pytest.raises(AssertionError, match="a decomposition was computed"):
+        nearest_orthogonal(torch.randn(16, 16, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("call", [skew_exp, cayley, nearest_orthogonal])
+def test_all_is_made_where_the_matrix_lies(call):
+    a = _skew(4, 0.3)
+    a = a + torch.eye(4, dtype=a.dtype) if call is nearest_orthogonal else a
+    expected = call(a)
+    with torch.device("meta"):
+        assert torch.equal(call(a), expected)

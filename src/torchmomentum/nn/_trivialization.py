@@ -81,10 +81,10 @@ class Trivialization(nn.Module):
         self.rebase_every = check_integer("rebase_every", rebase_every, 1, "step", optional=True)
         self.tangent = nn.Parameter(torch.empty(size, size, device=device, dtype=dtype))
         self.register_buffer("base", torch.empty(size, size, device=device, dtype=dtype))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long, device=device))
-        self.register_buffer("rebases", torch.zeros((), dtype=torch.long, device=device))
-        self._written = 0  # how often the tangent had been, at the last evaluation in training
-        self._own: tuple[Tensor] | None = None  # that tangent: in a tuple, not to be registered
+        self.register_buffer("steps", torch.empty((), dtype=torch.long, device=device))
+        self.register_buffer("rebases", torch.empty((), dtype=torch.long, device=device))
+        self._own: tuple[Tensor] | None = None  # the tangent: in a tuple, not to be registered
+        self._written: int  # how often it had been, at the last evaluation in training
         self._kept: tuple[Tensor, ...] | None = None  # tangent, base and matrix
         self.reset_parameters()
 
@@ -122,7 +122,7 @@ class Trivialization(nn.Module):
             return self._evaluate()
         parts = self.tangent, self.base
         if self._kept is None or not all(map(_same, self._kept, parts)):
-            self._kept = *(part.detach().clone() for part in parts), self._evaluate()
+            self._kept = *(part.clone() for part in parts), self._evaluate()
         return self._kept[-1].clone()
 
     def _take(self) -> None:

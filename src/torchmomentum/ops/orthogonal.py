@@ -31,7 +31,7 @@ def skew(a: Tensor) -> Tensor:
         [[0.0, 1.0], [-1.0, 0.0]]
     """
     above = a.triu(1)
-    return above - above.transpose(-1, -2)
+    return above - above.mT
 
 
 def _check(name: str, a: Tensor) -> None:
@@ -73,7 +73,7 @@ def skew_exp(a: Tensor) -> Tensor:
     norm = _LARGEST_IN_ONNX
     if not exported:
         norm = a.detach().abs().sum(-1).amax().item() if a.numel() else 0.0
-    squarings = max(0, math.ceil(math.log2(norm / largest))) if norm > largest else 0
+    squarings = math.ceil(math.log2(norm / largest)) if norm > largest else 0
     x = a * 2.0**-squarings
     powers = [torch.eye(len(a), dtype=a.dtype, device=a.device), x]
     while len(powers) <= kept:
