@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import torchmomentum.nn as tnn
+from torchmomentum.nn._carried import packed, unpacked
 
 T, B, N, H, CUT = 9, 5, 3, 4, 4
 RULES = {
@@ -234,6 +235,54 @@ def test_a_loss_is_told_once_with_its_remedy():
     assert _told(copy.deepcopy(tnn.LSTM(N, H)), x, lost) == []  # has no momentum to lose
 
 
+def test_a_loss_shows_in_any_part_of_a_state():
+    zero, lost = torch.zeros(1, B, H), torch.ones(1, B, H)
+    for state in ((zero, lost), (lost, zero)):
+        assert len(_told(tnn.MomentumLSTM(N, H), torch.randn(T, B, N), state)) == 1
+
+
+def test_states_without_values_are_not_looked_at():
+    layer = tnn.MomentumLSTM(N, H, device="meta")
+    state = torch.empty(1, B, H, device="meta")
+    assert _told(layer, torch.empty(T, B, N, device="meta"), (state, state)) == []
+
+
+@rules
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_momentum_as_features_is_exact(rule, dtype):
+    layer = tnn.LSTM(N, H, 2, momentum=RULES[rule](), dtype=dtype)
+    x = torch.randn(T, B, N, dtype=dtype)
+    held = layer(x, layer.initial_state(B, dtype=dtype))[1][-1]
+    found = unpacked(packed(held, (B,)), layer._fresh_momentum(B, device="meta"))
+    torch.testing.assert_close(found, held, rtol=0, atol=0)  # types too
+
+
+def test_what_lost_its_momentum_is_treated_as_any_tensor():
+    layer, x = tnn.GRU(N, H, momentum=tnn.Momentum(0.9, 0.9)), torch.randn(T, B, N)
+    with torch.no_grad():
+        h, lost = (layer(x)[1] for _ in range(2))
+        lost.clamp_(0.0, 0.0)
+        assert type(lost.double()) is torch.Tensor
+        assert type(torch.cat([h, lost], 1)) is torch.Tensor
+        assert torch.equal(torch.cat([h, lost], 1)[:, :B], h)
+
+
+def test_a_factor_in_a_tensor_scales_all():
+    layer, x = tnn.GRU(N, H, momentum=tnn.Momentum(0.9, 0.9)), torch.randn(T, B, N)
+    h = layer(x)[1]
+    for factor in (torch.tensor(0.5), torch.full((B, 1), 0.5)):
+        torch.testing.assert_close((h * factor).momentum_features(), h.momentum_features() / 2)
+
+
+def test_a_deep_copy_has_memory_of_its_own():
+    layer, x = tnn.GRU(N, H, momentum=tnn.Momentum(0.9, 0.9)), torch.randn(T, B, N)
+    with torch.no_grad():
+        h = layer(x[:CUT])[1]
+        kept = copy.deepcopy(h)
+        h.zero_()
+        _close(layer(x[CUT:], kept)[0], layer(x)[0][CUT:])
+
+
 @pytest.mark.parametrize(("looks", "told"), [(15, 1), (16, 0)])
 def test_no_more_than_sixteen_states_are_looked_at(looks, told):
     """Each look waits for a GPU."""
@@ -346,6 +395,16 @@ def test_a_flat_state_holds_all(cell, options):
     _close(flat(x, narrow)[0], layer(x, fresh)[0])
 
 
+def test_a_flat_state_of_a_projection_and_of_lengths():
+    layer = tnn.LSTM(N, H, proj_size=2, momentum=tnn.Momentum(0.9, 0.9))
+    flat, x, lengths = tnn.FlatState(layer), torch.randn(T, B, N), torch.tensor([9, 4, 6, 5, 7])
+    out, state = flat(x, lengths=lengths)
+    _close(out, layer(x, lengths=lengths)[0])
+    assert [part.shape[-1] for part in state] == [flat.hidden_size] * 2
+    more = torch.randn(2, B, N)
+    _close(flat(more, state)[0], layer(more, layer(x, lengths=lengths)[1])[0])
+
+
 def test_a_flat_state_of_half_precision_is_in_float32():
     """In bfloat16 a count would stand still at 256, and a velocity lose small terms."""
     layer = tnn.LSTM(N, H, momentum=tnn.Nesterov(0.5, restart=1000)).bfloat16()
@@ -366,6 +425,9 @@ def test_a_flat_state_without_batch_and_wrong_ones():
         flat(x, (wrong, wrong))
     with pytest.raises(TypeError, match=r"LSTM: hx must be \(h, c\) .*got int"):
         flat(x, 5)
+    deeper = torch.zeros(2, flat.hidden_size)
+    with pytest.raises(ValueError, match="the state must be of 1 layers and directions"):
+        flat(x, (deeper, deeper))
     for layer in (nn.LSTM(N, H), tnn.LSTM(N, H)):
         with pytest.raises(TypeError, match="with a momentum rule, got LSTM"):
             tnn.FlatState(layer)

@@ -29,6 +29,8 @@ WRITES = {
     "out": _write_out,
     "a plain tensor of its memory": lambda h, done: h.as_subclass(torch.Tensor).zero_(),
     "a row": lambda h, done: h[:, 0].clamp_(0.0, 0.0),
+    "a factor for each feature": lambda h, done: h.mul_(torch.zeros(H)),
+    "two such factors": lambda h, done: [h.mul_(torch.zeros(H)) for _ in range(2)],
 }
 
 
@@ -40,12 +42,15 @@ def test_a_write_that_is_not_followed_loses_the_momentum(write, inference):
     if inference and write in ("out", "a plain tensor of its memory"):
         pytest.skip("inference mode does not count writes")
     with torch.inference_mode(inference), torch.no_grad():
-        h = layer(x[:CUT])[1]
+        h, unasked = (layer(x[:CUT])[1] for _ in range(2))
         other = h.detach()
-        WRITES[write](h, done)
+        for each in (h, unasked):
+            WRITES[write](each, done)
         assert (h.momentum_features(), other.momentum_features()) == (None, None)
         with pytest.warns(UserWarning, match="has no momentum with it"):
             layer(x[CUT:], torch.ones(1, B, H) if not h.any() else h)
+        plain, zero = unasked.as_subclass(torch.Tensor), layer.initial_state(B)[1]
+        assert torch.equal(layer(x[CUT:], unasked)[0], layer(x[CUT:], (plain, zero))[0])
 
 
 def test_a_write_to_a_view_is_followed():

@@ -168,7 +168,7 @@ class WarnsOfLoss:
         if self._asked >= _ASKED or not plain() or states[0].is_meta:
             return
         self._asked += 1  # to look costs a GPU a wait
-        if any([bool(state.detach().any()) for state in states]):
+        if any([bool(state.any()) for state in states]):
             self._asked = _ASKED
             kind = type(self).__name__
             warnings.warn(
