@@ -336,6 +336,7 @@ def test_all_is_made_where_it_is_to_lie(init):
     with torch.device("meta"):
         each = tnn.Trivialization(4, init=init, device="cpu")
         assert each.in_manifold()
+    assert not torch.equal(each.base, torch.eye(4))
 
 
 def test_a_new_draw_begins_the_counts_anew():
