@@ -30,6 +30,8 @@ def test_lists_and_ranges():
         ("lr=a:b", "a range is LOW:HIGH or LOW:HIGH:log, got a:b"),
         ("lr=nan:1", "a range LOW:HIGH must rise, got nan:1"),
         ("lr=0.1,0.1", "values to try must differ, got 0.1, 0.1"),
+        ("model=lstm,gru", "model cannot be tried: it is what the trials have in common"),
+        ("seed=0:9", "seed cannot be tried"),
     ],
 )
 def test_mistakes_are_named(text, message):

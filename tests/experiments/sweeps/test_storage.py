@@ -126,6 +126,11 @@ def test_a_storage_that_is_not_there_is_named_without_its_password(where, messag
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_no_fault_of_the_storage_is_raised_as_it_is(tmp_path):
+    with pytest.raises(KeyError, match="mine"), opened(str(tmp_path / "journal")):
+        raise KeyError("mine")
+
+
 def test_a_line_of_a_journal_that_is_cut_off_is_dropped(tmp_path, caplog):
     journal = tmp_path / "journal"
     sweep, place = _sweep(2), Place(tmp_path / "runs")

@@ -23,6 +23,7 @@ from torchmomentum.experiments.sweeps.run import best_of, run_sweeps
 from torchmomentum.experiments.sweeps.space import parse
 from torchmomentum.experiments.sweeps.storage import opened
 from torchmomentum.experiments.sweeps.trials import Trial, work
+from torchmomentum.experiments.tasks import task_of
 
 SETTINGS = {
     "task": "pdigits",
@@ -89,6 +90,8 @@ def test_another_space_is_another_search():
     other = sweep_of(SETTINGS, parse(["lr=1e-3:1e-2:log", "mu=0:0.9"]), trials=4)
     assert other.title != _sweep().title
     assert _sweep(9).title == _sweep().title
+    turned = sweep_of(SETTINGS, parse(["mu=0:0.9", "lr=1e-3:1e-1:log"]), trials=4)
+    assert turned.title == _sweep().title
 
 
 def test_a_trial_that_ends_while_another_looks_is_not_taken_up(tmp_path, monkeypatch):
@@ -134,6 +137,19 @@ def test_what_no_training_can_have_is_told_before_any(space, message, tmp_path):
     sweep = sweep_of(SETTINGS, parse([space]), trials=2)
     with pytest.raises(UsageError, match=message):
         _run(sweep, tmp_path)
+    assert not [*tmp_path.glob("runs/*/recipe.json")]
+
+
+def test_a_search_needs_samples_to_judge_by(tmp_path, monkeypatch):
+    kind = type(task_of("pdigits"))
+    load = kind.load
+
+    def without(self, *given, **options):
+        return replace(load(self, *given, **options), validation=[])
+
+    monkeypatch.setattr(kind, "load", without)
+    with pytest.raises(UsageError, match="this task holds none out"):
+        _run(_sweep(), tmp_path)
     assert not [*tmp_path.glob("runs/*/recipe.json")]
 
 
@@ -276,6 +292,13 @@ def test_what_is_behind_is_pruned_and_may_go_on_later(tmp_path, monkeypatch):
     folder = tmp_path / "runs" / whole.folder
     assert [*folder.glob("step-*.ckpt")]
     assert not (folder / "result.json").exists()
+    with opened(str(tmp_path / "journal")) as storage:  # what the pruner judges by
+        told = [trial.intermediate_values for trial in module._study(sweep, storage).trials]
+    assert [*told[4]] == [1]
+    for trial, values in zip(found[:4], told[:4], strict=True):
+        (run,) = trial.runs
+        curves = json.loads((tmp_path / "runs" / run / "result.json").read_text())["curves"]
+        assert values == dict(zip(curves["epoch"], curves["validation_metric"], strict=True))
 
 
 def test_what_diverges_counts_as_a_trial_without_a_score(tmp_path):
