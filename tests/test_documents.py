@@ -4,21 +4,16 @@ import importlib
 import re
 from collections import Counter
 from pathlib import Path
-from statistics import fmean
 
 import pytest
 
 from tools.tree import tree
-from torchmomentum.experiments.engine.compute import compute
-from torchmomentum.experiments.engine.place import Place
 from torchmomentum.experiments.published.images import IMAGE_ERRORS
 from torchmomentum.experiments.registry import BENCHMARKS, CELLS, RULES, STUDIES, TASKS
 from torchmomentum.experiments.report.claims import claims
 from torchmomentum.experiments.report.document import document
-from torchmomentum.experiments.report.judgement import judged
 from torchmomentum.experiments.report.statistics import paired_difference
 from torchmomentum.experiments.studies.run import load_results
-from torchmomentum.experiments.studies.trivial import Trivial
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -191,31 +186,6 @@ def test_the_statements_are_as_many_as_the_page_tells():
     assert told in page, told
 
 
-def test_the_seeds_that_solve_adding_are_those_that_the_findings_tell():
-    found = load_results(RESULTS / "findings-adding")
-    solved: dict[str, int] = {}
-    for run in found.runs:
-        name = run.arm["model"].rpartition("@lr=")[0]
-        solved[name] = solved.get(name, 0) + (run.values["chosen"] < 0.01)
-    told = {
-        "lstm": 7,
-        "gain-lstm@gain=8": 9,
-        "gain-lstm@gain=20": 10,
-        "gain-lstm@gain=8@forget_bias=0.4444": 10,
-        "momentum-lstm@mu=0.6@step_size=3.2@forget_bias=0.4444": 10,
-        "lstm@forget_bias=21": 3,
-        "momentum-lstm": 0,
-        "momentum-lstm@mu=0.6@step_size=3.2": 4,
-        "rmsprop-lstm": 10,
-        "standardized-lstm": 10,
-        "rms-lstm": 10,
-        "lstm@init=paper-unit": 10,
-    }
-    assert {name: solved[name] for name in told} == told
-    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    assert "solves it with 7 of ten seeds, with a gain of 8 with 9, momentum with 0" in page
-
-
 def test_what_a_gain_leaves_to_momentum_is_what_table_5_tells():
     found = load_results(RESULTS / "table5")
     page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
@@ -262,96 +232,3 @@ def test_the_gradients_of_figure_2_are_what_its_page_tells():
     assert f"{c:.1f}" == f"{d:.1f}"
     far = last("momentum-dtriv" + most, "input_last")
     assert f"{far[0]:.1f} and {far[2]:.1f} with 0.999" in told
-
-
-def test_copying_is_what_the_findings_tell():
-    found = load_results(RESULTS / "findings-copying")
-    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    told = page.partition("- Copying: ")[2].partition("\n\n")[0]
-    arms = {arm["model"].rpartition("@lr=")[0]: found.of(arm) for arm in found.arms()}
-    chosen = {name: [run.values["chosen"] for run in runs] for name, runs in arms.items()}
-    silent = "released-sr-lstm", "layer-norm-lstm", "lstm@init=paper-unit"
-    silent += ("momentum-lstm@mu=0.6@step_size=3.2@forget_bias=0.4444",)
-    for name, values in chosen.items():
-        assert name in silent or f"{fmean(values):.3f}" in told, name
-    better = [each for each in judged(found) if each.verdict == "better"]
-    assert len(better) == 3
-    assert all(f"p = {each.p:.2g}" in told for each in better)
-    gain, momentum = chosen["gain-lstm@gain=8"], chosen["momentum-lstm@mu=0.6@step_size=3.2"]
-    assert f"by {-paired_difference(momentum, gain).mean:.3f} there" in told
-    rates = [arm["model"].rpartition("@lr=")[2] for arm in found.arms()]
-    assert rates.count(str(max(found.view["tried"]))) == 1
-    assert found.view["tuning_seeds"] == [1000, 1001]
-
-
-def _chosen(study):
-    """What each model reached, in mean over the seeds, by its name without the rate."""
-    found = load_results(RESULTS / study)
-    return {
-        arm["model"].rpartition("@lr=")[0]: fmean(run.values["chosen"] for run in found.of(arm))
-        for arm in found.arms()
-    }
-
-
-def test_what_to_try_first_is_told_with_what_was_measured():
-    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-    gain, momentum = "gain-lstm@gain=8", "momentum-lstm@mu=0.6@step_size=3.2"
-    copying, speech = _chosen("findings-copying"), _chosen("findings-speech")
-    words, mnist = _chosen("findings-words"), _chosen("findings-mnist")
-    digits = _chosen("findings-digits")
-    for told in (
-        f"permuted digits an accuracy of {digits['rmsprop-lstm']:.2f} and "
-        f"{digits['lstm@init=torch-unit']:.2f}, the plain LSTM {digits['lstm']:.2f}",
-        f"copying: a cross-entropy of {copying[gain]:.3f} and {copying[momentum]:.3f}; the plain "
-        f"LSTM has {copying['lstm']:.3f}",
-        f"speech: an error of {speech['lstm']:.2f}; momentum {speech['momentum-lstm']:.2f}, "
-        f"RMSProp {speech['rmsprop-lstm@step_size=1@beta=0.9']:.2f} and by its recipe "
-        f"{speech['rmsprop-lstm']:.2f}, Adam {speech['adam-lstm']:.2f}",
-        f"a perplexity of {words['standardized-awd-lstm']:.1f} and {words['rms-awd-lstm']:.1f}, "
-        f"the AWD-LSTM {words['awd-lstm']:.1f}; momentum {words['momentum-awd-lstm']:.0f}, "
-        f"RMSProp {words['rmsprop-awd-lstm']:.1f}",
-        f"permuted MNIST: the plain LSTM has {mnist['lstm']:.3f} and momentum "
-        f"{mnist['momentum-lstm']:.3f}",
-    ):
-        assert told in page, told
-
-
-def test_digits_are_what_the_findings_tell():
-    found, chosen = load_results(RESULTS / "findings-digits"), _chosen("findings-digits")
-    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    told = " ".join(page.partition("- Permuted digits: ")[2].partition("\n- ")[0].split())
-    arms = {each.arm["model"].rpartition("@lr=")[0]: each for each in judged(found)}
-    assert {each.verdict for each in arms.values()} == {"", "not separable"}
-    for name, words in {
-        "lstm": "the plain LSTM has {:.3f}",
-        "gain-lstm@gain=8": "a gain of 8 ({:.3f})",
-        "learned-gain-lstm@gain=8": "a learned one ({:.3f})",
-        "gain-lstm@gain=2.5": "momentum's own gain of 2.5 ({:.3f})",
-        "lstm@init=torch-unit": "unit drives ({:.3f})",
-        "momentum-lstm": "at the recipe's numbers it has {:.3f}",
-        "sr-lstm": "with restarts {:.3f}",
-    }.items():
-        assert words.format(chosen[name]) in told, name
-    for name, words in {
-        "rmsprop-lstm": "RMSProp's rule ({:.3f}, p = {:.2g})",
-        "rms-lstm": "root mean square ({:.3f}, p = {:.2g})",
-        "standardized-lstm": "a standardized input ({:.3f}, p = {:.2g})",
-    }.items():
-        assert words.format(chosen[name], arms[name].p) in told, name
-    apart = [name for name, each in arms.items() if each.difference and each.difference.low > 0]
-    gains = "gain-lstm@gain=8", "learned-gain-lstm@gain=8", "gain-lstm@gain=2.5"
-    assert {*apart} == {"rmsprop-lstm", "rms-lstm", "standardized-lstm", *gains}
-    gain, momentum = chosen["gain-lstm@gain=8"], chosen["momentum-lstm@mu=0.6@step_size=3.2"]
-    assert f"behind the gain alone by {gain - momentum:.3f}" in told
-    rates = [arm["model"].rpartition("@lr=")[2] for arm in found.arms()]
-    assert str(max(found.view["tried"])) not in rates
-    assert found.view["tuning_seeds"] == [1000, 1001, 1002, 1003]
-
-
-def test_the_unigram_perplexity_is_that_the_findings_tell(tmp_path, data_folder):
-    run = load_results(RESULTS / "findings-words").runs[0]
-    options, batch = run.recipe["task_options"], run.recipe["batch_size"]
-    recipe = Trivial("unigram", "words", options, batch)
-    found = compute(recipe, Place(tmp_path, data=data_folder)).values["chosen"]
-    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    assert f"The words' frequencies alone have {found:.1f}" in page

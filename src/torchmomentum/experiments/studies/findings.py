@@ -101,7 +101,7 @@ FINDINGS_DIGITS = _study(
     10,
     {},
     "64 units, 40 epochs",
-    trials=4,  # two took a rate that cost a gain of 2.5 a tenth of its accuracy
+    trials=4,  # few may choose a rate by accident, and a run takes seconds
 )
 FINDINGS_MNIST = _study(
     "findings-mnist",

@@ -21,7 +21,7 @@ from torchmomentum.optim.policies import Policy
 NOISY_SCHEDULE: Policy = [(9_999, 200), (50_000, 400)]
 FREQUENCIES = (1, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 # a desk computes the figures as they stand on the slides: it needs no scale of its own
-SCALES = {"smoke": Scale({"iterations": 200}), "paper": Scale()}
+_SCALES = {"smoke": Scale({"iterations": 200}), "paper": Scale()}
 # what the slides say of the gap after k exact steps
 THEOREMS = {
     "GD": "1/k",
@@ -83,7 +83,7 @@ def _quadratic(
         axes={"method": tuple(METHODS[methods])},
         settings={**common, **settings},
         seeds=seeds,
-        scales=SCALES,
+        scales=_SCALES,
         metric="f(w_k) - f*",
         table="iterations",
         figure="iterations",
@@ -155,7 +155,7 @@ SLIDES_LOGISTIC = Study(
     axes={"method": (*THEOREMS, "minimum")},
     settings={"data": "digits", "iterations": 10_000},
     seeds=3,
-    scales=SCALES,
+    scales=_SCALES,
     metric="f(w_k) - f*, all training images",
     table="iterations",
     figure="iterations",
@@ -178,7 +178,7 @@ SLIDES_BNN = Study(
     axes={"method": ("LMC", "HMC")},
     settings={"data": "digits", "iterations": 6_000},
     seeds=3,
-    scales=SCALES,
+    scales=_SCALES,
     metric="test error of the mean prediction",
     table="iterations",
     figure="panels",
