@@ -339,6 +339,3 @@ def test_graphs_carry_no_momentum_but_say_so():
     assert type(h) is torch.Tensor
     with pytest.warns(UserWarning, match=r"LSTM: in a captured graph .* initial_state\(\)"):
         full(x[CUT:], (h, c))
-
-
-# --- states as numbers --------------------------------------------------------------------------

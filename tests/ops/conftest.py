@@ -31,6 +31,14 @@ def threads(request):
 
 
 @pytest.fixture
+def default_dtype():
+    """Sets PyTorch's default type, until the test ends."""
+    before = torch.get_default_dtype()
+    yield torch.set_default_dtype
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture
 def fast(monkeypatch):
     """Layers run on our kernels, which on v2 are slower than PyTorch's and not chosen."""
     monkeypatch.setattr("torchmomentum.ops._choose.instruction_set", lambda: "v3")

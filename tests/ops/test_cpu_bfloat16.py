@@ -115,15 +115,11 @@ def test_gradients_of_bfloat16(mode, shape, moments, threads, poisoned):
 
 
 @pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
-def test_the_default_type_changes_nothing(default):
+def test_the_default_type_changes_nothing(default, default_dtype):
     tensors = arguments("LSTM", (5, 2, 3, 4), moments=True)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(default)
-    try:
-        found = torch.autograd.grad(compiled("LSTM", tensors, None)[0].sum(), tensors["h"])
-    finally:
-        torch.set_default_dtype(before)
     expected = torch.autograd.grad(compiled("LSTM", tensors, None)[0].sum(), tensors["h"])
+    default_dtype(default)
+    found = torch.autograd.grad(compiled("LSTM", tensors, None)[0].sum(), tensors["h"])
     torch.testing.assert_close(found, expected)
 
 

@@ -82,14 +82,11 @@ def test_wrong_matrices(call):
 
 
 @pytest.mark.parametrize("call", [skew_exp, cayley, nearest_orthogonal])
-def test_the_type_is_kept_whatever_the_default(call):
-    a, before = _skew(3, 0.1, torch.float32), torch.get_default_dtype()
+def test_the_type_is_kept_whatever_the_default(call, default_dtype):
+    a = _skew(3, 0.1, torch.float32)
     a = a + torch.eye(3) if call is nearest_orthogonal else a
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert call(a).dtype == torch.float32
-    finally:
-        torch.set_default_dtype(before)
+    default_dtype(torch.float64)
+    assert call(a).dtype == torch.float32
 
 
 @maps
